@@ -95,7 +95,7 @@ type run struct {
 }
 
 const (
-	failed  = -1
+	failed   = -1
 	overDeep = -2
 )
 

@@ -106,12 +106,12 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 		if kind := fd.MapKey().Kind(); kind != protoreflect.StringKind {
 			return nil, refuse(fd, "is a map keyed by %s, not by string", kind)
 		}
-		f.arity = dict
+		f.arity = keyed
 		f.tag = protowire.EncodeTag(fd.Number(), protowire.BytesType)
 		f.element = &field{owner: m, member: f.member}
 		return f, b.typed(f.element, fd.MapValue())
 	case fd.IsList():
-		f.arity = list
+		f.arity = repeated
 		f.element = &field{owner: m, member: f.member}
 		if err := b.typed(f.element, fd); err != nil {
 			return nil, err

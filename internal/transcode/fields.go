@@ -42,13 +42,13 @@ func (r *run) object(i int, m *message) int {
 // field appends what the value at i gives to f.
 func (r *run) field(i int, f *field) int {
 	switch c := r.peek(i); {
-	case c == 'n' && (f.arity != single || f.op != opValue):
+	case c == 'n' && (f.arity != once || f.op != opValue):
 		return r.literal(i, "null")
-	case f.arity == single:
+	case f.arity == once:
 		return r.value(i, f)
-	case f.arity == dict && c == '{':
+	case f.arity == keyed && c == '{':
 		return r.entries(i, f)
-	case f.arity == list && c == '[':
+	case f.arity == repeated && c == '[':
 		return r.elements(i, f)
 	case f.arity == packed && c == '[':
 		mark := len(r.out)

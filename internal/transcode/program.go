@@ -44,10 +44,10 @@ type field struct {
 type arity uint8
 
 const (
-	single arity = iota
-	list
+	once arity = iota
+	repeated
 	packed
-	dict
+	keyed
 )
 
 // op is how to read one value.
@@ -66,11 +66,11 @@ const (
 
 func (f *field) canBeRoot() bool {
 	switch f.arity {
-	case list, packed:
+	case repeated, packed:
 		return true
-	case single:
+	case once:
 		return f.op != opMessage && f.op != opStruct
-	case dict:
+	case keyed:
 		return false
 	default:
 		return false
@@ -84,9 +84,9 @@ func (f *field) takes(c byte) bool {
 	case c == '{' || c == 'n':
 		return false
 	case c == '[':
-		return f.arity != single || f.op == opListValue || f.op == opValue
+		return f.arity != once || f.op == opListValue || f.op == opValue
 	default:
-		return f.arity == single && f.op != opListValue
+		return f.arity == once && f.op != opListValue
 	}
 }
 

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,22 +28,27 @@ type maskEntry struct {
 
 // Mask compiles paths: proto field names joined by dots, leading through singular messages
 // only. Where one path lies within another, the shorter one counts. No paths make no mask: nil,
-// with which Append writes what is set. The error is a *FieldError for the first path that
-// does not name a field of the body, or that is one too many.
+// with which Append writes what is set. The error joins a *FieldError for each path that does
+// not name a field of the body; for paths beyond MaxMaskPaths it is one *FieldError.
 func (e *Encoder) Mask(paths []string) (*Mask, error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
+	if len(paths) > MaxMaskPaths {
+		return nil, &FieldError{Path: paths[MaxMaskPaths], Reason: fmt.Sprintf("is one more than the %d paths that a mask may have", MaxMaskPaths)}
+	}
 	mask := &Mask{}
-	for i, path := range paths {
-		if i == MaxMaskPaths {
-			return nil, &FieldError{Path: path, Reason: fmt.Sprintf("is one more than the %d paths that a mask may have", MaxMaskPaths)}
-		}
+	var problems []error
+	for _, path := range paths {
 		members, reason := e.top.resolve(path)
 		if reason != "" {
-			return nil, &FieldError{Path: path, Reason: reason}
+			problems = append(problems, &FieldError{Path: path, Reason: reason})
+			continue
 		}
 		mask.add(members)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
 	}
 	return mask, nil
 }

@@ -148,7 +148,7 @@ func TestErrorCarriesTheKnownWait(t *testing.T) {
 func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, answer(400, strings.Repeat("é", 40_000), "Request-Id", strings.Repeat("é", 400)))
+		f := newFake(t, answer(400, strings.Repeat("é", 40_000), "Content-Length", "80000", "Request-Id", strings.Repeat("é", 400)))
 		resp, err := f.client().Do(t.Context(), get("/x"))
 		failed := failure(t, resp, err)
 		if got := len(failed.Message); got != upstream.MaxMessageBytes {

@@ -25,10 +25,7 @@ func (c *Client) aim(call *call) error {
 	}
 	escaped := c.prefix + call.Path
 	path, err := url.PathUnescape(escaped)
-	call.url = &url.URL{
-		Scheme: c.cfg.BaseURL.Scheme, Host: c.cfg.BaseURL.Host,
-		Path: path, RawPath: escaped, RawQuery: call.Query,
-	}
+	call.url = &url.URL{Scheme: c.scheme, Host: c.host, Path: path, RawPath: escaped, RawQuery: call.Query}
 	if err != nil || !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") || call.url.EscapedPath() != escaped {
 		return errors.New("Path: must be an escaped path that begins with one slash")
 	}
@@ -68,7 +65,7 @@ func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (*
 	if call.Decoder != nil && call.NoBody {
 		return resp, nil
 	}
-	if err := c.bodies.read(body, resp, c.cfg.MaxResponseBytes); err != nil {
+	if err := c.bodies.readWhole(body, resp, c.cfg.MaxResponseBytes); err != nil {
 		failure := interrupted(ctx, call, err, true)
 		failure.HTTPStatus = resp.StatusCode
 		failure.RequestID = requestID(call, resp.Header)

@@ -48,17 +48,23 @@ func (b *bodies) release(buf *bytes.Buffer) {
 	}
 }
 
+// readWhole is read for a body that is of no use in part: one that announces more than limit
+// bytes is not read at all.
+func (b *bodies) readWhole(buf *bytes.Buffer, resp *http.Response, limit int64) error {
+	if resp.ContentLength > limit {
+		return fmt.Errorf("%w of %d bytes: Content-Length is %d", errTooLarge, limit, resp.ContentLength)
+	}
+	return b.read(buf, resp, limit)
+}
+
 // read appends a response's body to buf, decompressed, at most limit bytes of it: where there
 // is more the error is errTooLarge. It is errEncoding where the body cannot be decompressed,
 // and any other error is the connection's. In any case buf holds what could be read.
 func (b *bodies) read(buf *bytes.Buffer, resp *http.Response, limit int64) error {
 	switch encoding := resp.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
 	case "", "identity":
-		if resp.ContentLength > limit {
-			return fmt.Errorf("%w of %d bytes: Content-Length is %d", errTooLarge, limit, resp.ContentLength)
-		}
 		// ReadFrom wants room beyond the end, to find that it is the end.
-		buf.Grow(int(min(max(resp.ContentLength, 0), maxTrustedLength)) + bytes.MinRead)
+		buf.Grow(int(min(max(resp.ContentLength, 0), limit, maxTrustedLength)) + bytes.MinRead)
 		return readLimited(buf, resp.Body, limit)
 	case "gzip":
 		return b.unzip(buf, resp.Body, limit)

@@ -87,8 +87,9 @@ type Response struct {
 
 // Client calls the REST API. It is safe for concurrent use.
 type Client struct {
-	cfg       Config
-	prefix    string
+	cfg                  Config
+	scheme, host, prefix string
+
 	transport *http.Transport
 	budget    *budget
 	bodies    bodies
@@ -102,6 +103,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	return &Client{
 		cfg:       cfg,
+		scheme:    cfg.BaseURL.Scheme,
+		host:      cfg.BaseURL.Host,
 		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
 		transport: newTransport(cfg.Transport),
 		budget:    newBudget(cfg.Retry.Budget),

@@ -49,7 +49,7 @@ func decode(call *call, resp *Response, body []byte) *Error {
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
 		return nil
 	case err != nil:
-		return fault(ReasonBodyInvalid, syntaxDetail(err), err)
+		return fault(ReasonBodyInvalid, err.Error(), err)
 	case len(message) == 0 && len(resp.Drift.Findings()) > 0 && isErrorObject(body):
 		text, id := readErrorBody(body)
 		if id != "" {
@@ -59,14 +59,6 @@ func decode(call *call, resp *Response, body []byte) *Error {
 	}
 	resp.Message = message
 	return nil
-}
-
-func syntaxDetail(err error) string {
-	var syntax *transcode.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Sprintf("at byte %d: %s", syntax.Offset, syntax.Reason)
-	}
-	return err.Error()
 }
 
 // refused makes the error of a response that is not 2XX. Its status is the verdict, so its
@@ -95,10 +87,6 @@ func (c *Client) refused(call *call, resp *http.Response, body *bytes.Buffer) *E
 
 // interrupted makes the error of an attempt that has no whole response.
 func interrupted(ctx context.Context, call *call, err error, connected bool) *Error {
-	// A dial takes the deadline for its own and may report it a moment before ctx does.
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		<-ctx.Done()
-	}
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}

@@ -21,7 +21,7 @@ const (
 	ReasonUnreachable = "UPSTREAM_UNREACHABLE"
 	// ReasonReset means that the connection broke, or did not speak HTTP.
 	ReasonReset = "UPSTREAM_RESET"
-	// ReasonTruncated means that a 2XX body ended before its announced end.
+	// ReasonTruncated means that a response ended before its announced end.
 	ReasonTruncated = "UPSTREAM_TRUNCATED"
 	// ReasonTimeout means that an attempt took longer than Config.AttemptTimeout.
 	ReasonTimeout = "UPSTREAM_TIMEOUT"

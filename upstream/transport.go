@@ -13,7 +13,9 @@ import (
 const (
 	dialTimeout      = 10 * time.Second
 	handshakeTimeout = 10 * time.Second
-	idleTimeout      = 90 * time.Second
+	// idleTimeout is shorter than the 60 s after which common load balancers hang up, because
+	// a POST that meets a hang-up cannot be repeated.
+	idleTimeout = 50 * time.Second
 	// pingAfter and pingTimeout find out that an HTTP/2 connection is dead, which otherwise
 	// every request on it would learn by its own timeout.
 	pingAfter   = 15 * time.Second
@@ -41,7 +43,8 @@ type TransportConfig struct {
 }
 
 // newTransport leaves the wait for the response header unbounded: an attempt's timeout
-// covers it.
+// covers it. Within an attempt net/http sends a GET once more where a connection that was kept
+// idle turns out to be closed.
 func newTransport(cfg TransportConfig) *http.Transport {
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

@@ -159,7 +159,7 @@ func TestCallRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
 		{
 			name: "samsara-retry has a value that is unknown", method: getVehicle, request: `{"id":"7"}`,
 			retry: []string{"always", "never"},
-			want:  []string{`samsara-retry: metadata must be "always" or absent, not "never"`},
+			want:  []string{`samsara-retry: is "never", must be "always" or absent`},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

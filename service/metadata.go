@@ -42,7 +42,7 @@ func (h *handler) applyMetadata(md metadata.MD, req *upstream.Request) error {
 		if value != "always" {
 			return invalidArgument(req.Method, req.Template, []endpoint.Violation{{
 				Field:       retryKey,
-				Description: "metadata must be \"always\" or absent, not " + strconv.Quote(clip(value)),
+				Description: "is " + quote(value) + ", must be \"always\" or absent",
 			}})
 		}
 		req.RetryAlways = true
@@ -73,7 +73,7 @@ func driftText(d *transcode.Drift) string {
 	findings := d.Findings()
 	more := d.Dropped()
 	for i, f := range findings {
-		entry := escape(f.Message) + "." + escape(f.Member) + "=" + kindName(f.Kind) + count(f.Count)
+		entry := escape(f.Message) + "." + escape(f.Member) + "=" + f.Kind.String() + count(f.Count)
 		last := i == len(findings)-1 && more == 0
 		if (i == maxDriftEntries-1 && !last) || b.Len()+len(entry) > maxDriftBytes-rest {
 			for _, f := range findings[i:] {
@@ -100,26 +100,6 @@ func count(n int) string {
 		return ""
 	}
 	return ";n=" + strconv.Itoa(n)
-}
-
-// kindName returns the word for k in samsara-drift.
-func kindName(k transcode.Kind) string {
-	switch k {
-	case transcode.Unknown:
-		return "unknown"
-	case transcode.Coerced:
-		return "coerced"
-	case transcode.Mismatch:
-		return "mismatch"
-	case transcode.Duplicate:
-		return "duplicate"
-	case transcode.InvalidText:
-		return "invalid-text"
-	case transcode.TooDeep:
-		return "too-deep"
-	default:
-		return "kind-" + strconv.Itoa(int(k))
-	}
 }
 
 // escape percent-encodes every byte of s but ASCII letters, digits, hyphens and underscores, so

@@ -76,8 +76,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 // went: in the header of a success and in the trailer of a failure. A failure sends no header,
 // for a client that has seen one no longer applies its own retry policy.
 func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	if err := h.applyMetadata(md, req); err != nil {
+	if err := h.applyMetadata(ctx, req); err != nil {
 		return nil, err
 	}
 	resp, err := h.upstream.Do(ctx, req)
@@ -88,13 +87,13 @@ func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Resp
 		var failed *upstream.Error
 		if errors.As(err, &failed) {
 			logAttempts(ctx, failed.Attempts, failed.RequestID)
-			// It fails only where the caller is gone.
+			// This fails only where the caller is gone, here and below.
 			_ = grpc.SetTrailer(ctx, callMetadata(failed.Attempts, failed.RequestID))
 		}
 		return nil, err
 	}
 	logAttempts(ctx, resp.Attempts, resp.RequestID)
-	_ = grpc.SetHeader(ctx, callMetadata(resp.Attempts, resp.RequestID)) // as above
+	_ = grpc.SetHeader(ctx, callMetadata(resp.Attempts, resp.RequestID))
 	return resp, nil
 }
 
@@ -103,7 +102,7 @@ func (h *handler) reportDrift(ctx context.Context, method string, d *transcode.D
 	if len(d.Findings()) == 0 {
 		return
 	}
-	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d))) // as in do
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d)))
 	if h.drift != nil {
 		h.drift(method, d.Findings())
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
@@ -37,8 +38,8 @@ const (
 )
 
 // applyMetadata sets what the caller's metadata says of req.
-func (h *handler) applyMetadata(md metadata.MD, req *upstream.Request) error {
-	for _, value := range md.Get(retryKey) {
+func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) error {
+	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
 		if value != "always" {
 			return invalidArgument(req.Method, req.Template, []endpoint.Violation{{
 				Field:       retryKey,
@@ -48,7 +49,7 @@ func (h *handler) applyMetadata(md metadata.MD, req *upstream.Request) error {
 		req.RetryAlways = true
 	}
 	if h.sandboxFaults {
-		for _, value := range md.Get(sandboxFaultKey) {
+		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
 		}
 	}
@@ -114,7 +115,7 @@ func escape(s string) string {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 			b.WriteByte(c)
 		default:
-			b.WriteString("%" + string(hex[c>>4]) + string(hex[c&15]))
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
 	}
 	return b.String()

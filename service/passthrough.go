@@ -136,7 +136,7 @@ func pathFault(path string) string {
 		if segment == "" {
 			return "has an empty segment, must have none"
 		}
-		if i := strings.IndexFunc(segment, func(r rune) bool { return !isPathChar(r) }); i >= 0 {
+		if strings.ContainsFunc(segment, func(r rune) bool { return !isPathChar(r) }) {
 			return "has segment " + quote(segment) + ", must be escaped"
 		}
 		decoded, err := url.PathUnescape(segment)
@@ -184,21 +184,23 @@ func endToEnd(fields []upstream.Header) []*gatewayv1.Header {
 	}
 	var out []*gatewayv1.Header
 	for _, f := range fields {
-		switch name := strings.ToLower(f.Name); {
-		case isHopByHop(name), slices.Contains(hop, name), name == "set-cookie", name == "set-cookie2":
-		default:
-			out = append(out, &gatewayv1.Header{
-				Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
-				Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
-			})
+		name := strings.ToLower(f.Name)
+		if isWithheld(name) || slices.Contains(hop, name) {
+			continue
 		}
+		out = append(out, &gatewayv1.Header{
+			Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
+			Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
+		})
 	}
 	return out
 }
 
-func isHopByHop(name string) bool {
+// isWithheld reports whether the field called name, in lower case, is never for the caller.
+func isWithheld(name string) bool {
 	switch name {
-	case "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+	case "set-cookie", "set-cookie2",
+		"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
 		"te", "trailer", "transfer-encoding", "upgrade":
 		return true
 	default:

@@ -159,7 +159,7 @@ func TestCallRefusesBadRequestsBeforeTheUpstream(t *testing.T) {
 		{
 			name: "samsara-retry has a value that is unknown", method: getVehicle, request: `{"id":"7"}`,
 			retry: []string{"always", "never"},
-			want:  []string{`samsara-retry: metadata must be "always" or absent, not "never"`},
+			want:  []string{`samsara-retry: is "never", must be "always" or absent`},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -365,25 +365,27 @@ func TestRequestThatCannotBeReadIsRefusedAndLogged(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
+		method   string
 		request  string
 		wantCode codes.Code
 	}{
-		{name: "larger than the limit", request: "\x0a\x80\x08" + strings.Repeat("a", 1024), wantCode: codes.ResourceExhausted},
-		{name: "not a message", request: "\xff", wantCode: codes.Internal},
+		{name: "larger than the limit", method: getVehicle, request: "\x0a\x80\x08" + strings.Repeat("a", 1024), wantCode: codes.ResourceExhausted},
+		{name: "not a message", method: getVehicle, request: "\xff", wantCode: codes.Internal},
+		{name: "not a message, to the passthrough", method: passthrough, request: "\xff", wantCode: codes.Internal},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			up := answers(`{}`)
-			g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up, MaxRequestBytes: 1024})
+			g := start(t, service.Config{Endpoints: endpoints(t), Upstream: up, Passthrough: true, MaxRequestBytes: 1024})
 			var out []byte
-			err := g.conn.Invoke(t.Context(), getVehicle, []byte(test.request), &out, grpc.ForceCodecV2(bytesCodec{}))
+			err := g.conn.Invoke(t.Context(), test.method, []byte(test.request), &out, grpc.ForceCodecV2(bytesCodec{}))
 			if status.Code(err) != test.wantCode {
 				t.Errorf("error is %v, want code %v", err, test.wantCode)
 			}
 			if n := len(up.asked()); n != 0 {
 				t.Errorf("the upstream was asked %d times, want 0", n)
 			}
-			if log := g.stopAndReadLog(t); !strings.Contains(log, "method="+getVehicle+" code="+test.wantCode.String()) {
+			if log := g.stopAndReadLog(t); !strings.Contains(log, "method="+test.method+" code="+test.wantCode.String()) {
 				t.Errorf("the call is not in the log:\n%s", log)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -57,7 +58,7 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 		bad     errdetails.BadRequest
 	)
 	for i, v := range violations {
-		field, description := clip(v.Field), clip(v.Description)
+		field, description := clip(v.Field, 256), clip(v.Description, 256)
 		if i > 0 && message.Len()+len(field)+len(description) > maxViolationBytes {
 			fmt.Fprintf(&message, "; and %d more", len(violations)-i)
 			break
@@ -77,14 +78,16 @@ func invalidArgument(method, template string, violations []endpoint.Violation) e
 	return newError(codes.InvalidArgument, message.String(), info, &bad)
 }
 
-// clip returns at most 256 bytes of s, as valid UTF-8.
-func clip(s string) string {
-	const most = 256
-	if len(s) > most {
-		s = s[:most] + "..."
+// clip returns s, or its first n bytes and an ellipsis, as valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n] + "..."
 	}
 	return strings.ToValidUTF8(s, "")
 }
+
+// quote returns a value as violations show it.
+func quote(s string) string { return strconv.Quote(clip(s, 64)) }
 
 // presenter turns every error into the one that the caller sees.
 type presenter struct{ logger *slog.Logger }

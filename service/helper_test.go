@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -84,15 +85,15 @@ const (
 )
 
 // endpoints compiles the operations of vehicles.
-func endpoints(t testing.TB) []*endpoint.Endpoint {
-	t.Helper()
+func endpoints(tb testing.TB) []*endpoint.Endpoint {
+	tb.Helper()
 	files := new(protoregistry.Files)
-	if err := files.RegisterFile(testproto.Compile(t, vehicles)); err != nil {
-		t.Fatalf("register file: %v", err)
+	if err := files.RegisterFile(testproto.Compile(tb, vehicles)); err != nil {
+		tb.Fatalf("register file: %v", err)
 	}
 	loaded, err := endpoint.Load(files, new(protoregistry.Types))
 	if err != nil {
-		t.Fatalf("load endpoints: %v", err)
+		tb.Fatalf("load endpoints: %v", err)
 	}
 	return loaded
 }
@@ -153,28 +154,28 @@ type gateway struct {
 }
 
 // start serves cfg in memory until the test ends. A Server that is left over stops at once.
-func start(t testing.TB, cfg service.Config) *gateway {
-	t.Helper()
+func start(tb testing.TB, cfg service.Config) *gateway {
+	tb.Helper()
 	g := &gateway{log: new(bytes.Buffer)}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	server, err := service.New(cfg)
 	if err != nil {
-		t.Fatalf("New: %v", err)
+		tb.Fatalf("New: %v", err)
 	}
 	g.Server = server
 	lis := bufconn.Listen(1 << 16)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(lis) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := server.Stop(ctx); err != nil && !errors.Is(err, service.ErrAborted) {
-			t.Errorf("Stop: %v", err)
+			tb.Errorf("Stop: %v", err)
 		}
 		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
+			tb.Errorf("Serve: %v", err)
 		}
 	})
 	g.conn, err = grpc.NewClient("passthrough:///gateway",
@@ -182,18 +183,18 @@ func start(t testing.TB, cfg service.Config) *gateway {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDisableRetry())
 	if err != nil {
-		t.Fatalf("NewClient: %v", err)
+		tb.Fatalf("NewClient: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := g.conn.Close(); err != nil {
-			t.Errorf("close client: %v", err)
+			tb.Errorf("close client: %v", err)
 		}
 	})
 	return g
 }
 
 // stopAndReadLog stops the server, so that nothing is logged any more.
-func (g *gateway) stopAndReadLog(t testing.TB) string {
+func (g *gateway) stopAndReadLog(t *testing.T) string {
 	t.Helper()
 	if err := g.Stop(t.Context()); err != nil {
 		t.Errorf("Stop: %v", err)
@@ -207,11 +208,19 @@ type bytesCodec struct{}
 func (bytesCodec) Name() string { return "proto" }
 
 func (bytesCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+	wire, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("cannot marshal a %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(wire)}, nil
 }
 
 func (bytesCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	*v.(*[]byte) = data.Materialize()
+	wire, ok := v.(*[]byte)
+	if !ok {
+		return fmt.Errorf("cannot unmarshal into a %T", v)
+	}
+	*wire = data.Materialize()
 	return nil
 }
 
@@ -224,7 +233,7 @@ type reply struct {
 }
 
 // call calls a method of vehicles, request and response in protojson.
-func (g *gateway) call(ctx context.Context, t testing.TB, fullMethod, request string) reply {
+func (g *gateway) call(ctx context.Context, t *testing.T, fullMethod, request string) reply {
 	t.Helper()
 	for _, e := range endpoints(t) {
 		if e.FullMethod == fullMethod {
@@ -237,12 +246,12 @@ func (g *gateway) call(ctx context.Context, t testing.TB, fullMethod, request st
 }
 
 // pass calls PassthroughService.
-func (g *gateway) pass(ctx context.Context, t testing.TB, request string) reply {
+func (g *gateway) pass(ctx context.Context, t *testing.T, request string) reply {
 	t.Helper()
 	return g.invoke(ctx, t, passthrough, request, new(gatewayv1.CallRequest), new(gatewayv1.CallResponse))
 }
 
-func (g *gateway) invoke(ctx context.Context, t testing.TB, fullMethod, request string, in, out proto.Message) reply {
+func (g *gateway) invoke(ctx context.Context, t *testing.T, fullMethod, request string, in, out proto.Message) reply {
 	t.Helper()
 	if err := protojson.Unmarshal([]byte(request), in); err != nil {
 		t.Fatalf("request: %v", err)
@@ -257,7 +266,7 @@ func (g *gateway) invoke(ctx context.Context, t testing.TB, fullMethod, request 
 }
 
 // canonical is protojson without the spaces that it varies on purpose.
-func canonical(t testing.TB, m proto.Message) string {
+func canonical(t *testing.T, m proto.Message) string {
 	t.Helper()
 	text, err := protojson.Marshal(m)
 	if err != nil {
@@ -271,7 +280,7 @@ func canonical(t testing.TB, m proto.Message) string {
 }
 
 // wantError checks code and reason, and returns the violations as "field: description".
-func (r reply) wantError(t testing.TB, code codes.Code, reason string) (violations []string) {
+func (r reply) wantError(t *testing.T, code codes.Code, reason string) (violations []string) {
 	t.Helper()
 	if r.status.Code() != code {
 		t.Errorf("status is %v, want code %v", r.status, code)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
@@ -37,18 +38,18 @@ const (
 )
 
 // applyMetadata sets what the caller's metadata says of req.
-func (h *handler) applyMetadata(md metadata.MD, req *upstream.Request) error {
-	for _, value := range md.Get(retryKey) {
+func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) error {
+	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
 		if value != "always" {
 			return invalidArgument(req.Method, req.Template, []endpoint.Violation{{
 				Field:       retryKey,
-				Description: "metadata must be \"always\" or absent, not " + strconv.Quote(clip(value)),
+				Description: "is " + quote(value) + ", must be \"always\" or absent",
 			}})
 		}
 		req.RetryAlways = true
 	}
 	if h.sandboxFaults {
-		for _, value := range md.Get(sandboxFaultKey) {
+		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
 			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
 		}
 	}
@@ -73,7 +74,7 @@ func driftText(d *transcode.Drift) string {
 	findings := d.Findings()
 	more := d.Dropped()
 	for i, f := range findings {
-		entry := escape(f.Message) + "." + escape(f.Member) + "=" + kindName(f.Kind) + count(f.Count)
+		entry := escape(f.Message) + "." + escape(f.Member) + "=" + f.Kind.String() + count(f.Count)
 		last := i == len(findings)-1 && more == 0
 		if (i == maxDriftEntries-1 && !last) || b.Len()+len(entry) > maxDriftBytes-rest {
 			for _, f := range findings[i:] {
@@ -102,26 +103,6 @@ func count(n int) string {
 	return ";n=" + strconv.Itoa(n)
 }
 
-// kindName returns the word for k in samsara-drift.
-func kindName(k transcode.Kind) string {
-	switch k {
-	case transcode.Unknown:
-		return "unknown"
-	case transcode.Coerced:
-		return "coerced"
-	case transcode.Mismatch:
-		return "mismatch"
-	case transcode.Duplicate:
-		return "duplicate"
-	case transcode.InvalidText:
-		return "invalid-text"
-	case transcode.TooDeep:
-		return "too-deep"
-	default:
-		return "kind-" + strconv.Itoa(int(k))
-	}
-}
-
 // escape percent-encodes every byte of s but ASCII letters, digits, hyphens and underscores, so
 // that upstream text is fit for metadata and has no meaning there.
 func escape(s string) string {
@@ -134,7 +115,7 @@ func escape(s string) string {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 			b.WriteByte(c)
 		default:
-			b.WriteString("%" + string(hex[c>>4]) + string(hex[c&15]))
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
 	}
 	return b.String()

@@ -2,12 +2,12 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
@@ -28,24 +28,20 @@ const (
 )
 
 // passthrough returns PassthroughService.Call.
-func (h *handler) passthrough() method {
-	return method{
-		fullMethod: gatewayv1.PassthroughService_Call_FullMethodName,
-		newRequest: func() proto.Message { return new(gatewayv1.CallRequest) },
-		call: func(ctx context.Context, req proto.Message) (any, error) {
-			in, ok := req.(*gatewayv1.CallRequest)
-			if !ok {
-				return nil, fmt.Errorf("passthrough request is a %T", req)
-			}
-			return h.pass(ctx, in)
-		},
-	}
+func (h *handler) passthrough() grpc.MethodDesc {
+	return unary(gatewayv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
+		in := new(gatewayv1.CallRequest)
+		if err := decode(in); err != nil {
+			return nil, err
+		}
+		return h.pass(ctx, in)
+	})
 }
 
 func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gatewayv1.CallResponse, error) {
 	query := encodeQuery(in.GetQuery())
 	if violations := passthroughViolations(in, query); len(violations) > 0 {
-		return nil, invalidArgument(clip(in.GetMethod()), passthroughTemplate, violations)
+		return nil, invalidArgument(clip(in.GetMethod(), 64), passthroughTemplate, violations)
 	}
 	req := &upstream.Request{
 		Method:     in.GetMethod(),
@@ -82,7 +78,7 @@ func checkBody(req *upstream.Request, resp *upstream.Response) error {
 		Code:       codes.Internal,
 		Reason:     upstream.ReasonBodyInvalid,
 		Domain:     upstream.DomainGateway,
-		Message:    "the response is not JSON: " + jsonFault(err),
+		Message:    "the response is " + err.Error(),
 		HTTPStatus: resp.Status,
 		Method:     req.Method,
 		Template:   req.Template,
@@ -101,16 +97,16 @@ func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.V
 	switch in.GetMethod() {
 	case "GET":
 		if in.Body != nil {
-			refuse("body", "must be absent with GET")
+			refuse("body", "is set, must not be with GET")
 		}
 	case "POST", "PUT", "PATCH", "DELETE":
 		if in.Body != nil {
 			if err := transcode.Valid([]byte(in.GetBody())); err != nil {
-				refuse("body", "must be JSON: "+jsonFault(err))
+				refuse("body", "is "+err.Error())
 			}
 		}
 	default:
-		refuse("method", fmt.Sprintf("must be GET, POST, PUT, PATCH or DELETE, not %q", clip(in.GetMethod())))
+		refuse("method", "is "+quote(in.GetMethod())+", must be GET, POST, PUT, PATCH or DELETE")
 	}
 	if fault := pathFault(in.GetPath()); fault != "" {
 		refuse("path", fault)
@@ -121,7 +117,7 @@ func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.V
 		}
 	}
 	if len(query) > maxQueryBytes {
-		refuse("query", fmt.Sprintf("must be at most %d bytes long when encoded, not %d", maxQueryBytes, len(query)))
+		refuse("query", fmt.Sprintf("is %d bytes long when encoded, must be at most %d", len(query), maxQueryBytes))
 	}
 	return violations
 }
@@ -130,26 +126,26 @@ func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.V
 // whatever it is appended to, also for a server that decodes it before it looks for segments.
 func pathFault(path string) string {
 	if len(path) > maxPathBytes {
-		return fmt.Sprintf("must be at most %d bytes long, not %d", maxPathBytes, len(path))
+		return fmt.Sprintf("is %d bytes long, must be at most %d", len(path), maxPathBytes)
 	}
 	segments, ok := strings.CutPrefix(path, "/")
 	if !ok {
-		return fmt.Sprintf("must begin with a slash, as %q does not", clip(path))
+		return "is " + quote(path) + ", must begin with a slash"
 	}
 	for segment := range strings.SplitSeq(segments, "/") {
 		if segment == "" {
-			return "must have no empty segment"
+			return "has an empty segment, must have none"
 		}
-		if i := strings.IndexFunc(segment, func(r rune) bool { return !isPathChar(r) }); i >= 0 {
-			return fmt.Sprintf("must be escaped, as segment %q is not", clip(segment))
+		if strings.ContainsFunc(segment, func(r rune) bool { return !isPathChar(r) }) {
+			return "has segment " + quote(segment) + ", must be escaped"
 		}
 		decoded, err := url.PathUnescape(segment)
 		if err != nil {
-			return fmt.Sprintf("must have valid escapes, as segment %q has not", clip(segment))
+			return "has segment " + quote(segment) + ", must have valid escapes"
 		}
 		for part := range strings.FieldsFuncSeq(decoded, func(r rune) bool { return r == '/' || r == '\\' }) {
 			if part == "." || part == ".." {
-				return fmt.Sprintf("must have no . or .. segment, as %q is or holds one", clip(segment))
+				return "has segment " + quote(segment) + ", must have none that is or holds . or .."
 			}
 		}
 	}
@@ -188,33 +184,26 @@ func endToEnd(fields []upstream.Header) []*gatewayv1.Header {
 	}
 	var out []*gatewayv1.Header
 	for _, f := range fields {
-		switch name := strings.ToLower(f.Name); {
-		case isHopByHop(name), slices.Contains(hop, name), name == "set-cookie", name == "set-cookie2":
-		default:
-			out = append(out, &gatewayv1.Header{
-				Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
-				Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
-			})
+		name := strings.ToLower(f.Name)
+		if isWithheld(name) || slices.Contains(hop, name) {
+			continue
 		}
+		out = append(out, &gatewayv1.Header{
+			Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
+			Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
+		})
 	}
 	return out
 }
 
-func isHopByHop(name string) bool {
+// isWithheld reports whether the field called name, in lower case, is never for the caller.
+func isWithheld(name string) bool {
 	switch name {
-	case "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+	case "set-cookie", "set-cookie2",
+		"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
 		"te", "trailer", "transfer-encoding", "upgrade":
 		return true
 	default:
 		return false
 	}
-}
-
-// jsonFault says where and why text is not JSON, with none of the text.
-func jsonFault(err error) string {
-	var syntax *transcode.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Sprintf("%s at byte %d", syntax.Reason, syntax.Offset)
-	}
-	return err.Error()
 }

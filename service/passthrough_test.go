@@ -63,22 +63,26 @@ func TestPassthroughSendsTheRequestAsItIs(t *testing.T) {
 
 func TestPassthroughRefusesBadRequests(t *testing.T) {
 	t.Parallel()
-	const aMethod = "must be GET, POST, PUT, PATCH or DELETE, not "
+	const aMethod = ", must be GET, POST, PUT, PATCH or DELETE"
 	for _, test := range []struct {
 		name, request string
 		want          []string
 	}{
 		{
 			name: "nothing is set", request: `{}`,
-			want: []string{"method: " + aMethod + `""`, `path: must begin with a slash, as "" does not`},
+			want: []string{`method: is ""` + aMethod, `path: is "", must begin with a slash`},
 		},
 		{
 			name: "the method is in lower case", request: `{"method":"get","path":"/a"}`,
-			want: []string{"method: " + aMethod + `"get"`},
+			want: []string{`method: is "get"` + aMethod},
+		},
+		{
+			name: "the method is long, and cut where it is quoted", request: `{"method":"` + strings.Repeat("é", 100) + `","path":"/a"}`,
+			want: []string{`method: is "` + strings.Repeat("é", 32) + `..."` + aMethod},
 		},
 		{
 			name: "a GET has a body", request: `{"method":"GET","path":"/a","body":"{}"}`,
-			want: []string{"body: must be absent with GET"},
+			want: []string{"body: is set, must not be with GET"},
 		},
 		{
 			name: "a query parameter has no name", request: `{"method":"GET","path":"/a","query":[{"name":"a"},{"value":"b"}]}`,
@@ -87,11 +91,11 @@ func TestPassthroughRefusesBadRequests(t *testing.T) {
 		{
 			name:    "the query is too long",
 			request: `{"method":"GET","path":"/a","query":[{"name":"a","value":"` + strings.Repeat("b", 64<<10) + `"}]}`,
-			want:    []string{"query: must be at most 65536 bytes long when encoded, not 65538"},
+			want:    []string{"query: is 65538 bytes long when encoded, must be at most 65536"},
 		},
 		{
 			name: "the path leaves the base URL", request: `{"method":"GET","path":"/a/%2e%2e/b"}`,
-			want: []string{`path: must have no . or .. segment, as "%2e%2e" is or holds one`},
+			want: []string{`path: has segment "%2e%2e", must have none that is or holds . or ..`},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -118,7 +122,7 @@ func TestPassthroughRefusesABodyThatIsNotJSON(t *testing.T) {
 			g := start(t, service.Config{Upstream: up, Passthrough: true})
 			got := g.pass(t.Context(), t, `{"method":"POST","path":"/a","body":"`+body+`"}`).
 				wantError(t, codes.InvalidArgument, "INVALID_ARGUMENT")
-			if len(got) != 1 || !strings.HasPrefix(got[0], "body: must be JSON: ") {
+			if len(got) != 1 || !strings.HasPrefix(got[0], "body: is not JSON at byte ") {
 				t.Errorf("violations are %q, want one of the body", got)
 			}
 			if n := len(up.asked()); n != 0 {

@@ -29,7 +29,7 @@
 //	drift = entry *( ", " entry ) [ ", " more ] / more
 //	entry = message "." member "=" kind [ ";n=" count ]
 //	more  = "*=more" [ ";n=" count ]
-//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid-text" / "too-deep"
+//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep"
 //
 // as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". A count that is left out is 1; that of
 // more says how often something occurred that is not listed. In names and ids every byte but
@@ -84,7 +84,8 @@ type Config struct {
 	// the findings. It may be nil.
 	Drift func(method string, findings []transcode.Finding)
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
-	// that its caller sees. They see the request of a unary call before it is decoded: empty.
+	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
+	// later, so that these see too what cannot be decoded.
 	UnaryInterceptors  []grpc.UnaryServerInterceptor
 	StreamInterceptors []grpc.StreamServerInterceptor
 	// DefaultDeadline bounds a unary call whose caller set no deadline; 0: 5 minutes.
@@ -123,7 +124,7 @@ var ErrAborted = errors.New("running calls were cancelled")
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	if c.Upstream == nil {
-		errs = append(errs, errors.New("service: Upstream is required"))
+		errs = append(errs, errors.New("Upstream: must be set"))
 	}
 	for _, bound := range []struct {
 		name  string
@@ -137,13 +138,13 @@ func (c Config) withDefaults() (Config, error) {
 		{"KeepaliveMinTime", int64(c.KeepaliveMinTime)},
 	} {
 		if bound.value < 0 {
-			errs = append(errs, fmt.Errorf("service: %s must not be negative, as %d is", bound.name, bound.value))
+			errs = append(errs, fmt.Errorf("%s: must not be negative, is %d", bound.name, bound.value))
 		}
 	}
 	seen := make(map[string]bool, len(c.Endpoints))
 	for _, e := range c.Endpoints {
 		if seen[e.FullMethod] {
-			errs = append(errs, fmt.Errorf("service: Endpoints has %s twice", e.FullMethod))
+			errs = append(errs, fmt.Errorf("method %s: must not be in Endpoints twice", e.FullMethod))
 		}
 		seen[e.FullMethod] = true
 	}
@@ -232,13 +233,13 @@ func (c Config) services() []*grpc.ServiceDesc {
 			byName[name] = desc
 			descs = append(descs, desc)
 		}
-		desc.Methods = append(desc.Methods, h.operation(e).desc())
+		desc.Methods = append(desc.Methods, h.operation(e))
 	}
 	if c.Passthrough {
 		descs = append(descs, &grpc.ServiceDesc{
 			ServiceName: gatewayv1.PassthroughService_ServiceDesc.ServiceName,
 			Metadata:    gatewayv1.PassthroughService_ServiceDesc.Metadata,
-			Methods:     []grpc.MethodDesc{h.passthrough().desc()},
+			Methods:     []grpc.MethodDesc{h.passthrough()},
 		})
 	}
 	return descs

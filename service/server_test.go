@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -60,14 +59,14 @@ func TestNewNamesEverythingThatIsWrong(t *testing.T) {
 		KeepaliveMinTime: -6,
 	})
 	want := strings.Join([]string{
-		"service: Upstream is required",
-		"service: DefaultDeadline must not be negative, as -1 is",
-		"service: MaxRequestBytes must not be negative, as -2 is",
-		"service: MaxConnectionAge must not be negative, as -3 is",
-		"service: KeepaliveTime must not be negative, as -4 is",
-		"service: KeepaliveTimeout must not be negative, as -5 is",
-		"service: KeepaliveMinTime must not be negative, as -6 is",
-		"service: Endpoints has /a.B/C twice",
+		"Upstream: must be set",
+		"DefaultDeadline: must not be negative, is -1",
+		"MaxRequestBytes: must not be negative, is -2",
+		"MaxConnectionAge: must not be negative, is -3",
+		"KeepaliveTime: must not be negative, is -4",
+		"KeepaliveTimeout: must not be negative, is -5",
+		"KeepaliveMinTime: must not be negative, is -6",
+		"method /a.B/C: must not be in Endpoints twice",
 	}, "\n")
 	if err == nil || err.Error() != want {
 		t.Errorf("New: %v, want:\n%s", err, want)
@@ -147,24 +146,6 @@ func TestReflectionListsServicesAndDescribesTypes(t *testing.T) {
 	}
 	if err := client.CloseSend(); err != nil {
 		t.Errorf("CloseSend: %v", err)
-	}
-}
-
-func TestReflectionIsServedToOldClients(t *testing.T) {
-	t.Parallel()
-	g := start(t, service.Config{Upstream: answers(`{}`)})
-	client, err := reflectionv1alpha.NewServerReflectionClient(g.conn).ServerReflectionInfo(t.Context())
-	if err != nil {
-		t.Fatalf("ServerReflectionInfo: %v", err)
-	}
-	if err := client.Send(&reflectionv1alpha.ServerReflectionRequest{
-		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_ListServices{},
-	}); err != nil {
-		t.Fatalf("Send: %v", err)
-	}
-	resp, err := client.Recv()
-	if err != nil || len(resp.GetListServicesResponse().GetService()) != 4 {
-		t.Errorf("services are %v (error %v), want 4", resp, err)
 	}
 }
 

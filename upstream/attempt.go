@@ -21,20 +21,20 @@ func (c *Client) aim(call *call) error {
 	switch call.Method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
-		return errors.New("Method: must be GET, POST, PUT, PATCH or DELETE")
+		return errors.New("method must be GET, POST, PUT, PATCH or DELETE")
 	}
 	escaped := c.prefix + call.Path
 	path, err := url.PathUnescape(escaped)
 	call.url = &url.URL{Scheme: c.scheme, Host: c.host, Path: path, RawPath: escaped, RawQuery: call.Query}
 	if err != nil || !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") || call.url.EscapedPath() != escaped {
-		return errors.New("Path: must be an escaped path that begins with one slash")
+		return errors.New("path must be an escaped path that begins with one slash")
 	}
 	if strings.ContainsFunc(call.Query, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
-		return errors.New("Query: must be escaped")
+		return errors.New("query must be escaped")
 	}
 	for _, h := range call.Header {
 		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
-			return errors.New("Header: must be a valid name and value")
+			return errors.New("header must have valid names and values")
 		}
 	}
 	return nil
@@ -43,9 +43,14 @@ func (c *Client) aim(call *call) error {
 // errAttemptTimeout tells the end of an attempt from the end of its caller's context.
 var errAttemptTimeout = errors.New("attempt timed out")
 
-// attempt is one exchange over HTTP. The body of a 2XX response is in body, and the response's
-// own is closed.
-func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (*http.Response, *Error) {
+// reply is a 2XX response without its body.
+type reply struct {
+	status int
+	header http.Header
+}
+
+// attempt is one exchange over HTTP. Where the response is 2XX its body is appended to body.
+func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (reply, *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
 	defer cancel()
 	var connected atomic.Bool
@@ -56,22 +61,22 @@ func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (*
 	if err != nil {
 		failure := interrupted(ctx, call, err, connected.Load())
 		failure.unsent = !connected.Load()
-		return nil, failure
+		return reply{}, failure
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode/100 != 2 {
-		return nil, c.refused(call, resp, body)
+		return reply{}, c.refused(call, resp, body)
 	}
+	got := reply{resp.StatusCode, resp.Header}
 	if call.Decoder != nil && call.NoBody {
-		return resp, nil
+		return got, nil
 	}
 	if err := c.bodies.readWhole(body, resp, c.cfg.MaxResponseBytes); err != nil {
 		failure := interrupted(ctx, call, err, true)
-		failure.HTTPStatus = resp.StatusCode
-		failure.RequestID = requestID(call, resp.Header)
-		return nil, failure
+		failure.HTTPStatus, failure.RequestID = got.status, requestID(call, got.header)
+		return reply{}, failure
 	}
-	return resp, nil
+	return got, nil
 }
 
 // httpRequest returns the request of an attempt.

@@ -171,12 +171,10 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	defer c.bodies.release(body)
 
 	start := time.Now()
-	httpResp, failure := c.attempt(ctx, call, body)
-	seen := Attempt{Method: call.Method, Template: call.Template, Duration: time.Since(start)}
+	got, failure := c.attempt(ctx, call, body)
+	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(start)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
-	} else {
-		seen.Status = httpResp.StatusCode
 	}
 	if c.cfg.Observer != nil {
 		c.cfg.Observer.ObserveAttempt(ctx, seen)
@@ -184,16 +182,15 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 
 	var resp *Response
 	if failure == nil {
-		resp, failure = translate(call, httpResp, body.Bytes())
+		resp, failure = translate(call, got, body.Bytes())
 	}
 	c.budget.record(failure)
 	if failure == nil {
 		return resp, nil
 	}
-	call.failed(failure)
 	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
 		slog.String("method", call.Method), slog.String("path", call.Template), slog.Int("attempt", call.attempts),
 		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
 		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
-	return nil, failure
+	return nil, call.failed(failure)
 }

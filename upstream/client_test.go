@@ -136,11 +136,11 @@ func TestRequestArrivesAsItWasGiven(t *testing.T) {
 	}
 }
 
-func mustURL(t testing.TB, text string) *url.URL {
-	t.Helper()
+func mustURL(tb testing.TB, text string) *url.URL {
+	tb.Helper()
 	u, err := url.Parse(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return u
 }
@@ -151,21 +151,21 @@ func TestRequestThatBreaksTheRulesIsNotSent(t *testing.T) {
 		edit func(*upstream.Request)
 		want string
 	}{
-		"a method the API does not have": {func(r *upstream.Request) { r.Method = "TRACE" }, "Method: must be GET, POST, PUT, PATCH or DELETE"},
-		"a path without a slash":         {func(r *upstream.Request) { r.Path = "@evil.test/" }, "Path: must be"},
-		"an empty path":                  {func(r *upstream.Request) { r.Path = "" }, "Path: must be"},
-		"a path with two slashes":        {func(r *upstream.Request) { r.Path = "//evil.test/" }, "Path: must be"},
-		"a path with a query":            {func(r *upstream.Request) { r.Path = "/x?y=1" }, "Path: must be"},
-		"a path with a fragment":         {func(r *upstream.Request) { r.Path = "/x#y" }, "Path: must be"},
-		"a path with a space":            {func(r *upstream.Request) { r.Path = "/x y" }, "Path: must be"},
-		"a path with a bad escape":       {func(r *upstream.Request) { r.Path = "/x%zz" }, "Path: must be"},
-		"a path with a line break":       {func(r *upstream.Request) { r.Path = "/x\r\nHost: y" }, "Path: must be"},
-		"a query with a space":           {func(r *upstream.Request) { r.Query = "a=b c" }, "Query: must be"},
-		"a query with a fragment":        {func(r *upstream.Request) { r.Query = "a=b#c" }, "Query: must be"},
-		"a query that is not ASCII":      {func(r *upstream.Request) { r.Query = "a=ä" }, "Query: must be"},
+		"a method the API does not have": {func(r *upstream.Request) { r.Method = "TRACE" }, "method must be GET, POST, PUT, PATCH or DELETE"},
+		"a path without a slash":         {func(r *upstream.Request) { r.Path = "@evil.test/" }, "path must be"},
+		"an empty path":                  {func(r *upstream.Request) { r.Path = "" }, "path must be"},
+		"a path with two slashes":        {func(r *upstream.Request) { r.Path = "//evil.test/" }, "path must be"},
+		"a path with a query":            {func(r *upstream.Request) { r.Path = "/x?y=1" }, "path must be"},
+		"a path with a fragment":         {func(r *upstream.Request) { r.Path = "/x#y" }, "path must be"},
+		"a path with a space":            {func(r *upstream.Request) { r.Path = "/x y" }, "path must be"},
+		"a path with a bad escape":       {func(r *upstream.Request) { r.Path = "/x%zz" }, "path must be"},
+		"a path with a line break":       {func(r *upstream.Request) { r.Path = "/x\r\nHost: y" }, "path must be"},
+		"a query with a space":           {func(r *upstream.Request) { r.Query = "a=b c" }, "query must be"},
+		"a query with a fragment":        {func(r *upstream.Request) { r.Query = "a=b#c" }, "query must be"},
+		"a query that is not ASCII":      {func(r *upstream.Request) { r.Query = "a=ä" }, "query must be"},
 		"a header with a line break": {func(r *upstream.Request) {
 			r.Header = []upstream.Header{{Name: "X-A", Value: "1\r\nX-B: 2"}}
-		}, "Header: must be"},
+		}, "header must have"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -322,8 +322,9 @@ func TestFailedAttemptIsLoggedWithoutPersonalData(t *testing.T) {
 		})
 		req := get("/things/private-id")
 		req.Query = "name=private-name"
-		resp, err := client.Do(t.Context(), req)
-		failure(t, resp, err)
+		if _, err := client.Do(t.Context(), req); err == nil {
+			t.Error("Do succeeded")
+		}
 		got := log.String()
 		for _, want := range []string{
 			"level=DEBUG", "method=GET", "path=/things/{id}", "attempt=1", "status=404", "reason=NOT_FOUND",

@@ -20,14 +20,14 @@ import (
 )
 
 // thing returns the message of the tests and its decoder.
-func thing(t testing.TB) (protoreflect.MessageDescriptor, *transcode.Decoder) {
-	t.Helper()
-	md := testproto.Message(t, `
+func thing(tb testing.TB) (protoreflect.MessageDescriptor, *transcode.Decoder) {
+	tb.Helper()
+	md := testproto.Message(tb, `
 		syntax = "proto3";
 		message Thing { optional string name = 1; optional int64 size = 2; }`, "Thing")
 	decoder, err := new(transcode.Compiler).Decoder(md)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return md, decoder
 }

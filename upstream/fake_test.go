@@ -50,26 +50,26 @@ type seen struct {
 	Body   string
 }
 
-func newFake(t testing.TB, steps ...http.HandlerFunc) *fake {
-	t.Helper()
-	f := &fake{t: t, conns: make(chan net.Conn), done: make(chan struct{}), steps: steps}
+func newFake(tb testing.TB, steps ...http.HandlerFunc) *fake {
+	tb.Helper()
+	f := &fake{t: tb, conns: make(chan net.Conn), done: make(chan struct{}), steps: steps}
 	server := &http.Server{Handler: f}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(f) })
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = server.Close()
 		serving.Wait()
 		if missing := len(f.steps) - len(f.requests()); f.every == nil && missing > 0 {
-			t.Errorf("%d scripted requests never came", missing)
+			tb.Errorf("%d scripted requests never came", missing)
 		}
 	})
 	return f
 }
 
 // newServer answers every request alike.
-func newServer(t testing.TB, every http.HandlerFunc) *fake {
-	t.Helper()
-	f := newFake(t)
+func newServer(tb testing.TB, every http.HandlerFunc) *fake {
+	tb.Helper()
+	f := newFake(tb)
 	f.every = every
 	return f
 }
@@ -161,13 +161,13 @@ func (f *fake) client(edits ...func(*upstream.Config)) *upstream.Client {
 	return newClient(f.t, cfg)
 }
 
-func newClient(t testing.TB, cfg upstream.Config) *upstream.Client {
-	t.Helper()
+func newClient(tb testing.TB, cfg upstream.Config) *upstream.Client {
+	tb.Helper()
 	client, err := upstream.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(client.Close)
+	tb.Cleanup(client.Close)
 	return client
 }
 
@@ -220,18 +220,18 @@ func stall(response string) http.HandlerFunc {
 }
 
 // failure returns the *Error of a call that must have failed.
-func failure(t testing.TB, resp *upstream.Response, err error) *upstream.Error {
-	t.Helper()
+func failure(tb testing.TB, resp *upstream.Response, err error) *upstream.Error {
+	tb.Helper()
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {
-		t.Fatalf("Do = %v, %v, want an *Error", resp, err)
+		tb.Fatalf("Do = %v, %v, want an *Error", resp, err)
 	}
 	return failed
 }
 
-func wantVerdict(t testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int) {
-	t.Helper()
+func wantVerdict(tb testing.TB, got *upstream.Error, code codes.Code, reason string, attempts int) {
+	tb.Helper()
 	if got.Code != code || got.Reason != reason || got.Attempts != attempts {
-		t.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.Reason, got.Attempts, code, reason, attempts, got)
+		tb.Errorf("got %v %s after %d attempts, want %v %s after %d (%v)", got.Code, got.Reason, got.Attempts, code, reason, attempts, got)
 	}
 }

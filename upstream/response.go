@@ -14,18 +14,17 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// translate makes the Response of a 2XX response whose body has been read.
-func translate(call *call, from *http.Response, body []byte) (*Response, *Error) {
-	resp := &Response{Status: from.StatusCode, RequestID: requestID(call, from.Header), Attempts: call.attempts}
+// translate makes the Response of a reply and its body, of which it keeps nothing.
+func translate(call *call, from reply, body []byte) (*Response, *Error) {
+	resp := &Response{Status: from.status, RequestID: requestID(call, from.header), Attempts: call.attempts}
 	if call.Decoder == nil {
-		resp.Header = headerList(call, from.Header)
+		resp.Header = headerList(call, from.header)
 		if len(body) > 0 {
 			resp.Body = bytes.Clone(body)
 		}
 		return resp, nil
 	}
-	failure := decode(call, resp, body)
-	if failure != nil {
+	if failure := decode(call, resp, body); failure != nil {
 		failure.HTTPStatus, failure.RequestID = resp.Status, resp.RequestID
 		return nil, failure
 	}

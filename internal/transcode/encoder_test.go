@@ -85,12 +85,12 @@ message Scalars {
   int64 plain = 13;
 }`
 
-func newEncoder(t testing.TB, md protoreflect.MessageDescriptor) *transcode.Encoder {
-	t.Helper()
+func newEncoder(tb testing.TB, md protoreflect.MessageDescriptor) *transcode.Encoder {
+	tb.Helper()
 	var compiler transcode.Compiler
 	encoder, err := compiler.Encoder(md, fieldsOf(md))
 	if err != nil {
-		t.Fatalf("compile encoder: %v", err)
+		tb.Fatalf("compile encoder: %v", err)
 	}
 	return encoder
 }
@@ -103,11 +103,11 @@ func fieldsOf(md protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor 
 	return fields
 }
 
-func parseText(t testing.TB, md protoreflect.MessageDescriptor, text string) protoreflect.Message {
-	t.Helper()
+func parseText(tb testing.TB, md protoreflect.MessageDescriptor, text string) protoreflect.Message {
+	tb.Helper()
 	m := dynamicpb.NewMessage(md)
 	if err := prototext.Unmarshal([]byte(text), m); err != nil {
-		t.Fatalf("parse %q: %v", text, err)
+		tb.Fatalf("parse %q: %v", text, err)
 	}
 	return m
 }

@@ -44,95 +44,91 @@ func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
 			Description: fmt.Sprintf("message is %s, must be %s", m.Descriptor().FullName(), e.Input.Descriptor().FullName()),
 		}}}
 	}
-	var found violations
-	line := lineWriter{buf: make([]byte, 0, 256), found: &found}
-	e.writePath(&line, m)
-	path := len(line.buf)
-	e.writeQuery(&line, m)
-	body := e.bindBody(m, &found)
-	if len(found) > 0 {
-		return Request{}, &ArgumentError{Violations: found}
+	b := binding{line: make([]byte, 0, 256)}
+	b.path(e.path, m)
+	path := len(b.line)
+	b.query(e.query, m)
+	body := b.body(e, m)
+	if len(b.violations) > 0 {
+		return Request{}, &ArgumentError{Violations: b.violations}
 	}
-	text := string(line.buf)
-	return Request{Path: text[:path], Query: text[path:], Body: body}, nil
+	line := string(b.line)
+	return Request{Path: line[:path], Query: line[path:], Body: body}, nil
 }
 
-// violations collects at most MaxViolations.
-type violations []Violation
-
-func (v *violations) add(field, description string) {
-	if len(*v) < MaxViolations {
-		*v = append(*v, Violation{Field: field, Description: description})
-	}
+// binding is one call of Bind: path and query as they grow, and what is wrong so far.
+type binding struct {
+	line []byte
+	// full is whether the line is too long: then no more values are added.
+	full       bool
+	violations []Violation
 }
 
 const isRequired = "is required"
 
-func (e *Endpoint) writePath(line *lineWriter, m protoreflect.Message) {
-	for _, s := range e.path {
-		line.buf = append(line.buf, '/')
+func (b *binding) violation(field, description string) {
+	if len(b.violations) < MaxViolations {
+		b.violations = append(b.violations, Violation{Field: field, Description: description})
+	}
+}
+
+func (b *binding) path(segments []segment, m protoreflect.Message) {
+	for _, s := range segments {
+		b.line = append(b.line, '/')
 		if s.field == nil {
-			line.buf = append(line.buf, s.literal...)
+			b.line = append(b.line, s.literal...)
 			continue
 		}
 		name := string(s.field.Name())
 		v := m.Get(s.field)
 		switch {
 		case !m.Has(s.field):
-			line.found.add(name, isRequired)
+			b.violation(name, isRequired)
 		case s.field.Kind() == protoreflect.StringKind && climbs(v.String()):
-			line.found.add(name, "is "+quote(v.String())+", must be neither empty nor a path segment of dots")
+			b.violation(name, "is "+quote(v.String())+", must be neither empty nor a path segment of dots")
 		default:
-			line.write(s.field, v, keptInPath)
+			b.value(s.field, v, keptInPath)
 		}
 	}
 }
 
-func (e *Endpoint) writeQuery(line *lineWriter, m protoreflect.Message) {
-	start := len(line.buf)
-	for i := range e.query {
-		p := &e.query[i]
+func (b *binding) query(parameters []parameter, m protoreflect.Message) {
+	start := len(b.line)
+	for i := range parameters {
+		p := &parameters[i]
 		if !m.Has(p.field) {
 			if p.required {
-				line.found.add(string(p.field.Name()), isRequired)
+				b.violation(string(p.field.Name()), isRequired)
 			}
 			continue
 		}
-		if len(line.buf) > start {
-			line.buf = append(line.buf, '&')
+		if len(b.line) > start {
+			b.line = append(b.line, '&')
 		}
-		line.buf = append(line.buf, p.key...)
+		b.line = append(b.line, p.key...)
 		v := m.Get(p.field)
 		if !p.field.IsList() {
-			line.write(p.field, v, keptInQuery)
+			b.value(p.field, v, keptInQuery)
 			continue
 		}
 		values := v.List()
-		for i := 0; i < values.Len() && !line.full; i++ {
+		for i := 0; i < values.Len() && !b.full; i++ {
 			switch {
 			case i == 0:
 			case p.style == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
-				line.buf = append(line.buf, ',')
+				b.line = append(b.line, ',')
 			default:
-				line.buf = append(line.buf, '&')
-				line.buf = append(line.buf, p.key...)
+				b.line = append(b.line, '&')
+				b.line = append(b.line, p.key...)
 			}
-			line.write(p.field, values.Get(i), keptInQuery)
+			b.value(p.field, values.Get(i), keptInQuery)
 		}
 	}
 }
 
-// lineWriter builds path and query, and notes which values cannot go there.
-type lineWriter struct {
-	buf   []byte
-	found *violations
-	// full is whether the line is too long: then no more values are written.
-	full bool
-}
-
-// write appends the text of one value, escaped.
-func (w *lineWriter) write(fd protoreflect.FieldDescriptor, v protoreflect.Value, kept func(byte) bool) {
-	if w.full {
+// value adds the text of one value to the line, escaped.
+func (b *binding) value(fd protoreflect.FieldDescriptor, v protoreflect.Value, kept func(byte) bool) {
+	if b.full {
 		return
 	}
 	name := string(fd.Name())
@@ -142,27 +138,27 @@ func (w *lineWriter) write(fd protoreflect.FieldDescriptor, v protoreflect.Value
 		switch {
 		case len(s) > MaxRequestLineBytes:
 			// It is not escaped only to be refused.
-			w.full = true
+			b.full = true
 		case !utf8.ValidString(s):
-			w.found.add(name, "is "+quote(s)+", must be valid UTF-8")
+			b.violation(name, "is "+quote(s)+", must be valid UTF-8")
 		default:
-			w.buf = appendEscaped(w.buf, s, kept)
+			b.line = appendEscaped(b.line, s, kept)
 		}
 	case protoreflect.BoolKind:
-		w.buf = strconv.AppendBool(w.buf, v.Bool())
+		b.line = strconv.AppendBool(b.line, v.Bool())
 	case protoreflect.DoubleKind, protoreflect.FloatKind:
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
-			w.found.add(name, fmt.Sprintf("is %v, must be a finite number", f))
+			b.violation(name, fmt.Sprintf("is %v, must be a finite number", f))
 		}
-		w.buf = strconv.AppendFloat(w.buf, v.Float(), 'f', -1, floatBits(fd.Kind()))
+		b.line = strconv.AppendFloat(b.line, v.Float(), 'f', -1, floatBits(fd.Kind()))
 	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
-		w.buf = strconv.AppendUint(w.buf, v.Uint(), 10)
+		b.line = strconv.AppendUint(b.line, v.Uint(), 10)
 	default: // The remaining kinds that Load lets pass are signed integers.
-		w.buf = strconv.AppendInt(w.buf, v.Int(), 10)
+		b.line = strconv.AppendInt(b.line, v.Int(), 10)
 	}
-	if w.full || len(w.buf) > MaxRequestLineBytes {
-		w.full = true
-		w.found.add(name, fmt.Sprintf("makes path and query longer than %d bytes", MaxRequestLineBytes))
+	if b.full || len(b.line) > MaxRequestLineBytes {
+		b.full = true
+		b.violation(name, fmt.Sprintf("makes path and query longer than %d bytes", MaxRequestLineBytes))
 	}
 }
 
@@ -173,10 +169,10 @@ func floatBits(kind protoreflect.Kind) int {
 	return 64
 }
 
-// bindBody returns the JSON body, nil where none is sent.
-func (e *Endpoint) bindBody(m protoreflect.Message, found *violations) []byte {
+// body returns the JSON body, nil where none is sent.
+func (b *binding) body(e *Endpoint, m protoreflect.Message) []byte {
 	required := e.Operation.GetBody() == gatewayv1.Body_BODY_REQUIRED
-	mask, ok := e.bindMask(m, found)
+	mask, ok := b.mask(e, m)
 	if !ok {
 		return nil
 	}
@@ -185,21 +181,21 @@ func (e *Endpoint) bindBody(m protoreflect.Message, found *violations) []byte {
 			return nil
 		}
 		for _, path := range e.body.Missing(m, MaxViolations) {
-			found.add(path, isRequired)
+			b.violation(path, isRequired)
 		}
 	}
 	// JSON is about twice the size of the wire form.
 	body, err := e.body.Append(make([]byte, 0, 64+2*proto.Size(m.Interface())), m, mask)
 	var refused *transcode.FieldError
 	if errors.As(err, &refused) {
-		found.add(refused.Path, refused.Reason)
+		b.violation(refused.Path, refused.Reason)
 	}
 	return body
 }
 
-// bindMask returns the compiled update mask, nil where the request has none, and false where
+// mask returns the compiled update mask, nil where the request has none, and false where
 // it is refused.
-func (e *Endpoint) bindMask(m protoreflect.Message, found *violations) (*transcode.Mask, bool) {
+func (b *binding) mask(e *Endpoint, m protoreflect.Message) (*transcode.Mask, bool) {
 	if e.mask == nil || !m.Has(e.mask) {
 		return nil, true
 	}
@@ -216,7 +212,7 @@ func (e *Endpoint) bindMask(m protoreflect.Message, found *violations) (*transco
 	for _, err := range flatten(err) {
 		var refused *transcode.FieldError
 		if errors.As(err, &refused) {
-			found.add(string(e.mask.Name()), quote(refused.Path)+" "+refused.Reason)
+			b.violation(string(e.mask.Name()), quote(refused.Path)+" "+refused.Reason)
 		}
 	}
 	return nil, false

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // parseTemplate splits a path template into its segments, each a literal or a `{name}`. The
@@ -46,5 +47,5 @@ func notInName(r rune) bool {
 }
 
 func notInLiteral(r rune) bool {
-	return r > '~' || !keptInPath(byte(r))
+	return r >= utf8.RuneSelf || !keptInPath(byte(r)) //nolint:gosec // r is ASCII here
 }

@@ -121,7 +121,7 @@ func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, de
 	for i := range o.members {
 		f := &o.members[i]
 		always := mask == nil && f.required && f.shape != singular
-		if !always && !f.named(i, m, mask) {
+		if !always && !o.named(i, m, mask) {
 			continue
 		}
 		if !first {
@@ -140,7 +140,7 @@ func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, de
 func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others bool) {
 	for i := range o.members {
 		switch {
-		case !o.members[i].named(i, m, mask):
+		case !o.named(i, m, mask):
 		case i == o.root:
 			root = true
 		default:
@@ -150,11 +150,11 @@ func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others b
 	return root, others
 }
 
-// named reports whether the member, the i-th of its object, is to be written: whether the mask
-// names it, and without a mask whether it is set.
-func (f *memberWriter) named(i int, m protoreflect.Message, mask *Mask) bool {
+// named reports whether the i-th member is to be written: whether the mask names it, and
+// without a mask whether it is set.
+func (o *objectWriter) named(i int, m protoreflect.Message, mask *Mask) bool {
 	if mask == nil {
-		return m.Has(f.field)
+		return m.Has(o.members[i].field)
 	}
 	_, named := mask.find(i)
 	return named

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // MaxMaskPaths is how many paths a Mask is made of at most.
@@ -119,14 +117,4 @@ func (m *Mask) search(member int) (at int, named bool) {
 	return slices.BinarySearchFunc(m.entries, member, func(e maskEntry, member int) int {
 		return cmp.Compare(e.member, member)
 	})
-}
-
-// named reports whether the i-th member is to be written: whether the mask names it, and
-// without a mask whether it is set.
-func (o *objectWriter) named(i int, m protoreflect.Message, mask *Mask) bool {
-	if mask == nil {
-		return m.Has(o.members[i].field)
-	}
-	_, named := mask.find(i)
-	return named
 }

@@ -65,7 +65,7 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 	switch m.shape {
 	case list:
 		n := 2
-		if m.rule != nil && m.rule.Minimum != nil {
+		if m.rule.Minimum != nil {
 			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
 		}
 		values := make([]any, 0, n)
@@ -167,6 +167,7 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 			delete(out, m.name)
 		case ok:
 			if fitting, ok := m.fit(v); ok {
+				f.complete(m, fitting, sub)
 				out[m.name] = fitting
 			}
 		default:
@@ -193,6 +194,30 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 		}
 	}
 	return out
+}
+
+// complete adds to objects that a client has written what their schema requires besides.
+func (f *fleet) complete(m *member, v any, sub subject) {
+	if !m.isRecord() {
+		return
+	}
+	sub.hash = mix(sub.hash, m.name)
+	switch v := v.(type) {
+	case []any:
+		element := *m
+		element.shape = single
+		for i := range v {
+			f.complete(&element, v[i], sub)
+		}
+	case map[string]any:
+		for _, below := range m.schema.members {
+			if has, ok := v[below.name]; ok {
+				f.complete(below, has, sub)
+			} else if below.rule.GetRequired() {
+				v[below.name] = f.member(below, sub, 1)
+			}
+		}
+	}
 }
 
 // references makes `driver` of a driverId that a client has set, and `tags` of tagIds.

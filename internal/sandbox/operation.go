@@ -78,19 +78,19 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 	inPath := map[string]*member{}
 	for _, m := range known.of(e.Method.Input()).members {
 		switch {
-		case m.in == gatewayv1.Location_LOCATION_PATH:
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_PATH:
 			inPath[m.name] = m
-		case m.in == gatewayv1.Location_LOCATION_QUERY:
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_QUERY:
 			op.query[m.name] = m
-		case m.in == gatewayv1.Location_LOCATION_BODY && op.body == nil:
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY && op.body == nil:
 			return nil, fmt.Errorf("%s: field %s goes into a body that is not declared", e.FullMethod, m.name)
-		case m.in == gatewayv1.Location_LOCATION_BODY:
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY:
 			op.body.members = append(op.body.members, m)
 			op.body.named[m.name] = m
 			if m.rule.GetRoot() {
 				op.body.root = m
 			}
-		case m.in == gatewayv1.Location_LOCATION_UNSPECIFIED, m.in == gatewayv1.Location_LOCATION_UPDATE_MASK:
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == gatewayv1.Location_LOCATION_UPDATE_MASK:
 		}
 	}
 	for part := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {

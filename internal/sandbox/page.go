@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ const (
 	// maxPageSize bounds every page of an operation that pages.
 	maxPageSize = 1024
 	// maxPageLeaves is about how many values a page of pageSize may have.
-	maxPageLeaves = 1500
+	maxPageLeaves = 800
 	// history is how many ticks before the end of the time asked for a stream begins, at
 	// the earliest. It bounds what a stream without an end has to catch up with.
 	history = 60
@@ -144,7 +145,7 @@ func listPage(records []record, start, stop int) page {
 const numberedPageSize = 100
 
 func (q *request) numberedPage(records []record) (page, *refusal) {
-	n, err := q.number("pageNumber", 1)
+	n, err := strconv.Atoi(q.path["pageNumber"])
 	start := (n - 1) * numberedPageSize
 	if err != nil || n < 1 || n > 1 && (n > len(records) || start >= len(records)) {
 		return page{}, refuse(http.StatusNotFound, "pageNumber: there is no page %s", quote(q.path["pageNumber"]))
@@ -209,9 +210,13 @@ func (q *request) time(name string) (time.Time, bool) {
 
 // limit returns how many records a page may have.
 func (q *request) limit() (int, *refusal) {
-	limit, err := q.number("limit", max(2, min(pageSize, maxPageLeaves/max(1, leavesOf(q.op.envelope.record)))))
+	sent, ok := q.args["limit"]
+	if !ok {
+		return max(2, min(pageSize, maxPageLeaves/max(1, leavesOf(q.op.envelope.record)))), nil
+	}
+	limit, err := strconv.Atoi(jsonText(sent))
 	if err != nil || limit < 1 || limit > maxPageSize {
-		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", maxPageSize, q.args["limit"])
+		return 0, refuse(http.StatusBadRequest, "limit: must be from 1 to %d, is %v", maxPageSize, sent)
 	}
 	return limit, nil
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -214,20 +213,6 @@ func texts(values []any) []string {
 		out = append(out, jsonText(v))
 	}
 	return out
-}
-
-// number returns a whole-number parameter, fallback where it was not sent.
-func (q *request) number(name string, fallback int) (int, error) {
-	v, ok := q.args[name]
-	if !ok {
-		return fallback, nil
-	}
-	n, ok := v.(interface{ Int64() (int64, error) })
-	if !ok {
-		return 0, errors.New("not a number")
-	}
-	i, err := n.Int64()
-	return int(i), err
 }
 
 // canonicalQuery is the query without its cursor and independent of the order of parameters,

@@ -314,8 +314,8 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes a record of what a client sent. It returns a refusal where the collection is full or has
-// the key already.
+// add makes a record of what a client sent. Where the client chose its key, as of a function's
+// name, it takes the place of the one that has the key. It refuses when the collection is full.
 func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -327,11 +327,13 @@ func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusa
 	for _, name := range []string{c.keyField, "serial"} {
 		if given, ok := overlay[name].(string); ok && name != "id" && given != "" {
 			r.key = given
-			if c.index(given) >= 0 {
-				return record{}, refuse(400, "%s: there is a %s %s already", name, c.noun, quote(given))
-			}
 			break
 		}
+	}
+	if i := c.index(r.key); i >= 0 {
+		r.n = c.records[i].n
+		c.records[i] = r
+		return r, nil
 	}
 	c.created++
 	c.records = append(c.records, r)
@@ -412,7 +414,7 @@ func replacement(body *schema, values map[string]any) map[string]any {
 		return out
 	}
 	for _, m := range body.members {
-		if _, ok := out[m.name]; !ok && m.in == gatewayv1.Location_LOCATION_BODY {
+		if _, ok := out[m.name]; !ok && m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY {
 			out[m.name] = nil
 		}
 	}

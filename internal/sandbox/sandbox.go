@@ -443,7 +443,7 @@ func (q *request) link(s *schema, document map[string]any, p page) {
 		if !strings.EqualFold(m.name, linksName) || q.op.GetPagination() != gatewayv1.Pagination_PAGINATION_PAGE_NUMBER {
 			continue
 		}
-		number, err := q.number("pageNumber", 1)
+		number, err := strconv.Atoi(q.path["pageNumber"])
 		if err != nil {
 			continue
 		}

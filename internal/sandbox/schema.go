@@ -39,9 +39,8 @@ const (
 
 // member is one member of a JSON object.
 type member struct {
-	name   string // as in JSON and in the URL
-	in     gatewayv1.Location
-	rule   *gatewayv1.Field // what the annotation states; getters work on nil
+	name   string           // as in JSON and in the URL
+	rule   *gatewayv1.Field // what the annotation states
 	kind   kind
 	shape  shape
 	schema *schema // of an object, else nil
@@ -79,10 +78,9 @@ func (c schemas) of(md protoreflect.MessageDescriptor) *schema {
 }
 
 func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
-	m := &member{name: fd.JSONName()}
-	if rule, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok {
+	m := &member{name: fd.JSONName(), rule: &gatewayv1.Field{}}
+	if rule, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok && rule != nil {
 		m.rule = rule
-		m.in = rule.GetIn()
 	}
 	if name := m.rule.GetName(); name != "" {
 		m.name = name
@@ -190,14 +188,16 @@ func brokenFormat(format, v string) string {
 
 // outOfBounds returns the bound that a number, a length or a count breaks.
 func (m *member) outOfBounds(size float64) string {
-	if m.rule != nil && m.rule.Minimum != nil && size < m.rule.GetMinimum() {
-		return fmt.Sprintf("must be at least %v, is %v", m.rule.GetMinimum(), size)
+	if m.rule.Minimum != nil && size < m.rule.GetMinimum() {
+		return fmt.Sprintf("must be at least %s, is %s", decimal(m.rule.GetMinimum()), decimal(size))
 	}
-	if m.rule != nil && m.rule.Maximum != nil && size > m.rule.GetMaximum() {
-		return fmt.Sprintf("must be at most %v, is %v", m.rule.GetMaximum(), size)
+	if m.rule.Maximum != nil && size > m.rule.GetMaximum() {
+		return fmt.Sprintf("must be at most %s, is %s", decimal(m.rule.GetMaximum()), decimal(size))
 	}
 	return ""
 }
+
+func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // check returns every rule that a JSON object breaks, each with the path of its member. Where
 // patch is set null removes a member and is allowed for what is not required.

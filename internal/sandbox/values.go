@@ -2,8 +2,10 @@ package sandbox
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,12 +15,12 @@ import (
 // member's name second, by its type last. i tells the elements of a list apart.
 func (f *fleet) scalar(m *member, sub subject, i int) any {
 	h := sub.hash
-	if allowed := m.rule.GetValues(); len(allowed) > 0 {
-		if v := allowed[h%uint64(len(allowed))]; m.kind == text {
+	if allowed := slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" }); len(allowed) > 0 {
+		v := allowed[h%uint64(len(allowed))]
+		if m.kind == text {
 			return v
-		} else if n, err := strconv.ParseFloat(v, 64); err == nil {
-			return n
 		}
+		return json.Number(v)
 	}
 	switch m.kind {
 	case truth:
@@ -32,20 +34,20 @@ func (f *fleet) scalar(m *member, sub subject, i int) any {
 	case text, object:
 	}
 	s := textOf(m, sub, i)
-	if m.shape == single && m.rule != nil && m.rule.Maximum != nil {
+	if m.shape == single && m.rule.Maximum != nil {
 		s = s[:min(len(s), int(m.rule.GetMaximum()))]
 	}
-	if m.shape == single && m.rule != nil && m.rule.Minimum != nil {
+	if m.shape == single && m.rule.Minimum != nil {
 		s += strings.Repeat("x", max(0, int(min(m.rule.GetMinimum(), 1024))-len(s)))
 	}
 	return s
 }
 
 func bounded(m *member, v float64) float64 {
-	if m.shape == single && m.rule != nil && m.rule.Maximum != nil {
+	if m.shape == single && m.rule.Maximum != nil {
 		v = min(v, m.rule.GetMaximum())
 	}
-	if m.shape == single && m.rule != nil && m.rule.Minimum != nil {
+	if m.shape == single && m.rule.Minimum != nil {
 		v = max(v, m.rule.GetMinimum())
 	}
 	return v

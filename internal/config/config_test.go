@@ -469,7 +469,8 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 		{
 			"everything set",
 			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset"},
-			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []string{"status=503", "reset"}}, nil,
+			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []string{"status=503", "reset"}},
+			nil,
 		},
 		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--sandbox"}, config.Sandbox{}, []string{
 			"--sandbox (from the command line): no such flag",

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/sandbox"
 )
 
 // APIDocumentVersion is the version of the OpenAPI document that the API surface was written
@@ -91,7 +93,7 @@ type Config struct {
 	// SandboxSeed picks the sandbox's fleet.
 	SandboxSeed uint64
 	// SandboxFaults are what goes wrong in the sandbox.
-	SandboxFaults []string
+	SandboxFaults []sandbox.Fault
 
 	// LogLevel is the least level that is logged.
 	LogLevel slog.Level

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/sandbox"
 )
 
 const token = "samsara_api_s3cr3t"
@@ -465,11 +466,11 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 		want config.Sandbox
 		err  []string
 	}{
-		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1}, nil},
+		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1, LogFormat: config.LogText}, nil},
 		{
 			"everything set",
-			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset"},
-			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []string{"status=503", "reset"}},
+			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
+			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []sandbox.Fault{{Status: 503}, {Reset: true}}},
 			nil,
 		},
 		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--sandbox"}, config.Sandbox{}, []string{
@@ -501,15 +502,15 @@ func TestFaultsOfOneSourceReplaceThoseOfALowerOne(t *testing.T) {
 		name    string
 		args    []string
 		environ []string
-		want    []string
+		want    []sandbox.Fault
 	}{
-		{"the file's list", nil, nil, []string{"status=500", "reset"}},
-		{"the environment's, separated by commas", nil, []string{"SAMSARA_GATEWAY_SANDBOX_FAULT=status=503, truncate"}, []string{"status=503", "truncate"}},
+		{"the file's list", nil, nil, []sandbox.Fault{{Status: 500}, {Reset: true}}},
+		{"the environment's, separated by commas", nil, []string{"SAMSARA_GATEWAY_SANDBOX_FAULT=status=503, truncate"}, []sandbox.Fault{{Status: 503}, {Truncate: true}}},
 		{
 			"the flags, repeated",
 			[]string{"--sandbox-fault=status=400", "--sandbox-fault=latency=1s"},
 			[]string{"SAMSARA_GATEWAY_SANDBOX_FAULT=status=503"},
-			[]string{"status=400", "latency=1s"},
+			[]sandbox.Fault{{Status: 400}, {Latency: time.Second}},
 		},
 	} {
 		c, err := config.Load(append(test.args, "--config", file), test.environ)

@@ -1,6 +1,12 @@
 package config
 
-import "github.com/spf13/pflag"
+import (
+	"log/slog"
+
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/sandbox"
+)
 
 // Sandbox is the configuration of a sandbox that runs alone. What LoadSandbox returns has
 // passed every check.
@@ -14,7 +20,11 @@ type Sandbox struct {
 	// Seed picks the fleet.
 	Seed uint64
 	// Faults are what goes wrong.
-	Faults []string
+	Faults []sandbox.Fault
+	// LogLevel is the least level that is logged; debug has a line a request.
+	LogLevel slog.Level
+	// LogFormat is text or JSON.
+	LogFormat LogFormat
 }
 
 func (s *Sandbox) settings() []setting {
@@ -25,11 +35,17 @@ func (s *Sandbox) settings() []setting {
 		{"token", group, "`TOKEN` that requests must bear", text(&s.Token)},
 		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed)},
 		{"fault", group, faultUsage, faults(&s.Faults)},
+		{"log-level", group, logLevelUsage, level(&s.LogLevel)},
+		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat)},
 	}
 }
 
 func sandboxDefaults() Sandbox {
-	return Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: defaults().SandboxSeed}
+	d := defaults()
+	return Sandbox{
+		Listen: "127.0.0.1:8080", Token: "sandbox", Seed: d.SandboxSeed,
+		LogLevel: d.LogLevel, LogFormat: d.LogFormat,
+	}
 }
 
 // LoadSandbox reads the configuration of a sandbox from its arguments alone. The error is as

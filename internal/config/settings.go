@@ -24,7 +24,7 @@ func (c *Config) settings() []setting {
 		samsara   = "Samsara"
 		retries   = "Retries"
 		limits    = "Limits"
-		sandbox   = "Sandbox"
+		sandboxed = "Sandbox"
 		logging   = "Logging"
 		files     = "Configuration file"
 	)
@@ -53,18 +53,23 @@ func (c *Config) settings() []setting {
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection", whole(&c.MaxConcurrentStreams, 1, 100_000)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
 
-		{"sandbox", sandbox, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
-		{"sandbox-seed", sandbox, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
-		{"sandbox-fault", sandbox, faultUsage, faults(&c.SandboxFaults)},
+		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
+		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
+		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
 
-		{"log-level", logging, "least `LEVEL` logged: debug, info, warn or error", level(&c.LogLevel)},
-		{"log-format", logging, "`FORMAT` of the log on standard error: text or json", logFormat(&c.LogFormat)},
+		{"log-level", logging, logLevelUsage, level(&c.LogLevel)},
+		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat)},
 
 		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},
 	}
 }
 
-const faultUsage = "`FAULT` to answer with, such as \"status=503; first=2; match=/fleet/*\"; may be repeated, or several separated by commas"
+// What the gateway and the sandbox alone have in common.
+const (
+	faultUsage     = "`FAULT` to answer with, such as \"status=503; first=2; match=/fleet/*\"; may be repeated, or several separated by commas"
+	logLevelUsage  = "least `LEVEL` logged: debug, info, warn or error"
+	logFormatUsage = "`FORMAT` of the log on standard error: text or json"
+)
 
 // variable returns the name of a setting in the environment.
 func variable(name string) string {

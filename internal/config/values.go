@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"samsara.internal/gateway/internal/sandbox"
 )
 
 // value is a pflag.Value that stores what parse makes of a text. A text that does not parse
@@ -251,6 +253,6 @@ func logFormat(target *LogFormat) value[LogFormat] {
 	}, func(f LogFormat) string { return string(f) }}
 }
 
-func faults(target *[]string) list[string] {
-	return list[string]{target, func(s string) (string, error) { return s, nil }, identity}
+func faults(target *[]sandbox.Fault) list[sandbox.Fault] {
+	return list[sandbox.Fault]{target, sandbox.ParseFault, sandbox.Fault.String}
 }

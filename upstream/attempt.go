@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -57,7 +58,7 @@ func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (r
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
-	resp, err := c.send(c.httpRequest(traced, call))
+	resp, err := c.send(c.httpRequest(traced, call)) //nolint:bodyclose // drain closes it
 	if err != nil {
 		failure := interrupted(ctx, call, err, connected.Load())
 		failure.unsent = !connected.Load()
@@ -90,22 +91,28 @@ func (c *Client) httpRequest(ctx context.Context, call *call) *http.Request {
 	return req
 }
 
+// fixedHeader returns what every request carries.
+func fixedHeader(cfg Config) http.Header {
+	header := http.Header{}
+	header.Set("Accept", "application/json")
+	header.Set("User-Agent", cfg.UserAgent)
+	if cfg.APIVersion != "" {
+		header.Set("X-Samsara-Version", cfg.APIVersion)
+	}
+	if cfg.Transport.Gzip {
+		header.Set("Accept-Encoding", "gzip")
+	}
+	return header
+}
+
 func (c *Client) header(call *call) http.Header {
-	header := make(http.Header, 8+len(call.Header))
+	header := maps.Clone(c.fixed)
 	for _, h := range call.Header {
 		if name := http.CanonicalHeaderKey(h.Name); !reserved(name) {
 			header[name] = append(header[name], h.Value)
 		}
 	}
 	header.Set("Authorization", "Bearer "+call.token)
-	header.Set("Accept", "application/json")
-	header.Set("User-Agent", c.cfg.UserAgent)
-	if c.cfg.APIVersion != "" {
-		header.Set("X-Samsara-Version", c.cfg.APIVersion)
-	}
-	if c.cfg.Transport.Gzip {
-		header.Set("Accept-Encoding", "gzip")
-	}
 	if len(call.Body) > 0 {
 		header.Set("Content-Type", "application/json")
 	}

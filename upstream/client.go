@@ -89,6 +89,7 @@ type Response struct {
 type Client struct {
 	cfg                  Config
 	scheme, host, prefix string
+	fixed                http.Header
 
 	transport *http.Transport
 	budget    *budget
@@ -106,6 +107,7 @@ func New(cfg Config) (*Client, error) {
 		scheme:    cfg.BaseURL.Scheme,
 		host:      cfg.BaseURL.Host,
 		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
+		fixed:     fixedHeader(cfg),
 		transport: newTransport(cfg.Transport),
 		budget:    newBudget(cfg.Retry.Budget),
 	}, nil

@@ -31,13 +31,14 @@ type Error struct {
 	// Message is the upstream's text or the gateway's, for people. It is one line of valid
 	// UTF-8, at most MaxMessageBytes long and never empty.
 	Message string
-	// HTTPStatus is the status of the last attempt, 0 where there was no response.
+	// HTTPStatus is the status of the response that the error is about, 0 where there is none.
 	HTTPStatus int
 	// Method and Template are those of the Request.
 	Method, Template string
 	// Attempts is how many HTTP attempts were made.
 	Attempts int
-	// RequestID is the upstream's name for the last attempt, empty where it gave none.
+	// RequestID is the upstream's name for the request that the error is about, empty where it
+	// gave none.
 	RequestID string
 	// RetryAfter is how long to wait before calling again, where RetryAfterKnown.
 	RetryAfter      time.Duration
@@ -50,7 +51,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s %s: %s after %d attempts: %s", e.Method, e.Template, e.Reason, e.Attempts, e.Message)
+	return fmt.Sprintf("%s %s: %s (attempts: %d): %s", e.Method, e.Template, e.Reason, e.Attempts, e.Message)
 }
 
 // Unwrap returns the cause.

@@ -65,15 +65,16 @@ func decode(call *call, resp *Response, body []byte) *Error {
 func (c *Client) refused(call *call, resp *http.Response, body *bytes.Buffer) *Error {
 	_ = c.bodies.read(body, resp, maxErrorBodyBytes)
 	message, id := readErrorBody(body.Bytes())
-	if message == "" {
-		message = fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	}
-	failure := &Error{
-		Message:    bounded(scrub(message, call.token), MaxMessageBytes),
-		HTTPStatus: resp.StatusCode,
-		RequestID:  bounded(scrub(id, call.token), maxRequestIDBytes),
-	}
+	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, call.token), maxRequestIDBytes)}
 	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
+	answered := oneLine(fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+	switch {
+	case message == "":
+		message = answered
+	case failure.Domain == DomainGateway:
+		message = answered + ": " + message
+	}
+	failure.Message = bounded(scrub(message, call.token), MaxMessageBytes)
 	if id == "" {
 		failure.RequestID = requestID(call, resp.Header)
 	}

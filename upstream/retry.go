@@ -18,15 +18,15 @@ const minRemaining = 100 * time.Millisecond
 // RetryPolicy says how attempts are repeated. Zero fields take the defaults.
 //
 // The n-th wait is random between nothing and BaseDelay·2ⁿ⁻¹, at most MaxDelay (full jitter).
-// Where the upstream names a wait by Retry-After on 429 or 503, the wait is exactly that
-// instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
+// Where the upstream names a wait above 0 by Retry-After on 429 or 503, the wait is exactly
+// that instead. A wait that would leave less than 100 ms of the caller's deadline is not started,
 // nor is one above MaxUnboundedWait where there is no deadline.
 type RetryPolicy struct {
 	// MaxAttempts includes the first; 1 never repeats. Default 4.
 	MaxAttempts int
 	// BaseDelay bounds the first wait. Default 250 ms.
 	BaseDelay time.Duration
-	// MaxDelay bounds every wait. Default 10 s.
+	// MaxDelay bounds every random wait. Default 10 s, or BaseDelay where that is more.
 	MaxDelay time.Duration
 	// Budget keeps repeated attempts from multiplying the load of an upstream that is down
 	// for all callers. It is the number of tokens that the client starts with and holds at

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -380,4 +381,20 @@ func TestMissingTokenIsToldWithoutDetail(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAttemptHeaderCountsTheAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, answer(503, ""), answer(503, ""), answer(200, ""))
+		client := f.client(func(cfg *upstream.Config) { cfg.AttemptHeader = "X-Attempt" })
+		if _, err := client.Do(t.Context(), get("/x")); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range f.requests() {
+			if got, want := r.Header.Get("X-Attempt"), strconv.Itoa(i+1); got != want {
+				t.Errorf("attempt %d says %q", i+1, got)
+			}
+		}
+	})
 }

@@ -87,6 +87,9 @@ func TestEveryStatusHasItsVerdict(t *testing.T) {
 				continue
 			}
 			message, requestID := fmt.Sprintf("text %d", httpStatus), "r-2"
+			if httpStatus < 400 {
+				message = strings.TrimSpace(fmt.Sprintf("the upstream answered %d %s", httpStatus, http.StatusText(httpStatus))) + ": " + message
+			}
 			if httpStatus == 304 {
 				message, requestID = "the upstream answered 304 Not Modified", "r-1"
 			}
@@ -167,7 +170,7 @@ func TestErrorFitsTheHeadersOfAnyClient(t *testing.T) {
 func TestErrorReadsAsOneLine(t *testing.T) {
 	t.Parallel()
 	err := &upstream.Error{Method: "GET", Template: "/x/{id}", Reason: "NOT_FOUND", Attempts: 1, Message: "gone"}
-	if got, want := err.Error(), "GET /x/{id}: NOT_FOUND after 1 attempts: gone"; got != want {
+	if got, want := err.Error(), "GET /x/{id}: NOT_FOUND (attempts: 1): gone"; got != want {
 		t.Errorf("Error() = %q, want %q", got, want)
 	}
 }

@@ -80,7 +80,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	status, response, err := readResponse(verb+" "+template, template, op)
+	key := verb + " " + template
+	status, response, err := readResponse(key, template, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -88,7 +89,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	body, fields, err := readBody(verb+" "+template, op)
+	body, fields, err := readBody(key, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -111,8 +112,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		request:    source{verb + " " + template + " request", append(parameters, fields...)},
-		response:   source{verb + " " + template + " response", response},
+		request:    source{key + " request", append(parameters, fields...)},
+		response:   source{key + " response", response},
 		deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
 	}, nil
 }

@@ -14,8 +14,8 @@ import (
 func merge(t *tree, operations []operation) {
 	m := merger{tree: t, shared: sharedSchemas(operations), sources: map[*message][]source{}}
 	type binding struct {
-		*method
-		operation
+		method    *method
+		operation operation
 	}
 	var bindings []binding
 	for _, p := range t.sorted() {
@@ -107,12 +107,25 @@ func (m *merger) reach(to *message, src source, input bool) {
 		}
 		if f := to.match(p, src); f != nil {
 			p.message = f.message
-		} else {
+		} else if p.message = m.promised(to, p); p.message == nil {
 			p.message = m.messageFor(to.pkg, p.shape, input)
 		}
 		src.fields[i] = p
 		m.reach(p.message, p.shape.source(), input)
 	}
+}
+
+// promised returns the message that an earlier source gave to the same property.
+func (m *merger) promised(to *message, p property) *message {
+	for _, src := range m.sources[to] {
+		for _, other := range src.fields {
+			if other.wire == p.wire && other.options.GetIn() == p.options.GetIn() && other.message != nil &&
+				other.shape.kind.proto() == p.shape.kind.proto() && other.shape.label == p.shape.label {
+				return other.message
+			}
+		}
+	}
+	return nil
 }
 
 // messageFor returns the message that stands for a schema in a package: the package's own if
@@ -236,7 +249,7 @@ func update(m *message, sources []source) {
 	current := map[*field]bool{}
 	for _, src := range sources {
 		for _, p := range src.fields {
-			if f := m.match(p, src); f != nil && !current[f] {
+			if f := m.match(p, src); f != nil && m.current(p, current) == nil {
 				f.set(p)
 				current[f] = true
 			}
@@ -253,7 +266,7 @@ func update(m *message, sources []source) {
 	}
 	for _, f := range m.fields {
 		if !current[f] {
-			f.deprecated = true
+			f.deprecated, f.options.Required = true, false
 			f.options.Retired = f.options.GetRoot() || slices.ContainsFunc(m.fields, func(other *field) bool {
 				return current[other] && other.wire() == f.wire() && other.options.GetIn() == f.options.GetIn()
 			})
@@ -271,16 +284,18 @@ func (m *message) current(p property, current map[*field]bool) *field {
 	return nil
 }
 
-// newField adds a field for the property. A name that is taken gets the place of the property
-// before it, or, where the wire name changes its type, a version after it.
+// newField adds a field for the property. A name that is taken, or that every update mask has,
+// gets the place of the property before it, or, where the wire name changes its type, a version
+// after it.
 func (m *message) newField(p property) *field {
 	base := identifier(snake(p.wire), "field_")
 	name := base
 	sameWire := slices.ContainsFunc(m.fields, func(f *field) bool {
 		return f.wire() == p.wire && f.options.GetIn() == p.options.GetIn()
 	})
-	if prefix := locationPrefix(p.options.GetIn()); m.hasName(name) && !sameWire {
-		name = prefix + base
+	forMask := name == "update_mask" && p.shape.kind != kindMask
+	if (m.hasName(name) || forMask) && !sameWire {
+		name = locationPrefix(p.options.GetIn()) + base
 	}
 	name = unique(name, "_v", m.hasName)
 	f := &field{name: name, jsonName: p.wire, number: m.next(), kind: p.shape.kind.proto(), label: p.shape.label, message: p.message}

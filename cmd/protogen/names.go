@@ -123,9 +123,11 @@ func messageNames(key string, element bool) []string {
 	return names
 }
 
-// keyWords are the words of a schema's key; what a property holds many of is in the singular.
+// keyWords are the words of a schema's key; what a property holds many of is in the singular. A
+// body without a name of its own goes by its operation's path.
 func keyWords(key string) []string {
 	var all []string
+	key = regexp.MustCompile(`^[A-Z]+ /(\S*) (?:body|response)`).ReplaceAllString(key, "$1")
 	for _, part := range strings.Split(key, ".") {
 		name := strings.TrimRight(part, "[]{}")
 		found := words(name)

@@ -257,7 +257,7 @@ func value(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) stri
 }
 
 func scalarValue(d protoreflect.FieldDescriptor, v protoreflect.Value) string {
-	switch d.Kind() { //nolint:exhaustive // the annotations have no other kinds that print differently
+	switch d.Kind() {
 	case protoreflect.StringKind:
 		return strconv.Quote(v.String())
 	case protoreflect.EnumKind:

@@ -135,7 +135,7 @@ func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
 	}
 	standing := 0
 	for _, d := range w.methods[verb+" "+template] {
-		if !d.Options().(*descriptorpb.MethodOptions).GetDeprecated() {
+		if options, ok := d.Options().(*descriptorpb.MethodOptions); ok && !options.GetDeprecated() {
 			standing++
 		}
 		if o := annotation(w.T, d); o.GetId() != op.OperationID {
@@ -388,7 +388,11 @@ func annotation(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Operat
 	if err := reparse(d, &options); err != nil {
 		t.Fatal(err)
 	}
-	return proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
+	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
+	if !ok {
+		t.Fatalf("%s has an annotation of another type", d.FullName())
+	}
+	return operation
 }
 
 func fieldOptions(t *testing.T, d protoreflect.FieldDescriptor) *gatewayv1.Field {

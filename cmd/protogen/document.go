@@ -44,6 +44,13 @@ func load(ctx context.Context, spec string) ([]operation, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Examples, patterns and defaults are not ours to judge: Samsara's break their own schemas.
+	lenient := []openapi3.ValidationOption{
+		openapi3.DisableExamplesValidation(), openapi3.DisableSchemaPatternValidation(), openapi3.DisableSchemaDefaultsValidation(),
+	}
+	if err := document.Validate(ctx, lenient...); err != nil {
+		return nil, err
+	}
 	var all []operation
 	var problems []error
 	for template, item := range document.Paths.Map() {
@@ -80,7 +87,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	status, response, err := readResponse(verb+" "+template, template, op)
+	key := verb + " " + template
+	status, response, err := readResponse(key, template, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -88,7 +96,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	body, fields, err := readBody(verb+" "+template, op)
+	body, fields, err := readBody(key, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -111,8 +119,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		request:    source{verb + " " + template + " request", append(parameters, fields...)},
-		response:   source{verb + " " + template + " response", response},
+		request:    source{key + " request", append(parameters, fields...)},
+		response:   source{key + " response", response},
 		deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
 	}, nil
 }

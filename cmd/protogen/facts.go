@@ -57,7 +57,7 @@ func (p *property) bound(least uint64, greatest *uint64) {
 // read adds the facts that only prose states.
 func (p *property) read(prose string) {
 	prose = strings.ToLower(prose)
-	plain := p.shape.kind == kindString && len(p.options.GetValues()) == 0
+	plain := p.shape.kind == kindString && p.shape.label != mapping && len(p.options.GetValues()) == 0
 	if plain && p.options.GetFormat() == "" && (strings.Contains(prose, "rfc 3339") || strings.Contains(prose, "iso 8601")) {
 		p.options.Format = "date-time"
 	}

@@ -12,6 +12,9 @@ import (
 // tick is the pace of the fleet: every vehicle reports once a tick.
 const tick = 5 * time.Second
 
+// listSize is how many elements a list within a record has.
+const listSize = 2
+
 // fleet invents the values of records. What it invents depends on nothing but the seed, what a
 // record is called and which one of its kind it is, the member's name, and the time, so that one
 // vehicle looks alike in all replies. It is immutable.
@@ -64,9 +67,12 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 	}
 	switch m.shape {
 	case list:
-		n := 2
+		n := listSize
 		if m.rule.Minimum != nil {
 			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
+		}
+		if m.rule.Maximum != nil {
+			n = min(n, int(m.rule.GetMaximum()))
 		}
 		values := make([]any, 0, n)
 		for i := range n {
@@ -89,18 +95,16 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 // one invents one value; i tells the elements of a list apart.
 func (f *fleet) one(m *member, sub subject, i, depth int) any {
 	if m.kind != object {
-		return f.scalar(m, sub, i)
+		return scalar(m, sub, i)
 	}
 	if root := m.schema.root; root != nil {
 		return f.member(root, sub, depth-1)
 	}
-	if hasID(m.schema) { // another record
-		noun := singular(m.name)
-		if n := ref(sub.n, i); noun == sub.noun {
-			sub = f.subject(noun, n, sub.key, sub.at)
-		} else {
-			sub = f.subject(noun, n, "", sub.at)
-		}
+	switch noun := nounIn(m.name); {
+	case hasID(m.schema) && noun != "data": // another record
+		sub = f.subject(noun, ref(sub.n, i), "", sub.at)
+	case m.shape == list: // the last one is the latest
+		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
 	}
 	return f.object(m.schema, sub, depth-1, nil)
 }
@@ -139,7 +143,7 @@ func spend(s *schema, depth int, left *int) bool {
 	for _, m := range s.members {
 		times := 1
 		if m.shape != single {
-			times = 2
+			times = listSize
 		}
 		for range times {
 			if m.kind == object && depth > 0 && !spend(m.schema, depth-1, left) {
@@ -180,7 +184,7 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 				out[m.name] = fitting
 			}
 		}
-		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.name) {
+		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(termOf(m.name)) {
 			out[m.name] = timestamp(r.changed)
 		}
 	}
@@ -230,7 +234,7 @@ func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
 		if !ok {
 			return nil
 		}
-		noun, n := singular(m.name), uint64(1)
+		noun, n := nounIn(m.name), uint64(1)
 		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
 			n = number - firstID
 		}

@@ -225,29 +225,33 @@ func (q *request) limit() (int, *refusal) {
 // xIds, which name records by id or as key:value by external id.
 func (q *request) keeps(r record) bool {
 	for name, v := range q.args {
-		values, ok := v.([]any)
-		if !ok || name == q.op.target.param || !isReference(name) && name != "ids" {
+		if !strings.HasSuffix(name, "ds") || name == q.op.target.param || !isReference(name) && name != "ids" {
 			continue
 		}
 		c := q.op.target.collection
-		noun := "record"
+		noun := c.noun
 		if name != "ids" {
 			noun = nounOfReference(name)
 		}
-		if !slices.ContainsFunc(texts(values), func(id string) bool { return c.refers(r, noun, id) }) {
+		if !slices.ContainsFunc(split(v), func(id string) bool { return c.refers(r, noun, id) }) {
 			return false
 		}
 	}
 	return true
 }
 
+// split returns the values of a list parameter; some are declared as one string.
+func split(v any) []string {
+	if values, ok := v.([]any); ok {
+		return texts(values)
+	}
+	return strings.Split(jsonText(v), ",")
+}
+
 // refers reports whether a record is the one with an id, or refers to it as its noun.
 func (c *collection) refers(r record, noun, id string) bool {
-	if noun == "record" || noun == c.noun {
+	if noun == c.noun {
 		return r.key == id || c.isAlias(r, id)
-	}
-	if strings.HasSuffix(strings.ToLower(noun), "tag") {
-		noun = "tag"
 	}
 	if v, ok := r.overlay[noun+"Id"]; ok {
 		return jsonText(v) == id

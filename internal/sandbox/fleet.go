@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -62,7 +61,7 @@ func (f *fleet) object(s *schema, sub subject, depth int, skip func(*member) boo
 func (f *fleet) member(m *member, sub subject, depth int) any {
 	below := sub
 	below.hash = mix(sub.hash, m.name)
-	if depth == 0 && m.kind == object && !m.rule.GetRequired() || depth < -4 {
+	if depth <= 0 && m.kind == object && !m.rule.GetRequired() || depth < -maxRequiredDepth {
 		return nil
 	}
 	switch m.shape {
@@ -83,7 +82,7 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 		}
 		return values
 	case dict:
-		if strings.HasSuffix(strings.ToLower(m.name), "externalids") {
+		if m.term.ends("externalids") {
 			return externalIDs(sub.noun, sub.n)
 		}
 		return map[string]any{"sample": f.one(m, below, 0, depth)}
@@ -100,9 +99,9 @@ func (f *fleet) one(m *member, sub subject, i, depth int) any {
 	if root := m.schema.root; root != nil {
 		return f.member(root, sub, depth-1)
 	}
-	switch noun := nounIn(m.name); {
-	case hasID(m.schema) && noun != "data": // another record
-		sub = f.subject(noun, ref(sub.n, i), "", sub.at)
+	switch {
+	case hasID(m.schema) && m.noun != "data": // another record
+		sub = f.subject(m.noun, ref(sub.n, i), "", sub.at)
 	case m.shape == list: // the last one is the latest
 		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
 	}
@@ -128,14 +127,19 @@ func externalIDs(noun string, n uint64) map[string]any {
 // ones.
 const maxLeaves = 250
 
-// depthOf returns how deep to invent the objects of a schema.
-func depthOf(s *schema) int {
-	for depth := 6; depth > 1; depth-- {
-		if left := maxLeaves; spend(s, depth, &left) {
-			return depth
+// maxRequiredDepth is how many levels deeper objects go that are required.
+const maxRequiredDepth = 4
+
+// measure sets how deep to invent the objects of a schema.
+func (s *schema) measure() {
+	for s.depth = 6; s.depth > 1; s.depth-- {
+		left := maxLeaves
+		if spend(s, s.depth, &left) {
+			s.leaves = maxLeaves - left
+			return
 		}
 	}
-	return 1
+	s.leaves = maxLeaves
 }
 
 // spend takes the leaves of a schema from left; it reports whether they were enough.
@@ -161,7 +165,7 @@ func spend(s *schema, depth int, left *int) bool {
 // says, and what is invented for the rest.
 func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any, at time.Time, skip func(*member) bool) map[string]any {
 	sub := f.subject(c.noun, r.n, r.key, at)
-	out := f.object(s, sub, depthOf(s), skip)
+	out := f.object(s, sub, s.depth, skip)
 	for _, m := range s.members {
 		if skip != nil && skip(m) {
 			continue
@@ -184,7 +188,7 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 				out[m.name] = fitting
 			}
 		}
-		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(termOf(m.name)) {
+		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.term) {
 			out[m.name] = timestamp(r.changed)
 		}
 	}
@@ -234,11 +238,11 @@ func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
 		if !ok {
 			return nil
 		}
-		noun, n := nounIn(m.name), uint64(1)
+		n := uint64(1)
 		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
 			n = number - firstID
 		}
-		out := f.object(m.schema, f.subject(noun, n, "", at), 1, nil)
+		out := f.object(m.schema, f.subject(m.noun, n, "", at), 1, nil)
 		out["id"] = v
 		return out
 	}

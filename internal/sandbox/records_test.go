@@ -75,7 +75,7 @@ func TestRecordsLiveFromCreationToDeletion(t *testing.T) {
 		"hub locations, of which single ones are in the singular": {
 			create: "POST /hub/locations", body: `{"data":[{"hubId":"` + knownID + `","name":"a","address":"b","customerLocationId":"c","isDepot":true}]}`,
 			id: "data.0.id", list: "GET /hub/locations?hubId=" + knownID + "&limit=100", listID: "data id",
-			update: "PATCH /hub/location/ID", change: `{"data":{"name":"z"}}`, changed: "data.id", want: "ID",
+			update: "PATCH /hub/location/ID", change: `{"data":{"name":"z"}}`, changed: "data.name", want: "z",
 		},
 		"qualification records, removed by id in the body": {
 			create: "POST /qualification-records",
@@ -222,6 +222,29 @@ func TestActionsLeaveTheirRecordAlone(t *testing.T) {
 	}
 	if after := a.call(t, "GET /fleet/vehicles/"+knownID, "").text; after != before {
 		t.Errorf("the vehicle is %s, want %s", after, before)
+	}
+}
+
+func TestOneRequestMayCreateSeveralRecords(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	const location = `{"hubId":"` + knownID + `","name":"N","address":"b","customerLocationId":"c","isDepot":true}`
+	got := a.get(t, "POST /hub/locations", `{"data":[`+strings.Replace(location, "N", "one", 1)+`,`+strings.Replace(location, "N", "two", 1)+`]}`)
+	if diff := cmp.Diff([]string{"one", "two"}, column(got, "data", "name")); diff != "" {
+		t.Errorf("created (-want +got):\n%s", diff)
+	}
+	listed := column(a.get(t, "GET /hub/locations?limit=100&hubId="+knownID, ""), "data", "name")
+	if diff := cmp.Diff([]string{"one", "two"}, listed[len(listed)-2:]); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+}
+
+func TestARecordInsideItsBodyIsFound(t *testing.T) {
+	t.Parallel()
+	a := serve(t, nil)
+	got := a.get(t, "PATCH /beta/industrial/jobs?id="+knownID, `{"job":{"name":"Dig"},"keepHistory":true}`)
+	if at(got, "data.name") != "Dig" || at(got, "data.id") != knownID {
+		t.Errorf("job = %v, want the name Dig and the id %s", got, knownID)
 	}
 }
 

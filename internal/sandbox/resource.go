@@ -280,6 +280,16 @@ func (c *collection) all() []record {
 	return slices.Clone(c.records)
 }
 
+// first returns the first live record, or what it was where all are deleted.
+func (c *collection) first() record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.records) == 0 {
+		return record{n: 1, key: idOf(1)}
+	}
+	return c.records[0]
+}
+
 // find returns the record that an id or, as key:value, an external id stands for.
 func (c *collection) find(id string) (record, bool) {
 	c.mu.Lock()
@@ -310,30 +320,44 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes a record of what a client sent. Where the client chose its key, as of a function's
-// name, it takes the place of the one that has the key. It refuses when the collection is full.
-func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
+// add makes records of what a client sent, all or none. Where the client chose a key, as of a
+// function's name, the record takes the place of the one that has it. It refuses when the
+// collection is full.
+func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.created >= maxCreated {
-		return record{}, refuse(http.StatusBadRequest, "Configuration limit exceeded: %d records created", maxCreated)
+	if c.created+uint64(len(overlays)) > maxCreated {
+		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
 	}
-	n := createdOffset + c.created
-	r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
+	added := make([]record, 0, len(overlays))
+	for _, overlay := range overlays {
+		n := createdOffset + c.created
+		r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
+		place := -1
+		if given := c.givenKey(overlay); given != "" {
+			r.key = given
+			place = c.index(given)
+		}
+		if place >= 0 {
+			r.n = c.records[place].n
+			c.records[place] = r
+		} else {
+			c.created++
+			c.records = append(c.records, r)
+		}
+		added = append(added, r)
+	}
+	return added, nil
+}
+
+// givenKey returns the key that a client chose for a record, empty where it did not.
+func (c *collection) givenKey(overlay map[string]any) string {
 	for _, name := range []string{c.keyField, "serial"} {
 		if given, ok := overlay[name].(string); ok && name != "id" && given != "" {
-			r.key = given
-			if i := c.index(given); i >= 0 {
-				r.n = c.records[i].n
-				c.records[i] = r
-				return r, nil
-			}
-			break
+			return given
 		}
 	}
-	c.created++
-	c.records = append(c.records, r)
-	return r, nil
+	return ""
 }
 
 // update replaces the overlay of a record by what change makes of the record. The second result is

@@ -15,8 +15,8 @@ import (
 // member's name second, by its type last. i tells the elements of a list apart.
 func scalar(m *member, sub subject, i int) any {
 	h := sub.hash
-	if allowed := slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" }); len(allowed) > 0 {
-		v := allowed[h%uint64(len(allowed))]
+	if len(m.values) > 0 {
+		v := m.values[h%uint64(len(m.values))]
 		if m.kind == text {
 			return v
 		}
@@ -28,9 +28,9 @@ func scalar(m *member, sub subject, i int) any {
 	case free:
 		return freeForm(m.name, h)
 	case real:
-		return m.bounded(number(m.name, sub, i))
+		return m.bounded(number(m, sub, i))
 	case whole:
-		return int64(m.bounded(math.Trunc(number(m.name, sub, i))))
+		return int64(m.bounded(math.Trunc(number(m, sub, i))))
 	case text, object:
 	}
 	s := textOf(m, sub, i)
@@ -59,7 +59,7 @@ func (m *member) bounded(v float64) float64 {
 func freeForm(name string, h uint64) any {
 	switch {
 	case strings.HasSuffix(name, "s") || h%3 == 0:
-		return map[string]any{"note": "sample", "count": int64(h % 10)} //nolint:gosec // G115: below 10
+		return map[string]any{"note": "sample", "count": int64(h % 10)}
 	case h%3 == 1:
 		return "closed"
 	}
@@ -85,12 +85,12 @@ func (t term) is(names ...string) bool { return slices.Contains(names, string(t)
 
 // textOf invents a string. It is ASCII, so that it can be cut anywhere.
 func textOf(m *member, sub subject, i int) string {
-	name, t, h := m.name, termOf(m.name), sub.hash
+	name, t, h := m.name, m.term, sub.hash
 	switch m.rule.GetFormat() {
 	case "date-time":
-		return timestamp(timeOf(name, sub))
+		return timestamp(timeOf(t, sub))
 	case "date":
-		return timeOf(name, sub).Format(time.DateOnly)
+		return timeOf(t, sub).Format(time.DateOnly)
 	case "uuid":
 		return uuidOf(h)
 	case "uri":
@@ -105,25 +105,25 @@ func textOf(m *member, sub subject, i int) string {
 		return uuidOf(h)
 	case t.has("base64", "md5"):
 		return base64.StdEncoding.EncodeToString([]byte("sample " + name))
-	case isReference(name):
-		return sub.reference(name, i)
+	case m.refers:
+		return sub.reference(m.noun, i)
 	case t.has("latitude", "longitude"):
-		return strconv.FormatFloat(number(name, sub, i), 'f', 6, 64)
+		return strconv.FormatFloat(number(m, sub, i), 'f', 6, 64)
 	case t.has("timezone"):
 		return "America/Los_Angeles"
 	case t.ends("timeofday"):
 		return "08:30"
 	case t.ends("date", "dateofbirth") && !t.ends("update"):
-		return timeOf(name, sub).Format(time.DateOnly)
+		return timeOf(t, sub).Format(time.DateOnly)
 	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
-		return timestamp(timeOf(name, sub))
+		return timestamp(timeOf(t, sub))
 	}
-	return phrase(name, t, sub)
+	return phrase(m, sub)
 }
 
 // phrase invents a string that is neither an id nor a time.
-func phrase(name string, t term, sub subject) string {
-	h, n := sub.hash, sub.n
+func phrase(m *member, sub subject) string {
+	name, t, h, n := m.name, m.term, sub.hash, sub.n
 	switch {
 	case t.has("email"):
 		return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(sub.noun), n)
@@ -148,7 +148,7 @@ func phrase(name string, t term, sub subject) string {
 	case t.is("name", "displayname", "title"):
 		return nameOf(sub.noun, n)
 	case t.ends("name"):
-		return nameOf(nounIn(strings.TrimSuffix(strings.TrimSuffix(name, "Name"), "_name")), n)
+		return nameOf(nounIn(name[:len(name)-len("name")]), n)
 	case t.ends("year"):
 		return strconv.FormatUint(2016+n%10, 10)
 	case t.ends("month"):
@@ -185,8 +185,8 @@ func phrase(name string, t term, sub subject) string {
 
 // number invents a number by the quantity that a name stands for. Positions, speeds and
 // counters follow the time: every record drives its own circle around the depot once an hour.
-func number(name string, sub subject, i int) float64 {
-	t, h := termOf(name), sub.hash
+func number(m *member, sub subject, i int) float64 {
+	t, h := m.term, sub.hash
 	age := max(0, sub.at.Sub(epoch()).Seconds())
 	turn := 2 * math.Pi * (age/3600 + float64(sub.n)/fleetSize)
 	radius := 0.02 + 0.01*float64(sub.n%fleetSize)
@@ -194,8 +194,8 @@ func number(name string, sub subject, i int) float64 {
 	switch {
 	case t.is("id"):
 		return firstID + float64(sub.n)
-	case isReference(name):
-		id, err := strconv.ParseFloat(sub.reference(name, i), 64)
+	case m.refers:
+		id, err := strconv.ParseFloat(sub.reference(m.noun, i), 64)
 		if err != nil {
 			return firstID + float64(sub.n)
 		}
@@ -203,7 +203,7 @@ func number(name string, sub subject, i int) float64 {
 	case t.is("year"):
 		return 2016 + float64(sub.n%10)
 	case isInstant(t):
-		return float64(timeOf(name, sub).UnixMilli())
+		return float64(timeOf(t, sub).UnixMilli())
 	case t.has("latitude"), t.ends("lat"):
 		return round(37.8044+radius*math.Sin(turn), 6)
 	case t.has("longitude"), t.ends("lng", "lon"):
@@ -245,9 +245,9 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// reference returns the id of the record that a member such as driverId leads to.
-func (s subject) reference(name string, i int) string {
-	if nounOfReference(name) == s.noun {
+// reference returns the id of the record that the i-th reference to a noun leads to.
+func (s subject) reference(noun string, i int) string {
+	if noun == s.noun {
 		return s.id()
 	}
 	return idOf(ref(s.n, i))
@@ -260,7 +260,7 @@ func isReference(name string) bool {
 
 func nounOfReference(name string) string {
 	name = strings.TrimSuffix(name, "s")
-	return nounIn(strings.TrimSuffix(name[:len(name)-len("id")], "_"))
+	return nounIn(name[:len(name)-len("id")])
 }
 
 // nounIn returns what kind of record a name speaks of: currentVehicle of a vehicle.
@@ -289,17 +289,16 @@ func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, tim
 
 // timeOf invents a time: what happened once stays, ends lie at the report's time and starts a few
 // minutes before.
-func timeOf(name string, sub subject) time.Time {
-	t := termOf(name)
+func timeOf(t term, sub subject) time.Time {
 	switch {
 	case t.has("birth"):
-		return epoch().AddDate(-40, 0, int(sub.n%365)) //nolint:gosec // G115: below 365
+		return epoch().AddDate(-40, 0, int(sub.n%365))
 	case t.has("created"), isChangeTime(t):
-		return epoch().Add(time.Duration(sub.n) * time.Hour) //nolint:gosec // G115: at most the records there may be
+		return epoch().Add(time.Duration(sub.n) * time.Hour)
 	case t.has("expir", "due", "next"):
 		return sub.at.Add(24 * time.Hour)
 	case t.has("start", "begin", "first"):
-		return sub.at.Add(-time.Duration(1+sub.n%fleetSize) * time.Minute) //nolint:gosec // G115: at most fleetSize
+		return sub.at.Add(-time.Duration(1+sub.n%fleetSize) * time.Minute)
 	}
 	return sub.at
 }

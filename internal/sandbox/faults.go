@@ -101,7 +101,7 @@ func reset(w http.ResponseWriter) {
 		return
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) //nolint:errcheck // the connection is closed all the same
+		_ = tcp.SetLinger(0) // without it the peer sees an orderly end, no more
 	}
-	_ = conn.Close() //nolint:errcheck // nobody is left to tell
+	_ = conn.Close() // nobody is left to tell
 }

@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // tick is the pace of the fleet: every vehicle reports once a tick.
 const tick = 5 * time.Second
+
+// listSize is how many elements a list within a record has.
+const listSize = 2
 
 // fleet invents the values of records. What it invents depends on nothing but the seed, what a
 // record is called and which one of its kind it is, the member's name, and the time, so that one
@@ -59,14 +61,17 @@ func (f *fleet) object(s *schema, sub subject, depth int, skip func(*member) boo
 func (f *fleet) member(m *member, sub subject, depth int) any {
 	below := sub
 	below.hash = mix(sub.hash, m.name)
-	if depth == 0 && m.kind == object && !m.rule.GetRequired() || depth < -4 {
+	if depth <= 0 && m.kind == object && !m.rule.GetRequired() || depth < -maxRequiredDepth {
 		return nil
 	}
 	switch m.shape {
 	case list:
-		n := 2
+		n := listSize
 		if m.rule.Minimum != nil {
 			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
+		}
+		if m.rule.Maximum != nil {
+			n = min(n, int(m.rule.GetMaximum()))
 		}
 		values := make([]any, 0, n)
 		for i := range n {
@@ -77,7 +82,7 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 		}
 		return values
 	case dict:
-		if strings.HasSuffix(strings.ToLower(m.name), "externalids") {
+		if m.term.ends("externalids") {
 			return externalIDs(sub.noun, sub.n)
 		}
 		return map[string]any{"sample": f.one(m, below, 0, depth)}
@@ -89,18 +94,16 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 // one invents one value; i tells the elements of a list apart.
 func (f *fleet) one(m *member, sub subject, i, depth int) any {
 	if m.kind != object {
-		return f.scalar(m, sub, i)
+		return scalar(m, sub, i)
 	}
 	if root := m.schema.root; root != nil {
 		return f.member(root, sub, depth-1)
 	}
-	if hasID(m.schema) { // another record
-		noun := singular(m.name)
-		if n := ref(sub.n, i); noun == sub.noun {
-			sub = f.subject(noun, n, sub.key, sub.at)
-		} else {
-			sub = f.subject(noun, n, "", sub.at)
-		}
+	switch {
+	case hasID(m.schema) && m.noun != "data": // another record
+		sub = f.subject(m.noun, ref(sub.n, i), "", sub.at)
+	case m.shape == list: // the last one is the latest
+		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
 	}
 	return f.object(m.schema, sub, depth-1, nil)
 }
@@ -124,14 +127,19 @@ func externalIDs(noun string, n uint64) map[string]any {
 // ones.
 const maxLeaves = 250
 
-// depthOf returns how deep to invent the objects of a schema.
-func depthOf(s *schema) int {
-	for depth := 6; depth > 1; depth-- {
-		if left := maxLeaves; spend(s, depth, &left) {
-			return depth
+// maxRequiredDepth is how many levels deeper objects go that are required.
+const maxRequiredDepth = 4
+
+// measure sets how deep to invent the objects of a schema.
+func (s *schema) measure() {
+	for s.depth = 6; s.depth > 1; s.depth-- {
+		left := maxLeaves
+		if spend(s, s.depth, &left) {
+			s.leaves = maxLeaves - left
+			return
 		}
 	}
-	return 1
+	s.leaves = maxLeaves
 }
 
 // spend takes the leaves of a schema from left; it reports whether they were enough.
@@ -139,7 +147,7 @@ func spend(s *schema, depth int, left *int) bool {
 	for _, m := range s.members {
 		times := 1
 		if m.shape != single {
-			times = 2
+			times = listSize
 		}
 		for range times {
 			if m.kind == object && depth > 0 && !spend(m.schema, depth-1, left) {
@@ -157,7 +165,7 @@ func spend(s *schema, depth int, left *int) bool {
 // says, and what is invented for the rest.
 func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any, at time.Time, skip func(*member) bool) map[string]any {
 	sub := f.subject(c.noun, r.n, r.key, at)
-	out := f.object(s, sub, depthOf(s), skip)
+	out := f.object(s, sub, s.depth, skip)
 	for _, m := range s.members {
 		if skip != nil && skip(m) {
 			continue
@@ -180,7 +188,7 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 				out[m.name] = fitting
 			}
 		}
-		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.name) {
+		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.term) {
 			out[m.name] = timestamp(r.changed)
 		}
 	}
@@ -230,11 +238,11 @@ func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
 		if !ok {
 			return nil
 		}
-		noun, n := singular(m.name), uint64(1)
+		n := uint64(1)
 		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
 			n = number - firstID
 		}
-		out := f.object(m.schema, f.subject(noun, n, "", at), 1, nil)
+		out := f.object(m.schema, f.subject(m.noun, n, "", at), 1, nil)
 		out["id"] = v
 		return out
 	}

@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,8 +132,10 @@ func (a *api) try(t testing.TB, line, body string, headers ...string) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
+	if closeErr := res.Body.Close(); closeErr != nil {
+		t.Errorf("%s: %v", line, closeErr)
+	}
 	return answer{status: res.StatusCode, header: res.Header, text: string(data), err: err}, nil
 }
 
@@ -416,13 +417,4 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 		return fmt.Errorf("%s: %T %v, want %s %q", path, v, v, fd.Kind(), rule(fd).GetValues())
 	}
 	return nil
-}
-
-func indent(t testing.TB, text string) string {
-	t.Helper()
-	var b bytes.Buffer
-	if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
 }

@@ -41,9 +41,9 @@ const end = math.MaxUint64
 
 // cursor writes a position so that it is opaque, long, and bound to its parameters, to this seed
 // and to the time of its making.
-func (s *Sandbox) cursor(p position, print uint64, now time.Time) string {
+func (s *Sandbox) cursor(p position, fingerprint uint64, now time.Time) string {
 	raw := make([]byte, 0, 40)
-	for _, part := range []uint64{print, uint64(p.tick), p.n, uint64(now.Unix())} { //nolint:gosec // G115: bits are kept, not values
+	for _, part := range []uint64{fingerprint, uint64(p.tick), p.n, uint64(now.Unix())} {
 		raw = binary.BigEndian.AppendUint64(raw, part)
 	}
 	raw = binary.BigEndian.AppendUint64(raw, mix(s.fleet.seed, string(raw)))
@@ -51,15 +51,15 @@ func (s *Sandbox) cursor(p position, print uint64, now time.Time) string {
 }
 
 // position reads a cursor back.
-func (s *Sandbox) position(name, text string, print uint64, now time.Time) (position, *refusal) {
+func (s *Sandbox) position(name, text string, fingerprint uint64, now time.Time) (position, *refusal) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(raw) != 40 || binary.BigEndian.Uint64(raw[32:]) != mix(s.fleet.seed, string(raw[:32])) {
 		return position{}, refuse(http.StatusBadRequest, "%s: %s is not a cursor of this API", name, quote(text))
 	}
-	p := position{tick: int64(binary.BigEndian.Uint64(raw[8:])), n: binary.BigEndian.Uint64(raw[16:])} //nolint:gosec // G115: as written
-	made := time.Unix(int64(binary.BigEndian.Uint64(raw[24:])), 0)                                     //nolint:gosec // G115: as written
+	p := position{tick: int64(binary.BigEndian.Uint64(raw[8:])), n: binary.BigEndian.Uint64(raw[16:])}
+	made := time.Unix(int64(binary.BigEndian.Uint64(raw[24:])), 0)
 	switch {
-	case binary.BigEndian.Uint64(raw) != print:
+	case binary.BigEndian.Uint64(raw) != fingerprint:
 		return position{}, refuse(http.StatusBadRequest, "the parameters are not those of the first page")
 	case now.Sub(made) > cursorLifetime:
 		return position{}, refuse(http.StatusBadRequest, "%s: the cursor is older than %d days", name, int(cursorLifetime.Hours()/24))
@@ -96,7 +96,7 @@ func (s *Sandbox) page(q *request, now time.Time) (page, *refusal) {
 			return page{}, refuse(http.StatusBadRequest, "startingAfter: must not be sent together with endingBefore")
 		}
 		var refused *refusal
-		if from, refused = s.position(name, v, q.print, now); refused != nil {
+		if from, refused = s.position(name, v, q.fingerprint, now); refused != nil {
 			return page{}, refused
 		}
 		text, backwards = v, name == "endingBefore"
@@ -212,7 +212,7 @@ func (q *request) time(name string) (time.Time, bool) {
 func (q *request) limit() (int, *refusal) {
 	sent, ok := q.args["limit"]
 	if !ok {
-		return max(2, min(pageSize, maxPageLeaves/max(1, leavesOf(q.op.envelope.record)))), nil
+		return max(2, min(pageSize, maxPageLeaves/max(1, q.op.envelope.record.leaves))), nil
 	}
 	limit, err := strconv.Atoi(jsonText(sent))
 	if err != nil || limit < 1 || limit > maxPageSize {
@@ -225,29 +225,33 @@ func (q *request) limit() (int, *refusal) {
 // xIds, which name records by id or as key:value by external id.
 func (q *request) keeps(r record) bool {
 	for name, v := range q.args {
-		values, ok := v.([]any)
-		if !ok || name == q.op.target.param || !isReference(name) && name != "ids" {
+		if !strings.HasSuffix(name, "ds") || name == q.op.target.param || !isReference(name) && name != "ids" {
 			continue
 		}
 		c := q.op.target.collection
-		noun := "record"
+		noun := c.noun
 		if name != "ids" {
 			noun = nounOfReference(name)
 		}
-		if !slices.ContainsFunc(texts(values), func(id string) bool { return c.refers(r, noun, id) }) {
+		if !slices.ContainsFunc(split(v), func(id string) bool { return c.refers(r, noun, id) }) {
 			return false
 		}
 	}
 	return true
 }
 
+// split returns the values of a list parameter; some are declared as one string.
+func split(v any) []string {
+	if values, ok := v.([]any); ok {
+		return texts(values)
+	}
+	return strings.Split(jsonText(v), ",")
+}
+
 // refers reports whether a record is the one with an id, or refers to it as its noun.
 func (c *collection) refers(r record, noun, id string) bool {
-	if noun == "record" || noun == c.noun {
+	if noun == c.noun {
 		return r.key == id || c.isAlias(r, id)
-	}
-	if strings.HasSuffix(strings.ToLower(noun), "tag") {
-		noun = "tag"
 	}
 	if v, ok := r.overlay[noun+"Id"]; ok {
 		return jsonText(v) == id
@@ -256,10 +260,4 @@ func (c *collection) refers(r record, noun, id string) bool {
 		return slices.Contains(texts(values), id)
 	}
 	return id == idOf(ref(r.n, 0)) || noun == "tag" && id == idOf(ref(r.n, 1))
-}
-
-func leavesOf(s *schema) int {
-	left := maxLeaves
-	spend(s, depthOf(s), &left)
-	return maxLeaves - max(0, left)
 }

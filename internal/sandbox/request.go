@@ -18,11 +18,11 @@ const MaxRequestBytes = 1 << 20
 
 // request is an HTTP request that keeps all rules of its operation.
 type request struct {
-	op    *operation
-	path  map[string]string // by name, unescaped
-	args  map[string]any    // path and query parameters: string, json.Number, bool or []any of these
-	body  map[string]any    // nil without a body
-	print uint64            // of everything but the cursor: what a cursor is bound to
+	op          *operation
+	path        map[string]string // by name, unescaped
+	args        map[string]any    // path and query parameters: string, json.Number, bool or []any of these
+	body        map[string]any    // nil without a body
+	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
 }
 
 // read checks a request against its operation. All that is wrong with it is in the one refusal.
@@ -44,7 +44,7 @@ func (op *operation) read(r *http.Request, names []string) (*request, *refusal) 
 	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, refuse(http.StatusBadRequest, "%s", strings.Join(problems, "; "))
 	}
-	q.print = mix(mix(0, r.URL.EscapedPath()), canonicalQuery(r.URL.RawQuery))
+	q.fingerprint = mix(mix(0, r.URL.EscapedPath()), canonicalQuery(r.URL.RawQuery))
 	return q, nil
 }
 
@@ -157,16 +157,34 @@ func (q *request) readBody(r *http.Request) ([]string, *refusal) {
 	return q.op.body.check("", values, patch), nil
 }
 
-// input returns what the client says of a record: the body, and the parameters besides.
-func (q *request) input() map[string]any {
-	out := maps.Clone(q.body)
-	if out == nil {
-		out = map[string]any{}
-	}
-	for name := range q.op.query {
-		if v, ok := q.args[name]; ok && out[name] == nil && name != q.op.target.param {
-			out[name] = v
+// inputs returns what the client says of each record, at least one: the body, and the
+// parameters besides. Some bodies hold the record, or several, in a member `data` or one named
+// after it.
+func (q *request) inputs() []map[string]any {
+	contents := []any{q.body}
+	for _, name := range []string{"data", q.op.target.collection.noun} {
+		switch v := q.body[name].(type) {
+		case map[string]any:
+			contents = []any{v}
+		case []any:
+			if len(v) > 0 {
+				contents = v
+			}
 		}
+	}
+	out := make([]map[string]any, 0, len(contents))
+	for _, content := range contents {
+		values, _ := content.(map[string]any)
+		input := maps.Clone(values)
+		if input == nil {
+			input = map[string]any{}
+		}
+		for name := range q.op.query {
+			if v, ok := q.args[name]; ok && input[name] == nil && name != q.op.target.param {
+				input[name] = v
+			}
+		}
+		out = append(out, input)
 	}
 	return out
 }

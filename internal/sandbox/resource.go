@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,24 +53,27 @@ type collections map[string]*collection
 // own, such as /a/b/stats and /a/b/{id}/score, belong to it too, and so do their counterparts
 // below /v1, /beta and /preview.
 func resolve(ops []*operation) {
-	bases := map[string]bool{}
+	lists, users := map[string]bool{}, map[string]int{}
 	for _, op := range ops {
 		op.base, op.item = op.place()
-		bases[op.base] = bases[op.base] || !op.item
+		lists[op.base] = lists[op.base] || !op.item
+		users[op.base]++
 	}
+	// Short paths first: what lies below a path finds its collection.
+	slices.SortStableFunc(ops, func(a, b *operation) int { return cmp.Compare(len(a.base), len(b.base)) })
 	cs, reads := collections{}, map[string]*operation{}
 	for _, op := range ops {
 		// One path is in the singular where its list is in the plural.
-		if plural := op.base + "s"; op.item && !bases[op.base] && bases[plural] {
+		if plural := op.base + "s"; op.item && !lists[op.base] && lists[plural] {
 			op.base = plural
 		}
-		if op.verb == "GET" && !op.item {
+		if op.verb == http.MethodGet && !op.item {
 			reads[op.base] = op
 		}
-		op.claim(cs)
+		op.claim(cs, users[op.base])
 	}
 	for _, op := range ops {
-		if op.verb == "POST" && !op.item && reads[op.base] != nil {
+		if op.verb == http.MethodPost && !op.item && reads[op.base] != nil {
 			cs.at(op.base).readable = true
 		}
 	}
@@ -77,14 +82,22 @@ func resolve(ops []*operation) {
 	}
 }
 
-// claim makes the collection of an operation that addresses single records.
-func (op *operation) claim(cs collections) {
+// claim makes the collection of an operation that addresses single records. Reading by an id in
+// the query is a claim only where another of the path's users can have made the record; else
+// the id is that of a record further up.
+func (op *operation) claim(cs collections, users int) {
+	for i, m := range op.path {
+		if isKey(m.name) {
+			op.keys = append(op.keys, key{from: inPath, param: m.name, collection: cs.at(op.prefix(i))})
+		}
+	}
 	if op.item {
-		c := cs.at(op.base)
-		c.readable, c.keyField = true, op.path[op.lastKey()].name
+		last := &op.keys[len(op.keys)-1]
+		last.collection = cs.at(op.base)
+		last.collection.readable, last.collection.keyField = true, last.param
 		return
 	}
-	if from, param := op.looseKey(); from != nowhere && op.verb != "POST" {
+	if from, param := op.looseKey(); from != nowhere && op.verb != http.MethodPost && (op.verb != http.MethodGet || users > 1) {
 		c := cs.at(op.base)
 		c.readable = true
 		if c.keyField == "" && param != "ids" {
@@ -94,24 +107,17 @@ func (op *operation) claim(cs collections) {
 }
 
 func (op *operation) resolve(cs collections, reads map[string]*operation) {
-	for i, m := range op.path {
-		if isKey(m.name) {
-			op.keys = append(op.keys, key{from: inPath, param: m.name, collection: cs.at(op.prefix(i))})
-		}
-	}
 	switch {
-	case op.verb == "POST" && !op.item && cs[op.base] != nil && cs[op.base].readable:
+	case op.verb == http.MethodPost && !op.item && cs[op.base] != nil && cs[op.base].readable:
 		op.target.collection = cs[op.base]
 		op.effect = creates
-		return
-	case op.item:
-		op.target = key{from: inPath, param: op.keys[len(op.keys)-1].param, collection: cs[op.base]}
-		op.keys = op.keys[:len(op.keys)-1]
-		op.effect = effectOf(op.verb)
 		return
 	case len(op.keys) > 0:
 		op.target = op.keys[len(op.keys)-1]
 		op.keys = op.keys[:len(op.keys)-1]
+		if op.item {
+			op.effect = effectOf(op.verb)
+		}
 		return
 	}
 	op.target.collection = cs.home(op.base)
@@ -128,11 +134,11 @@ func (op *operation) resolve(cs collections, reads map[string]*operation) {
 
 func effectOf(verb string) effect {
 	switch verb {
-	case "PATCH":
+	case http.MethodPatch:
 		return merges
-	case "PUT":
+	case http.MethodPut:
 		return replaces
-	case "DELETE":
+	case http.MethodDelete:
 		return deletes
 	}
 	return reads
@@ -167,16 +173,6 @@ func idOf(n uint64) string { return strconv.FormatUint(firstID+n, 10) }
 // or a time.
 func isKey(name string) bool {
 	return name != "pageNumber" && !strings.HasSuffix(name, "_ms") && !strings.HasSuffix(name, "Ms")
-}
-
-// lastKey returns the index of the last name in the path that is an id, -1 if there is none.
-func (op *operation) lastKey() int {
-	for i := len(op.path) - 1; i >= 0; i-- {
-		if isKey(op.path[i].name) {
-			return i
-		}
-	}
-	return -1
 }
 
 // place returns the path of the collection that the operation would have for itself, and
@@ -215,12 +211,12 @@ func normalise(segments []segment) string {
 // looseKey finds the id of the record that an operation without an id in its path is about:
 // a query parameter, or the body's id.
 func (op *operation) looseKey() (from source, param string) {
-	if op.item || op.verb == "GET" && op.envelope.isList {
+	if op.item || op.verb == http.MethodGet && op.envelope.isList {
 		return nowhere, ""
 	}
 	candidates := []string{"id"}
-	if op.verb != "POST" {
-		if op.verb != "GET" {
+	if op.verb != http.MethodPost {
+		if op.verb != http.MethodGet {
 			candidates = append(candidates, "ids")
 		}
 		candidates = append(candidates, nounOf(op.base)+"Id")
@@ -235,7 +231,7 @@ func (op *operation) looseKey() (from source, param string) {
 			return inQuery, name
 		}
 	}
-	if op.verb != "GET" && op.body != nil && op.body.named["id"] != nil {
+	if op.verb != http.MethodGet && op.body != nil && op.body.named["id"] != nil {
 		return inBody, "id"
 	}
 	return nowhere, ""
@@ -284,6 +280,16 @@ func (c *collection) all() []record {
 	return slices.Clone(c.records)
 }
 
+// first returns the first live record, or what it was where all are deleted.
+func (c *collection) first() record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.records) == 0 {
+		return record{n: 1, key: idOf(1)}
+	}
+	return c.records[0]
+}
+
 // find returns the record that an id or, as key:value, an external id stands for.
 func (c *collection) find(id string) (record, bool) {
 	c.mu.Lock()
@@ -314,30 +320,44 @@ func (c *collection) isAlias(r record, id string) bool {
 	return c.keyField == "name" && id == nameOf(c.noun, r.n) || c.noun == "gateway" && id == serialOf(r.n)
 }
 
-// add makes a record of what a client sent. Where the client chose its key, as of a function's
-// name, it takes the place of the one that has the key. It refuses when the collection is full.
-func (c *collection) add(overlay map[string]any, now time.Time) (record, *refusal) {
+// add makes records of what a client sent, all or none. Where the client chose a key, as of a
+// function's name, the record takes the place of the one that has it. It refuses when the
+// collection is full.
+func (c *collection) add(overlays []map[string]any, now time.Time) ([]record, *refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.created >= maxCreated {
-		return record{}, refuse(400, "Configuration limit exceeded: %d records created", maxCreated)
+	if c.created+uint64(len(overlays)) > maxCreated {
+		return nil, refuse(http.StatusBadRequest, "Configuration limit exceeded: at most %d records may be created", maxCreated)
 	}
-	n := createdOffset + c.created
-	r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
+	added := make([]record, 0, len(overlays))
+	for _, overlay := range overlays {
+		n := createdOffset + c.created
+		r := record{n: n, key: idOf(n), overlay: overlay, changed: now}
+		place := -1
+		if given := c.givenKey(overlay); given != "" {
+			r.key = given
+			place = c.index(given)
+		}
+		if place >= 0 {
+			r.n = c.records[place].n
+			c.records[place] = r
+		} else {
+			c.created++
+			c.records = append(c.records, r)
+		}
+		added = append(added, r)
+	}
+	return added, nil
+}
+
+// givenKey returns the key that a client chose for a record, empty where it did not.
+func (c *collection) givenKey(overlay map[string]any) string {
 	for _, name := range []string{c.keyField, "serial"} {
 		if given, ok := overlay[name].(string); ok && name != "id" && given != "" {
-			r.key = given
-			break
+			return given
 		}
 	}
-	if i := c.index(r.key); i >= 0 {
-		r.n = c.records[i].n
-		c.records[i] = r
-		return r, nil
-	}
-	c.created++
-	c.records = append(c.records, r)
-	return r, nil
+	return ""
 }
 
 // update replaces the overlay of a record by what change makes of the record. The second result is

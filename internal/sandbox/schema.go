@@ -44,6 +44,12 @@ type member struct {
 	kind   kind
 	shape  shape
 	schema *schema // of an object, else nil
+
+	// What a name tells, for inventing values.
+	term   term
+	noun   string   // what it holds or refers to, such as vehicle
+	refers bool     // it holds the id of another record, or several
+	values []string // the allowed ones that are not empty
 }
 
 // schema is a message as JSON.
@@ -51,6 +57,10 @@ type schema struct {
 	root    *member // the value of the whole message, where it is not an object
 	members []*member
 	named   map[string]*member
+
+	// Of the records of a response: how many levels of objects to invent, and about how many
+	// values that makes.
+	depth, leaves int
 }
 
 // schemas compiles each message once, so that recursive messages end.
@@ -85,6 +95,11 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 	if name := m.rule.GetName(); name != "" {
 		m.name = name
 	}
+	m.term, m.noun, m.refers = termOf(m.name), nounIn(m.name), isReference(m.name)
+	if m.refers {
+		m.noun = nounOfReference(m.name)
+	}
+	m.values = slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" })
 	value := fd
 	switch {
 	case fd.IsMap():

@@ -13,10 +13,10 @@ import (
 
 // scalar invents a value that is no object: by what the annotation allows first, by the
 // member's name second, by its type last. i tells the elements of a list apart.
-func (f *fleet) scalar(m *member, sub subject, i int) any {
+func scalar(m *member, sub subject, i int) any {
 	h := sub.hash
-	if allowed := slices.DeleteFunc(slices.Clone(m.rule.GetValues()), func(v string) bool { return v == "" }); len(allowed) > 0 {
-		v := allowed[h%uint64(len(allowed))]
+	if len(m.values) > 0 {
+		v := m.values[h%uint64(len(m.values))]
 		if m.kind == text {
 			return v
 		}
@@ -28,9 +28,9 @@ func (f *fleet) scalar(m *member, sub subject, i int) any {
 	case free:
 		return freeForm(m.name, h)
 	case real:
-		return bounded(m, math.Round(measure(m.name, sub)*1000)/1000)
+		return m.bounded(number(m, sub, i))
 	case whole:
-		return int64(bounded(m, math.Trunc(wholeOf(m.name, sub, i))))
+		return int64(m.bounded(math.Trunc(number(m, sub, i))))
 	case text, object:
 	}
 	s := textOf(m, sub, i)
@@ -43,7 +43,8 @@ func (f *fleet) scalar(m *member, sub subject, i int) any {
 	return s
 }
 
-func bounded(m *member, v float64) float64 {
+// bounded returns v or the bound that it breaks.
+func (m *member) bounded(v float64) float64 {
 	if m.shape == single && m.rule.Maximum != nil {
 		v = min(v, m.rule.GetMaximum())
 	}
@@ -53,24 +54,43 @@ func bounded(m *member, v float64) float64 {
 	return v
 }
 
+// freeForm invents a value for a member that may hold any: Samsara sends objects there, and
+// strings and numbers too.
 func freeForm(name string, h uint64) any {
-	if strings.HasSuffix(name, "s") || h%3 == 0 {
-		return map[string]any{"note": "sample", "count": h % 10}
-	}
-	if h%3 == 1 {
+	switch {
+	case strings.HasSuffix(name, "s") || h%3 == 0:
+		return map[string]any{"note": "sample", "count": int64(h % 10)}
+	case h%3 == 1:
 		return "closed"
 	}
 	return float64(h%1000) / 10
 }
 
+// term is a member's name in lower case and without underscores.
+type term string
+
+func termOf(name string) term {
+	return term(strings.ToLower(strings.ReplaceAll(name, "_", "")))
+}
+
+func (t term) has(parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(string(t), p) })
+}
+
+func (t term) ends(parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(string(t), p) })
+}
+
+func (t term) is(names ...string) bool { return slices.Contains(names, string(t)) }
+
 // textOf invents a string. It is ASCII, so that it can be cut anywhere.
 func textOf(m *member, sub subject, i int) string {
-	name, h := m.name, sub.hash
+	name, t, h := m.name, m.term, sub.hash
 	switch m.rule.GetFormat() {
 	case "date-time":
-		return timestamp(timeOf(name, sub))
+		return timestamp(timeOf(t, sub))
 	case "date":
-		return timeOf(name, sub).Format(time.DateOnly)
+		return timeOf(t, sub).Format(time.DateOnly)
 	case "uuid":
 		return uuidOf(h)
 	case "uri":
@@ -78,222 +98,212 @@ func textOf(m *member, sub subject, i int) string {
 	case "byte":
 		return base64.StdEncoding.EncodeToString([]byte("sample " + name))
 	}
-	lower := strings.ToLower(strings.ReplaceAll(name, "_", ""))
-	has := func(parts ...string) bool {
-		for _, p := range parts {
-			if strings.Contains(lower, p) {
-				return true
-			}
-		}
-		return false
-	}
-	ends := func(parts ...string) bool {
-		for _, p := range parts {
-			if strings.HasSuffix(lower, p) {
-				return true
-			}
-		}
-		return false
-	}
 	switch {
-	case lower == "id":
+	case t.is("id"):
 		return sub.id()
-	case has("uuid"):
+	case t.has("uuid"), t.is("requestid"):
 		return uuidOf(h)
-	case has("base64", "md5"):
+	case t.has("base64", "md5"):
 		return base64.StdEncoding.EncodeToString([]byte("sample " + name))
-	case isReference(name):
-		if noun := nounOfReference(name); noun == sub.noun {
-			return sub.id()
-		}
-		return idOf(ref(sub.n, i))
-	case has("latitude"), has("longitude"):
-		return strconv.FormatFloat(measure(name, sub), 'f', 6, 64)
-	case lower == "timezone", has("timezone"):
+	case m.refers:
+		return sub.reference(m.noun, i)
+	case t.has("latitude", "longitude"):
+		return strconv.FormatFloat(number(m, sub, i), 'f', 6, 64)
+	case t.has("timezone"):
 		return "America/Los_Angeles"
-	case ends("timeofday"):
+	case t.ends("timeofday"):
 		return "08:30"
-	case ends("date") && !ends("update"):
-		return timeOf(name, sub).Format(time.DateOnly)
-	case ends("time", "hour", "datetime", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
-		return timestamp(timeOf(name, sub))
-	case has("email"):
-		return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(sub.noun), sub.n)
-	case has("url", "href", "link"):
+	case t.ends("date", "dateofbirth") && !t.ends("update"):
+		return timeOf(t, sub).Format(time.DateOnly)
+	case t.ends("time", "hour", "restperiod", "lastconnected"), strings.HasSuffix(name, "At"), strings.HasSuffix(name, "Ms"):
+		return timestamp(timeOf(t, sub))
+	}
+	return phrase(m, sub)
+}
+
+// phrase invents a string that is neither an id nor a time.
+func phrase(m *member, sub subject) string {
+	name, t, h, n := m.name, m.term, sub.hash, sub.n
+	switch {
+	case t.has("email"):
+		return fmt.Sprintf("%s.%d@fleet.example", strings.ToLower(sub.noun), n)
+	case t.has("url", "href", "link"):
 		return urlOf(name, h)
-	case has("phone"):
-		return fmt.Sprintf("+1415555%04d", 100+sub.n)
-	case ends("vin"):
-		return vinOf(sub.n)
-	case has("licenseplate"):
-		return fmt.Sprintf("SBX%04d", sub.n)
-	case has("serial"), lower == "mac", lower == "esn":
-		return serialOf(sub.n)
-	case lower == "username":
-		return fmt.Sprintf("driver%d", sub.n)
-	case ends("firstname"):
-		return pick(sub.n, "Ada", "Ben", "Cleo", "Dev", "Elif", "Finn", "Gia", "Hugo", "Ines", "Jude", "Kai", "Lena")
-	case ends("lastname"):
-		return pick(sub.n, "Abbott", "Brandt", "Costa", "Dunn", "Eriksen", "Fuchs", "Gupta", "Hale", "Ito", "Jansen", "Khan", "Lopez")
-	case lower == "name", lower == "displayname", lower == "title":
-		return nameOf(sub.noun, sub.n)
-	case ends("name"):
-		return nameOf(camelBefore(name), sub.n)
-	case ends("year"):
-		return strconv.FormatUint(2016+sub.n%10, 10)
-	case ends("month"):
+	case t.has("phone"):
+		return fmt.Sprintf("+1415555%04d", 100+n)
+	case t.ends("vin"):
+		return vinOf(n)
+	case t.has("licenseplate"):
+		return fmt.Sprintf("SBX%04d", n)
+	case t.has("serial"), t.is("mac", "esn"):
+		return serialOf(n)
+	case t.is("username"):
+		return fmt.Sprintf("driver%d", n)
+	case t.ends("firstname"):
+		first, _, _ := strings.Cut(personOf(n), " ")
+		return first
+	case t.ends("lastname"):
+		_, last, _ := strings.Cut(personOf(n), " ")
+		return last
+	case t.is("name", "displayname", "title"):
+		return nameOf(sub.noun, n)
+	case t.ends("name"):
+		return nameOf(nounIn(name[:len(name)-len("name")]), n)
+	case t.ends("year"):
+		return strconv.FormatUint(2016+n%10, 10)
+	case t.ends("month"):
 		return "March"
-	case ends("quarter"):
+	case t.ends("quarter"):
 		return "Q1"
-	case lower == "make", lower == "oemname", lower == "manufacturer":
-		return pick(sub.n, "Freightliner", "Kenworth", "Volvo", "Mack")
-	case lower == "model":
-		return pick(sub.n, "Cascadia", "T680", "VNL 860", "Anthem")
-	case has("currency"):
+	case t.is("make", "oemname", "manufacturer"):
+		return pick(n, "Freightliner", "Kenworth", "Volvo", "Mack")
+	case t.is("model"):
+		return pick(n, "Cascadia", "T680", "VNL 860", "Anthem")
+	case t.has("currency"):
 		return "usd"
-	case has("address", "location") && !has("type"):
-		return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+sub.n)
-	case lower == "city":
+	case t.has("address", "location") && !t.has("type"):
+		return fmt.Sprintf("%d Harbor Road, Oakland, CA 94607", 100+n)
+	case t.is("city"):
 		return "Oakland"
-	case ends("state"), has("jurisdiction"):
+	case t.ends("state"), t.has("jurisdiction"):
 		return "CA"
-	case lower == "country":
+	case t.is("country"):
 		return "US"
-	case has("postalcode", "postcode", "zip"):
+	case t.has("postalcode", "postcode", "zip"):
 		return "94607"
-	case lower == "street", lower == "line1", lower == "roadname":
+	case t.is("street", "line1", "roadname"):
 		return "Harbor Road"
-	case has("token", "secret", "password"):
+	case t.has("token", "secret", "password"):
 		return fmt.Sprintf("sandbox-%016x", h)
-	case has("amount", "cost", "price", "quantity", "score", "percent", "value"):
+	case t.has("amount", "cost", "price", "quantity", "score", "percent", "value"):
 		return strconv.FormatFloat(float64(h%10_000)/100, 'f', 2, 64)
-	case has("number", "code", "version"):
+	case t.has("number", "code", "version"):
 		return strconv.FormatUint(1000+h%9000, 10)
 	}
 	return "Sample " + words(name)
 }
 
-// measure invents a number by the quantity that a name stands for. Positions, speeds and
+// number invents a number by the quantity that a name stands for. Positions, speeds and
 // counters follow the time: every record drives its own circle around the depot once an hour.
-func measure(name string, sub subject) float64 {
-	h, lower := sub.hash, strings.ToLower(strings.ReplaceAll(name, "_", ""))
-	age := float64(sub.at.Unix()-epoch().Unix()) + float64(sub.at.Nanosecond())/1e9
+func number(m *member, sub subject, i int) float64 {
+	t, h := m.term, sub.hash
+	age := max(0, sub.at.Sub(epoch()).Seconds())
 	turn := 2 * math.Pi * (age/3600 + float64(sub.n)/fleetSize)
 	radius := 0.02 + 0.01*float64(sub.n%fleetSize)
-	has := func(parts ...string) bool {
-		for _, p := range parts {
-			if strings.Contains(lower, p) {
-				return true
-			}
-		}
-		return false
-	}
-	of := func(low, high float64) float64 { return low + float64(h%10_000)/10_000*(high-low) }
+	between := func(low, high float64) float64 { return math.Trunc(low + float64(h%10_000)/10_000*(high-low)) }
 	switch {
-	case has("latitude"), strings.HasSuffix(lower, "lat"):
-		return math.Round((37.8044+radius*math.Sin(turn))*1e6) / 1e6
-	case has("longitude"), strings.HasSuffix(lower, "lng"), strings.HasSuffix(lower, "lon"):
-		return math.Round((-122.2712+radius*math.Cos(turn))*1e6) / 1e6
-	case has("heading"):
-		return math.Mod(360+math.Mod(-turn*180/math.Pi, 360), 360)
-	case has("percent"), has("score"):
-		return of(20, 100)
-	case has("odometer"), has("totalmeters"), has("accumulatedvehiclemeters"):
+	case t.is("id"):
+		return firstID + float64(sub.n)
+	case m.refers:
+		id, err := strconv.ParseFloat(sub.reference(m.noun, i), 64)
+		if err != nil {
+			return firstID + float64(sub.n)
+		}
+		return id
+	case t.is("year"):
+		return 2016 + float64(sub.n%10)
+	case isInstant(t):
+		return float64(timeOf(t, sub).UnixMilli())
+	case t.has("latitude"), t.ends("lat"):
+		return round(37.8044+radius*math.Sin(turn), 6)
+	case t.has("longitude"), t.ends("lng", "lon"):
+		return round(-122.2712+radius*math.Cos(turn), 6)
+	case t.has("heading"):
+		return math.Trunc(math.Mod(turn*180/math.Pi, 360))
+	case t.has("percent", "score"):
+		return between(20, 100)
+	case t.has("odometer", "accumulatedvehiclemeters", "totalvehiclemeters"):
 		return 1e8 + 1e6*float64(sub.n) + math.Trunc(age*20)
-	case has("speed"):
-		return 40 + 20*math.Sin(3*turn)
-	case has("engineseconds"), has("enginehours"):
+	case t.has("speed"):
+		return round(40+20*math.Sin(3*turn), 1)
+	case t.has("engineseconds"):
 		return 1e6 + math.Trunc(age/2)
-	case has("duration"), has("milliseconds"), strings.HasSuffix(name, "Ms"):
-		return math.Trunc(of(60_000, 3_600_000))
-	case has("seconds"):
-		return math.Trunc(of(30, 3600))
-	case has("meters"):
-		return math.Trunc(of(50, 50_000))
-	case has("millic"), has("millicelsius"):
-		return math.Trunc(of(-5000, 30_000))
-	case has("accuracy"):
-		return of(1, 10)
-	case has("amount"), has("cost"), has("price"):
-		return math.Round(of(5, 500)*100) / 100
-	case has("count"), has("number"), has("index"):
+	case t.has("enginehours"):
+		return 300 + math.Trunc(age/7200)
+	case t.has("milliseconds"), t.ends("ms"):
+		return between(60_000, 3_600_000)
+	case t.has("seconds"):
+		return between(30, 3600)
+	case t.has("hour"):
+		return float64(h % 24)
+	case t.has("meters"):
+		return between(50, 50_000)
+	case t.has("millic"):
+		return between(-5000, 30_000)
+	case t.has("amount", "cost", "price"):
+		return between(500, 50_000) / 100
+	case t.has("count", "number", "index"):
 		return float64(h % 10)
-	case has("weight"):
-		return math.Trunc(of(5000, 35_000))
+	case t.has("weight"):
+		return between(5000, 35_000)
 	}
-	return of(1, 100)
+	return between(100, 10_000) / 100
 }
 
-// wholeOf invents a whole number.
-func wholeOf(name string, sub subject, i int) float64 {
-	lower := strings.ToLower(strings.ReplaceAll(name, "_", ""))
-	switch {
-	case lower == "id":
-		if id, err := strconv.ParseUint(sub.id(), 10, 53); err == nil {
-			return float64(id)
-		}
-		return firstID + float64(sub.n)
-	case isReference(name):
-		if noun := nounOfReference(name); noun == sub.noun {
-			return wholeOf("id", sub, i)
-		}
-		return firstID + float64(ref(sub.n, i))
-	case lower == "year":
-		return float64(2016 + sub.n%10)
-	case isInstant(name):
-		return float64(timeOf(name, sub).UnixMilli())
+func round(v float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(v*scale) / scale
+}
+
+// reference returns the id of the record that the i-th reference to a noun leads to.
+func (s subject) reference(noun string, i int) string {
+	if noun == s.noun {
+		return s.id()
 	}
-	return measure(name, sub)
+	return idOf(ref(s.n, i))
 }
 
 // isReference reports whether a name is that of an id, or of a list of ids.
 func isReference(name string) bool {
-	return name != "id" && (isIDName(name) || isIDName(strings.TrimSuffix(name, "s")) && strings.HasSuffix(name, "s"))
+	return name != "id" && isIDName(strings.TrimSuffix(name, "s"))
 }
 
 func nounOfReference(name string) string {
 	name = strings.TrimSuffix(name, "s")
-	return camel(strings.TrimSuffix(name[:len(name)-2], "_"))
+	return nounIn(name[:len(name)-len("id")])
 }
 
-// isInstant reports whether a whole number is a time in Unix milliseconds rather than a
-// duration, as far as a name can tell.
-func isInstant(name string) bool {
-	lower := strings.ToLower(strings.ReplaceAll(name, "_", ""))
-	if strings.Contains(lower, "duration") || strings.Contains(lower, "sincemidnight") {
-		return false
-	}
-	for _, end := range []string{"atms", "timestampms", "startms", "endms", "timems", "arrivalms", "startedms", "expirationtime", "signedat", "resolvedat"} {
-		if strings.HasSuffix(lower, end) {
-			return !strings.Contains(lower, "windowafter") && !strings.Contains(lower, "windowbefore")
+// nounIn returns what kind of record a name speaks of: currentVehicle of a vehicle.
+func nounIn(name string) string {
+	name = singular(camel(name))
+	for _, noun := range []string{"vehicle", "driver", "trailer", "tag", "address", "asset", "user", "place"} {
+		if strings.HasSuffix(name, capital(noun)) {
+			return noun
 		}
 	}
-	return lower == "time"
+	return name
+}
+
+// isInstant reports whether a number is a time in Unix milliseconds rather than a duration, as
+// far as a name can tell.
+func isInstant(t term) bool {
+	return !t.has("duration", "sincemidnight", "windowafter", "windowbefore") &&
+		(t.is("time", "signedat", "resolvedat") || t.ends("atms", "timestampms", "startms", "endms", "timems", "arrivalms", "expirationtime"))
 }
 
 // isChangeTime reports whether a name says when a record was last changed.
-func isChangeTime(name string) bool {
-	return strings.HasPrefix(name, "updated") || strings.HasPrefix(name, "lastModified") || strings.HasPrefix(name, "modified")
-}
+func isChangeTime(t term) bool { return t.has("updatedat", "lastmodified", "modifiedat") }
 
 // epoch is when the fleet began.
-func epoch() time.Time { return time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC) }
+func epoch() time.Time { return time.Date(2020, time.January, 6, 8, 0, 0, 0, time.UTC) }
 
 // timeOf invents a time: what happened once stays, ends lie at the report's time and starts a few
 // minutes before.
-func timeOf(name string, sub subject) time.Time {
-	lower := strings.ToLower(name)
+func timeOf(t term, sub subject) time.Time {
 	switch {
-	case strings.HasPrefix(lower, "created"), isChangeTime(name), strings.Contains(lower, "birth"):
+	case t.has("birth"):
+		return epoch().AddDate(-40, 0, int(sub.n%365))
+	case t.has("created"), isChangeTime(t):
 		return epoch().Add(time.Duration(sub.n) * time.Hour)
-	case strings.Contains(lower, "expir"), strings.Contains(lower, "due"), strings.HasPrefix(lower, "next"):
+	case t.has("expir", "due", "next"):
 		return sub.at.Add(24 * time.Hour)
-	case strings.Contains(lower, "start"), strings.Contains(lower, "begin"), strings.Contains(lower, "first"):
-		return sub.at.Add(-time.Duration(1+sub.n) * time.Minute)
+	case t.has("start", "begin", "first"):
+		return sub.at.Add(-time.Duration(1+sub.n%fleetSize) * time.Minute)
 	}
 	return sub.at
 }
 
+// timestamp writes a time as Samsara does.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func uuidOf(h uint64) string {
@@ -316,21 +326,22 @@ func nameOf(noun string, n uint64) string {
 	case "trailer":
 		return fmt.Sprintf("Trailer %d", 200+n)
 	case "driver", "user", "contact", "coach":
-		return pick(n, "Ada Abbott", "Ben Brandt", "Cleo Costa", "Dev Dunn", "Elif Eriksen", "Finn Fuchs",
-			"Gia Gupta", "Hugo Hale", "Ines Ito", "Jude Jansen", "Kai Khan", "Lena Lopez")
+		return personOf(n)
 	case "tag":
 		return pick(n, "North", "South", "East", "West", "Harbor", "Valley")
-	case "address", "place", "location":
+	case "address", "place":
 		return fmt.Sprintf("Depot %d", n)
 	case "function", "file":
 		return fmt.Sprintf("%s-%d", noun, n)
+	case "me", "carrier", "organization":
+		return "Sandbox Logistics"
 	}
 	return fmt.Sprintf("%s %d", capital(words(noun)), n)
 }
 
-// camelBefore is what a name ending in Name is the name of.
-func camelBefore(name string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "Name"), "name"), "_")
+func personOf(n uint64) string {
+	return pick(n, "Ada Abbott", "Ben Brandt", "Cleo Costa", "Dev Dunn", "Elif Eriksen", "Finn Fuchs",
+		"Gia Gupta", "Hugo Hale", "Ines Ito", "Jude Jansen", "Kai Khan", "Lena Lopez")
 }
 
 func pick(n uint64, of ...string) string { return of[n%uint64(len(of))] }

@@ -88,7 +88,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	server, err := newServer(cfg, endpoints, client, metrics, log)
+	server, err := newServer(cfg, endpoints, client, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
-		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams), //nolint:gosec // The configuration bounds it.
+		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
 	})
 }
 

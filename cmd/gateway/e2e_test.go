@@ -250,7 +250,7 @@ func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	served := int64(0)
 	lines, _, _ := p.log()
 	for _, line := range lines {
-		if line.Method != "ListVehicles" || line.Code == "" {
+		if line.Method != vehiclesv1.VehiclesService_ListVehicles_FullMethodName {
 			continue
 		}
 		if line.Code != "OK" {

@@ -36,8 +36,8 @@ type logLine struct {
 	GRPC    string `json:"grpc"`
 	Admin   string `json:"admin"`
 	Sandbox string `json:"sandbox"`
-	Code    string `json:"grpc.code"`
-	Method  string `json:"grpc.method"`
+	Code    string `json:"code"`
+	Method  string `json:"method"`
 }
 
 // process is a running gateway.

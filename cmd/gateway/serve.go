@@ -88,7 +88,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer client.Close()
-	server, err := newServer(cfg, endpoints, client, metrics, log)
+	server, err := newServer(cfg, endpoints, client, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	log.InfoContext(ctx, "serving", attrs...)
 	err = runParts(ctx, cfg.ShutdownGrace, func() {
 		ready.Store(false)
-		log.InfoContext(ctx, "stopping", "grace", cfg.ShutdownGrace.String())
+		log.InfoContext(ctx, "stopping", "grace", cfg.ShutdownGrace)
 	}, parts...)
 	log.InfoContext(ctx, "stopped")
 	return err
@@ -207,7 +207,7 @@ func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstre
 		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
-		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams), //nolint:gosec // The configuration bounds it.
+		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),
 	})
 }
 
@@ -226,9 +226,17 @@ func httpServe(s *http.Server) func(net.Listener) error {
 }
 
 func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}
 	if format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// durationAsText writes durations with their unit in JSON too, which has them in nanoseconds.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }

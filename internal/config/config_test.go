@@ -470,7 +470,10 @@ func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
 		{
 			"everything set",
 			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
-			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []sandbox.Fault{{Status: 503}, {Reset: true}}},
+			config.Sandbox{
+				Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []sandbox.Fault{{Status: 503}, {Reset: true}},
+				LogLevel: slog.LevelDebug, LogFormat: config.LogJSON,
+			},
 			nil,
 		},
 		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--sandbox"}, config.Sandbox{}, []string{

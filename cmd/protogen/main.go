@@ -1,0 +1,74 @@
+// Command protogen writes the proto files of the gateway's API from Samsara's OpenAPI document.
+//
+// It reads a document and the proto tree of earlier runs, and writes one file a package below
+// samsara/ in that tree. What the tree already says is for ever: every package, message, field,
+// name, number and type stays, so a client of any earlier tree keeps working; what the document
+// adds is added, what it lacks stays as deprecated. The same document and tree give the same
+// bytes, and a second run over its own output changes nothing.
+//
+// It refuses, before writing anything: a document it cannot express without loss (header
+// parameters, bodies that are not JSON), and files in the tree that it would not have written.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/pflag"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		os.Exit(1) //nolint:forbidigo // main alone turns an error into an exit code
+	}
+}
+
+// run is the whole command. It reports its error on stderr and what it wrote on stdout.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := pflag.NewFlagSet("protogen", pflag.ContinueOnError)
+	flags.SetOutput(stderr)
+	spec := flags.String("spec", "", "OpenAPI document to read (required)")
+	out := flags.String("out", "proto", "root of the proto tree to read and to write")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return nil
+		}
+		return report(stderr, err)
+	}
+	if *spec == "" || flags.NArg() > 0 {
+		return report(stderr, fmt.Errorf("want --spec FILE and no arguments, have %q", args))
+	}
+	written, err := generate(ctx, *spec, *out)
+	if err != nil {
+		return report(stderr, err)
+	}
+	_, err = fmt.Fprintf(stdout, "%d files written below %s\n", written, *out)
+	return err
+}
+
+func report(stderr io.Writer, err error) error {
+	_, printErr := fmt.Fprintln(stderr, "protogen:", err)
+	return errors.Join(err, printErr)
+}
+
+// generate brings the tree below root up to the document at spec and returns how many files it
+// changed.
+func generate(ctx context.Context, spec, root string) (int, error) {
+	operations, err := load(ctx, spec)
+	if err != nil {
+		return 0, fmt.Errorf("reading %s: %w", spec, err)
+	}
+	t, err := readTree(ctx, root)
+	if err != nil {
+		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)
+	}
+	merge(t, operations)
+	return write(t, root)
+}

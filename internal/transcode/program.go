@@ -100,8 +100,7 @@ func (m *message) lookup(name []byte) *field {
 	}
 }
 
-// index fills the slots. Most messages get a seed under which no two names meet; where none of
-// those tried does that, lookup goes on to the next slot.
+// index fills the slots, under a seed by which no two names meet if one is found soon.
 func (m *message) index(fields []*field) {
 	const seeds = 256
 	m.fields = len(fields)
@@ -113,24 +112,26 @@ func (m *message) index(fields []*field) {
 	for seed := range uint64(seeds) {
 		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
 		m.slots = make([]*field, size)
-		if m.place(fields) {
+		if m.place(fields, seed == seeds-1) {
 			return
 		}
 	}
 }
 
-// place puts the fields into their slots, and reports whether each got the one of its hash.
-func (m *message) place(fields []*field) bool {
-	perfect := true
+// place puts the fields into their slots. Where one is taken already it gives up, or goes on to
+// the next free one if the fields may be crowded.
+func (m *message) place(fields []*field, crowded bool) bool {
 	for _, f := range fields {
 		slot := hash([]byte(f.name), m.seed) >> m.shift
 		for m.slots[slot] != nil {
-			perfect = false
+			if !crowded {
+				return false
+			}
 			slot = (slot + 1) % uint64(len(m.slots))
 		}
 		m.slots[slot] = f
 	}
-	return perfect
+	return true
 }
 
 // hash is of the length, the first eight bytes and the last eight; in between, wire names

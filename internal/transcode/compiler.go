@@ -124,7 +124,7 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 // typed completes f, a single value, with the type and the tag that fd gives it.
 func (b *builder) typed(f *field, fd protoreflect.FieldDescriptor) error {
 	wire := protowire.BytesType
-	switch kind := fd.Kind(); kind { //nolint:exhaustive // the others are refused
+	switch kind := fd.Kind(); kind {
 	case protoreflect.StringKind:
 		f.op = opString
 	case protoreflect.Int64Kind:

@@ -54,10 +54,10 @@ func isJSON(document []byte) bool {
 
 // fitsRoot reports whether the outermost value is of a type that the message may have.
 func fitsRoot(document []byte, message string) bool {
-	switch c := bytes.TrimLeft(withoutMark(document), " \t\r\n")[0]; {
-	case c == '{' || c == 'n':
+	switch bytes.TrimLeft(withoutMark(document), " \t\r\n")[0] {
+	case '{', 'n':
 		return true
-	case c == '[':
+	case '[':
 		return message == "Assets" || message == "Anything" || message == "Sequence"
 	default:
 		return message == "Verdict" || message == "Count" || message == "Anything"
@@ -225,7 +225,7 @@ func TestGeneratedDocumentsAreReadAsProtojsonReadsThem(t *testing.T) {
 	t.Parallel()
 	md := testproto.Message(t, fleet, "Vehicle")
 	d := decoder(t, md)
-	for seed := range uint64(500) {
+	for seed := range uint64(200) {
 		g := generator{rand.New(rand.NewPCG(seed, 0))}
 		document := []byte(g.message(md, 0))
 		want := dynamicpb.NewMessage(md)

@@ -80,10 +80,10 @@ func (f *field) canBeRoot() bool {
 // takes reports whether f, a root field, reads the value that begins with c. Null is not its
 // concern, since it means something to whatever holds the message.
 func (f *field) takes(c byte) bool {
-	switch {
-	case c == '{' || c == 'n':
+	switch c {
+	case '{', 'n':
 		return false
-	case c == '[':
+	case '[':
 		return f.arity != once || f.op == opListValue || f.op == opValue
 	default:
 		return f.arity == once && f.op != opListValue
@@ -108,7 +108,7 @@ func (m *message) index(fields []*field) {
 	for size < 4*len(fields) {
 		size *= 2
 	}
-	m.shift = uint8(64 - bits.TrailingZeros(uint(size))) //nolint:gosec // 0 to 64
+	m.shift = uint8(64 - bits.TrailingZeros(uint(size)))
 	for seed := range uint64(seeds) {
 		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
 		m.slots = make([]*field, size)

@@ -7,10 +7,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
 
 // ErrDescriptor means that a message is declared in a way that has no translation.
@@ -64,10 +61,7 @@ func (b *builder) message(md protoreflect.MessageDescriptor) (*message, error) {
 	fields := make([]*field, 0, md.Fields().Len())
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
-		options, err := fieldOptions(fd)
-		if err != nil {
-			return nil, err
-		}
+		options := FieldOptions(fd)
 		if options.GetRetired() {
 			continue
 		}
@@ -130,7 +124,7 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 // typed completes f, a single value, with the type and the tag that fd gives it.
 func (b *builder) typed(f *field, fd protoreflect.FieldDescriptor) error {
 	wire := protowire.BytesType
-	switch kind := fd.Kind(); kind { //nolint:exhaustive // the others are refused
+	switch kind := fd.Kind(); kind {
 	case protoreflect.StringKind:
 		f.op = opString
 	case protoreflect.Int64Kind:
@@ -169,18 +163,6 @@ func (b *builder) submessage(f *field, fd protoreflect.FieldDescriptor) error {
 		f.op, f.message = opMessage, m
 	}
 	return nil
-}
-
-// fieldOptions returns what the annotation of fd says, nil where it has none.
-func fieldOptions(fd protoreflect.FieldDescriptor) (*gatewayv1.Field, error) {
-	if !proto.HasExtension(fd.Options(), gatewayv1.E_Field) {
-		return nil, nil
-	}
-	options, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field)
-	if !ok {
-		return nil, refuse(fd, "has an annotation of another type than samsara.gateway.v1.Field")
-	}
-	return options, nil
 }
 
 func refuse(fd protoreflect.FieldDescriptor, format string, args ...any) error {

@@ -482,8 +482,16 @@ func TestARootFieldTakesWhatIsNoObject(t *testing.T) {
 func TestADocumentOfAnotherTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ message, json string }{
-		{"Vehicle", `[]`}, {"Vehicle", `[{"id":"a"}]`}, {"Vehicle", `"secret"`}, {"Vehicle", `1`}, {"Vehicle", `true`},
-		{"Assets", `"secret"`}, {"Assets", `1`}, {"Verdict", `["secret"]`}, {"Count", `[1]`}, {"Sequence", `1`},
+		{"Vehicle", `[]`},
+		{"Vehicle", `[{"id":"a"}]`},
+		{"Vehicle", `"secret"`},
+		{"Vehicle", `1`},
+		{"Vehicle", `true`},
+		{"Assets", `"secret"`},
+		{"Assets", `1`},
+		{"Verdict", `["secret"]`},
+		{"Count", `[1]`},
+		{"Sequence", `1`},
 	} {
 		t.Run(test.message+" from "+test.json, func(t *testing.T) {
 			t.Parallel()

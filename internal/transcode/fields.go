@@ -155,7 +155,7 @@ func (r *run) value(i int, f *field) int {
 // coerce appends a value of another JSON type than that of f if nothing is lost by it, and
 // else drops it.
 func (r *run) coerce(i int, f *field) int {
-	end := failed
+	var end int
 	switch c := r.peek(i); {
 	case f.op == opString && (c == '-' || isDigit(c) || c == 't' || c == 'f'):
 		if end = r.skip(i); end >= 0 {
@@ -210,7 +210,7 @@ func (r *run) numeric(n number, literal []byte, f *field) bool {
 		v, ok := n.int64(literal)
 		if ok {
 			r.tag(f.tag)
-			r.append(uint64(v)) //nolint:gosec // two's complement is the wire form
+			r.append(uint64(v))
 		}
 		return ok
 	}

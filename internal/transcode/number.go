@@ -134,7 +134,7 @@ func (n number) int64(literal []byte) (int64, bool) {
 	case n.digits <= math.MaxInt64 && !n.negative:
 		return int64(n.digits), true
 	case n.digits <= -math.MinInt64 && n.negative:
-		return -int64(n.digits), true //nolint:gosec // wraps to the least int64, as it should
+		return -int64(n.digits), true
 	default:
 		return 0, false
 	}

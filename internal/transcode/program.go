@@ -80,10 +80,10 @@ func (f *field) canBeRoot() bool {
 // takes reports whether f, a root field, reads the value that begins with c. Null is not its
 // concern, since it means something to whatever holds the message.
 func (f *field) takes(c byte) bool {
-	switch {
-	case c == '{' || c == 'n':
+	switch c {
+	case '{', 'n':
 		return false
-	case c == '[':
+	case '[':
 		return f.arity != once || f.op == opListValue || f.op == opValue
 	default:
 		return f.arity == once && f.op != opListValue
@@ -100,8 +100,7 @@ func (m *message) lookup(name []byte) *field {
 	}
 }
 
-// index fills the slots. Most messages get a seed under which no two names meet; where none of
-// those tried does that, lookup goes on to the next slot.
+// index fills the slots, under a seed by which no two names meet if one is found soon.
 func (m *message) index(fields []*field) {
 	const seeds = 256
 	m.fields = len(fields)
@@ -109,28 +108,30 @@ func (m *message) index(fields []*field) {
 	for size < 4*len(fields) {
 		size *= 2
 	}
-	m.shift = uint8(64 - bits.TrailingZeros(uint(size))) //nolint:gosec // 0 to 64
+	m.shift = uint8(64 - bits.TrailingZeros(uint(size)))
 	for seed := range uint64(seeds) {
 		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
 		m.slots = make([]*field, size)
-		if m.place(fields) {
+		if m.place(fields, seed == seeds-1) {
 			return
 		}
 	}
 }
 
-// place puts the fields into their slots, and reports whether each got the one of its hash.
-func (m *message) place(fields []*field) bool {
-	perfect := true
+// place puts the fields into their slots. Where one is taken already it gives up, or goes on to
+// the next free one if the fields may be crowded.
+func (m *message) place(fields []*field, crowded bool) bool {
 	for _, f := range fields {
 		slot := hash([]byte(f.name), m.seed) >> m.shift
 		for m.slots[slot] != nil {
-			perfect = false
+			if !crowded {
+				return false
+			}
 			slot = (slot + 1) % uint64(len(m.slots))
 		}
 		m.slots[slot] = f
 	}
-	return perfect
+	return true
 }
 
 // hash is of the length, the first eight bytes and the last eight; in between, wire names

@@ -24,7 +24,7 @@ func (r *run) free(i int, f *field) int {
 	mark, depth := len(r.out), r.depth
 	r.append(f.tag)
 	start := r.begin()
-	end := failed
+	var end int
 	switch f.op {
 	case opStruct:
 		end = r.structure(i, f, MaxValueDepth)

@@ -69,7 +69,7 @@ func TestEveryOperationExchangesAsItsGoldenFileSays(t *testing.T) {
 	for _, e := range endpoints {
 		name := filepath.Join("testdata", "exchanges", strings.ReplaceAll(e.FullMethod[1:], "/", ".")+".txt")
 		want[name] = true
-		//nolint:paralleltest // those that read take turns on one sandbox; a sandbox each takes longer
+		// Those that read take turns on one sandbox: a sandbox each would take longer.
 		t.Run(e.FullMethod[1:], func(t *testing.T) {
 			on := reading
 			if e.HTTPMethod != http.MethodGet {
@@ -335,6 +335,7 @@ func scalar(fd protoreflect.FieldDescriptor, options *gatewayv1.Field) protorefl
 		return protoreflect.ValueOfInt64(int64(max(options.GetMinimum(), 1)))
 	case protoreflect.DoubleKind:
 		return protoreflect.ValueOfFloat64(max(options.GetMinimum(), 0.5))
+	default: // All others are strings.
 	}
 	switch {
 	case len(options.GetValues()) > 0:

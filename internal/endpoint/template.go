@@ -47,5 +47,5 @@ func notInName(r rune) bool {
 }
 
 func notInLiteral(r rune) bool {
-	return r >= utf8.RuneSelf || !keptInPath(byte(r)) //nolint:gosec // r is ASCII here
+	return r >= utf8.RuneSelf || !keptInPath(byte(r))
 }

@@ -303,6 +303,9 @@ func (m *member) fitOne(v any) (any, bool) {
 	switch m.kind {
 	case free:
 		return v, true
+	case row:
+		_, ok := v.([]any)
+		return v, ok
 	case truth:
 		_, ok := v.(bool)
 		return v, ok

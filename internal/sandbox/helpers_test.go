@@ -318,7 +318,10 @@ func sampleOne(fd protoreflect.FieldDescriptor, full bool, depth int) any {
 }
 
 func sampleMessage(md protoreflect.MessageDescriptor, full bool, depth int) any {
-	if strings.HasPrefix(string(md.FullName()), "google.protobuf.") {
+	switch md.FullName() {
+	case "google.protobuf.ListValue":
+		return []any{"free", "form"}
+	case "google.protobuf.Value", "google.protobuf.Struct":
 		return map[string]any{"free": "form"}
 	}
 	out := map[string]any{}
@@ -407,10 +410,16 @@ func matchesOne(fd protoreflect.FieldDescriptor, v any, path string) error {
 		_, err := n.Int64()
 		ok = isNumber && err == nil
 	case protoreflect.MessageKind:
-		if strings.HasPrefix(string(fd.Message().FullName()), "google.protobuf.") {
-			return nil
+		switch fd.Message().FullName() {
+		case "google.protobuf.Value":
+			ok = true
+		case "google.protobuf.Struct":
+			_, ok = v.(map[string]any)
+		case "google.protobuf.ListValue":
+			_, ok = v.([]any)
+		default:
+			return matches(fd.Message(), v, path)
 		}
-		return matches(fd.Message(), v, path)
 	default:
 	}
 	if !ok {

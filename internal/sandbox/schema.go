@@ -26,6 +26,7 @@ const (
 	truth
 	object
 	free // any JSON value: google.protobuf.Value and Struct
+	row  // any JSON array: google.protobuf.ListValue
 )
 
 // shape is how many values a member holds.
@@ -116,8 +117,10 @@ func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
 		m.kind = text
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 		switch value.Message().FullName() {
-		case "google.protobuf.Value", "google.protobuf.Struct", "google.protobuf.ListValue":
+		case "google.protobuf.Value", "google.protobuf.Struct":
 			m.kind = free
+		case "google.protobuf.ListValue":
+			m.kind = row
 		default:
 			m.kind, m.schema = object, c.of(value.Message())
 		}
@@ -153,7 +156,7 @@ func (m *member) parse(s string) (any, string) {
 			return nil, fmt.Sprintf("must be true or false, not %s", quote(s))
 		}
 		v = s == "true"
-	case text, object, free:
+	case text, object, free, row:
 		v = s
 	}
 	return v, m.broken(v)
@@ -274,6 +277,10 @@ func (m *member) checkOne(path string, v any, patch bool) []string {
 	switch m.kind {
 	case free:
 		return nil
+	case row:
+		if _, ok := v.([]any); !ok {
+			return wrong("an array")
+		}
 	case object:
 		if root := m.schema.root; root != nil {
 			return root.check(path, v, patch)

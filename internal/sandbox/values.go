@@ -27,6 +27,8 @@ func scalar(m *member, sub subject, i int) any {
 		return h&1 == 0
 	case free:
 		return freeForm(m.name, h)
+	case row:
+		return []any{freeForm("", h), freeForm("", h>>8)}
 	case real:
 		return m.bounded(number(m, sub, i))
 	case whole:

@@ -76,6 +76,11 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		target.token = upstream.StaticToken(cfg.APIToken.Reveal())
 	}
 	var parts []part
+	defer func() {
+		for _, p := range parts {
+			_ = p.listener.Close() // It is open still where another part could not start.
+		}
+	}()
 	if cfg.Sandbox {
 		var box part
 		if box, target, err = embedSandbox(ctx, cfg, endpoints, log); err != nil {
@@ -96,7 +101,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	var ready atomic.Bool
 	listener, err := listen(ctx, cfg.Listen)
 	if err != nil {
-		return errors.Join(err, closeAll(parts))
+		return err
 	}
 	// Calls drain before the sandbox that answers them goes, and the probes tell of it meanwhile.
 	parts = append([]part{{listener, server.Serve, server.Stop}}, parts...)
@@ -104,7 +109,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	if cfg.AdminListen != "" {
 		adminListener, err := listen(ctx, cfg.AdminListen)
 		if err != nil {
-			return errors.Join(err, closeAll(parts))
+			return err
 		}
 		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Logger: log})
 		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
@@ -122,15 +127,6 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	}, parts...)
 	log.InfoContext(ctx, "stopped")
 	return err
-}
-
-// closeAll closes the listeners of parts that never served.
-func closeAll(parts []part) error {
-	var errs []error
-	for _, p := range parts {
-		errs = append(errs, p.listener.Close())
-	}
-	return errors.Join(errs...)
 }
 
 func loadEndpoints() ([]*endpoint.Endpoint, error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 	// These need other settings to go with them, and have tests of their own.
 	apart := []string{"tls-cert-file", "tls-key-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
 	for _, name := range config.Names() {
-		if _, ok := values[name]; !ok && !contains(apart, name) {
+		if _, ok := values[name]; !ok && !slices.Contains(apart, name) {
 			t.Errorf("setting %s is not tested", name)
 		}
 	}
@@ -126,15 +127,6 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 
 func diffConfigs(a, b config.Config) string {
 	return cmp.Diff(a, b, cmp.Comparer(func(a, b config.Secret) bool { return a == b }))
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // logged returns the log's group of a configuration.

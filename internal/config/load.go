@@ -56,7 +56,7 @@ func (l *loader) apply(source []assignment) {
 	seen := make(map[string]bool)
 	for _, a := range source {
 		s, _ := l.find(a.name)
-		if list, ok := s.value.(interface{ clear() }); ok && !seen[a.name] {
+		if list, ok := s.value.(repeatable); ok && !seen[a.name] {
 			list.clear()
 		}
 		seen[a.name] = true
@@ -251,7 +251,7 @@ func (l *loader) fromFile(config assignment) []assignment {
 // setting that may be repeated.
 func scalars(s setting, node *yaml.Node) ([]string, error) {
 	nodes := []*yaml.Node{node}
-	if _, ok := s.value.(interface{ clear() }); ok && node.Kind == yaml.SequenceNode {
+	if _, ok := s.value.(repeatable); ok && node.Kind == yaml.SequenceNode {
 		nodes = node.Content
 	}
 	texts := make([]string, 0, len(nodes))

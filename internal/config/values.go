@@ -34,7 +34,10 @@ func (v value[T]) String() string { return v.format(*v.target) }
 
 func (v value[T]) Type() string { return v.kind }
 
-// list is a value that may be set several times, or several times in one text, separated by
+// repeatable is a value that adds up what it is set to, until it is cleared.
+type repeatable interface{ clear() }
+
+// list is a repeatable value that may be set several times, or several times in one text, separated by
 // commas.
 type list[T any] struct {
 	target *[]T

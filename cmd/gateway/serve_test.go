@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fakePart serves until it is stopped or fails, and writes what happens to it into events.
+type fakePart struct {
+	name string
+	// fails makes it fail by itself after that time.
+	fails time.Duration
+	// lasts is how long it takes to stop, as far as it is let.
+	lasts  time.Duration
+	events *[]string
+	done   chan struct{}
+}
+
+var errFake = errors.New("failed by itself")
+
+func (f *fakePart) part() part {
+	f.done = make(chan struct{})
+	return part{
+		serve: func(net.Listener) error {
+			var failure <-chan time.Time
+			if f.fails > 0 {
+				failure = time.After(f.fails)
+			}
+			select {
+			case <-f.done:
+				return nil
+			case <-failure:
+				return errFake
+			}
+		},
+		stop: func(ctx context.Context) error {
+			defer close(f.done)
+			*f.events = append(*f.events, "stop "+f.name)
+			select {
+			case <-time.After(f.lasts):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	}
+}
+
+func TestPartsStopInOrderWithinTheGracePeriod(t *testing.T) {
+	t.Parallel()
+	const grace = 30 * time.Second
+	for _, test := range []struct {
+		name string
+		// signal is when the context ends.
+		signal        time.Duration
+		first, second fakePart
+		want          error
+		took          time.Duration
+	}{
+		{
+			name: "all stop in time", signal: time.Minute,
+			first: fakePart{lasts: 5 * time.Second}, second: fakePart{lasts: time.Second},
+			took: time.Minute + 6*time.Second,
+		},
+		{
+			name: "one takes all of it and the rest nothing more", signal: time.Minute,
+			first: fakePart{lasts: time.Hour}, second: fakePart{lasts: time.Hour},
+			want: context.DeadlineExceeded, took: time.Minute + grace,
+		},
+		{
+			name: "one that fails stops the others", signal: time.Hour,
+			first: fakePart{}, second: fakePart{fails: time.Second},
+			want: errFake, took: time.Second,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var events []string
+				test.first.name, test.first.events = "first", &events
+				test.second.name, test.second.events = "second", &events
+				ctx, cancel := context.WithTimeout(t.Context(), test.signal)
+				defer cancel()
+				began := time.Now()
+				err := runParts(ctx, grace, func() { events = append(events, "drain") }, test.first.part(), test.second.part())
+				if !errors.Is(err, test.want) {
+					t.Errorf("got error %v, want %v", err, test.want)
+				}
+				if took := time.Since(began); took != test.took {
+					t.Errorf("took %v, want %v", took, test.took)
+				}
+				if diff := cmp.Diff([]string{"drain", "stop first", "stop second"}, events); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}

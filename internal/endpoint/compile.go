@@ -24,24 +24,15 @@ func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, c
 		HasResponse: method.Output().Fields().Len() > 0,
 	}
 	problems := e.placeFields()
-	check := func(err error) {
-		if err != nil {
-			problems = append(problems, err)
-		}
-	}
 	if method.IsStreamingClient() || method.IsStreamingServer() {
-		check(errors.New("streaming is not supported"))
+		problems = append(problems, errors.New("streaming is not supported"))
 	}
-	var err error
-	e.HTTPMethod, err = httpMethod(e.Operation.GetMethod())
-	check(err)
-	check(e.compilePath())
-	check(e.compileQuery())
-	check(e.checkBody())
-	e.body, err = compiler.Encoder(method.Input(), e.BodyFields)
-	check(err)
-	e.Response, err = compiler.Decoder(method.Output())
-	check(err)
+	var noMethod, noEncoder, noDecoder error
+	e.HTTPMethod, noMethod = httpMethod(e.Operation.GetMethod())
+	problems = append(problems, noMethod, e.compilePath(), e.compileQuery(), e.checkBody())
+	e.body, noEncoder = compiler.Encoder(method.Input(), e.BodyFields)
+	e.Response, noDecoder = compiler.Decoder(method.Output())
+	problems = append(problems, noEncoder, noDecoder)
 	return e, errors.Join(problems...)
 }
 

@@ -306,12 +306,12 @@ func TestLoadRefuses(t *testing.T) {
 		"two body fields of one name": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `optional string a = 1 [@body]; optional string b = 2 [@body, @name = "a"];`,
-			want:      []string{`field samsara.test.v1.Request.b: wire name "a" is another field's too`},
+			want:      []string{`message cannot be translated: samsara.test.v1.Request.b shares its wire name "a" with another field`},
 		},
 		"two root fields": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `repeated string a = 1 [@body, @root]; repeated string b = 2 [@body, @root];`,
-			want:      []string{"field samsara.test.v1.Request.b: samsara.test.v1.Request has more than one root field"},
+			want:      []string{"message cannot be translated: samsara.test.v1.Request.b is a second root field of samsara.test.v1.Request"},
 		},
 		"two update masks": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
@@ -331,7 +331,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a message without JSON form in the body": {
 			operation: `method: HTTP_METHOD_PUT, path: "/a", body: BODY_OPTIONAL`,
 			fields:    `google.protobuf.Timestamp a = 1 [@body];`,
-			want:      []string{"field samsara.test.v1.Request.a: google.protobuf.Timestamp has no JSON form here"},
+			want:      []string{"message cannot be translated: samsara.test.v1.Request.a is of type google.protobuf.Timestamp, which has no JSON form here"},
 		},
 		"another method for the operation": {
 			more: `rpc L(Request) returns (Response) { @operation = {method: HTTP_METHOD_GET, path: "/a"}; }`,

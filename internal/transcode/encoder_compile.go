@@ -3,7 +3,6 @@ package transcode
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,9 +12,9 @@ import (
 // JSON object, or as the value of the one among them that is a root field. Fields of nested
 // messages are written all.
 //
-// The error joins everything that has no JSON form here: enums and groups, messages of
-// google.protobuf other than Value, Struct and ListValue, map keys other than strings, two
-// fields of one wire name, more than one root field in a message.
+// The error joins an ErrDescriptor for everything that has no JSON form here: enums and groups,
+// messages of google.protobuf other than Value, Struct and ListValue, map keys other than
+// strings, two fields of one wire name, more than one root field in a message.
 func (*Compiler) Encoder(md protoreflect.MessageDescriptor, fields []protoreflect.FieldDescriptor) (*Encoder, error) {
 	b := encoderBuilder{objects: map[protoreflect.FullName]*objectWriter{}}
 	top := &objectWriter{}
@@ -36,7 +35,7 @@ type encoderBuilder struct {
 }
 
 func (b *encoderBuilder) problem(fd protoreflect.FieldDescriptor, format string, args ...any) {
-	b.problems = append(b.problems, fmt.Errorf("field %s: %s", fd.FullName(), fmt.Sprintf(format, args...)))
+	b.problems = append(b.problems, refuse(fd, format, args...))
 }
 
 // nested returns the writer of a message with all its fields.
@@ -71,7 +70,7 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 		}
 		key, ok := appendJSONString(nil, WireName(fd))
 		if !ok {
-			b.problem(fd, "wire name %q is not valid UTF-8", WireName(fd))
+			b.problem(fd, "has the wire name %q, which is not valid UTF-8", WireName(fd))
 		}
 		f := memberWriter{
 			field:    fd,
@@ -80,11 +79,11 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 			required: options.GetRequired(),
 		}
 		if slices.ContainsFunc(o.members, func(other memberWriter) bool { return other.key == f.key }) {
-			b.problem(fd, "wire name %q is another field's too", WireName(fd))
+			b.problem(fd, "shares its wire name %q with another field", WireName(fd))
 		}
 		if options.GetRoot() {
 			if o.root >= 0 {
-				b.problem(fd, "%s has more than one root field", md.FullName())
+				b.problem(fd, "is a second root field of %s", md.FullName())
 			}
 			o.root = len(o.members)
 		}
@@ -93,7 +92,7 @@ func (b *encoderBuilder) fill(o *objectWriter, md protoreflect.MessageDescriptor
 			f.shape = dictionary
 			f.value = b.value(fd.MapValue())
 			if fd.MapKey().Kind() != protoreflect.StringKind {
-				b.problem(fd, "map key is %s, must be string", fd.MapKey().Kind())
+				b.problem(fd, "has keys of type %s, must be string", fd.MapKey().Kind())
 			}
 		case fd.IsList():
 			f.shape = list
@@ -109,12 +108,12 @@ func (b *encoderBuilder) value(fd protoreflect.FieldDescriptor) valueWriter {
 	w := valueWriter{kind: fd.Kind()}
 	switch fd.Kind() {
 	case protoreflect.EnumKind, protoreflect.GroupKind:
-		b.problem(fd, "%s has no JSON form here", fd.Kind())
+		b.problem(fd, "is of type %s, which has no JSON form here", fd.Kind())
 	case protoreflect.MessageKind:
 		switch md := fd.Message(); {
 		case isNative(md):
 		case md.FullName().Parent() == "google.protobuf":
-			b.problem(fd, "%s has no JSON form here", md.FullName())
+			b.problem(fd, "is of type %s, which has no JSON form here", md.FullName())
 		default:
 			w.object = b.nested(md)
 		}

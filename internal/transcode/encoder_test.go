@@ -488,28 +488,28 @@ func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
 	tests := map[string]struct{ fields, want string }{
 		"an enum": {
 			`enum E { E_UNSPECIFIED = 0; } E e = 1;`,
-			"field samsara.test.v1.M.e: enum has no JSON form here",
+			"message cannot be translated: samsara.test.v1.M.e is of type enum, which has no JSON form here",
 		},
 		"a message of the runtime": {
 			`google.protobuf.Timestamp at = 1;`,
-			"field samsara.test.v1.M.at: google.protobuf.Timestamp has no JSON form here",
+			"message cannot be translated: samsara.test.v1.M.at is of type google.protobuf.Timestamp, which has no JSON form here",
 		},
 		"a map key that is not a string": {
 			`map<int64, string> m = 1;`,
-			"field samsara.test.v1.M.m: map key is int64, must be string",
+			"message cannot be translated: samsara.test.v1.M.m has keys of type int64, must be string",
 		},
 		"two fields of one wire name": {
 			`string a = 1; string b = 2 [(samsara.gateway.v1.field) = {name: "a"}];`,
-			`field samsara.test.v1.M.b: wire name "a" is another field's too`,
+			`message cannot be translated: samsara.test.v1.M.b shares its wire name "a" with another field`,
 		},
 		"two root fields": {
 			`string a = 1 [(samsara.gateway.v1.field) = {root: true}]; string b = 2 [(samsara.gateway.v1.field) = {root: true}];`,
-			"field samsara.test.v1.M.b: samsara.test.v1.M has more than one root field",
+			"message cannot be translated: samsara.test.v1.M.b is a second root field of samsara.test.v1.M",
 		},
 		"all of it, in nested messages too": {
 			`message N { google.protobuf.Timestamp at = 1; map<string, google.protobuf.Timestamp> by_name = 2; } repeated N n = 1; N m = 2;`,
-			"field samsara.test.v1.M.N.at: google.protobuf.Timestamp has no JSON form here\n" +
-				"field samsara.test.v1.M.N.ByNameEntry.value: google.protobuf.Timestamp has no JSON form here",
+			"message cannot be translated: samsara.test.v1.M.N.at is of type google.protobuf.Timestamp, which has no JSON form here\n" +
+				"message cannot be translated: samsara.test.v1.M.N.ByNameEntry.value is of type google.protobuf.Timestamp, which has no JSON form here",
 		},
 	}
 	for name, test := range tests {
@@ -530,13 +530,13 @@ func TestEncoderRefusesMessagesWithoutJSONForm(t *testing.T) {
 		file := testproto.Compile(t, encoderSource)
 		var compiler transcode.Compiler
 		_, err := compiler.Encoder(file.Messages().ByName("Row"), fieldsOf(file.Messages().ByName("Place")))
-		if want := "field samsara.test.v1.Place.id: is not a field of samsara.test.v1.Row"; err == nil || err.Error() != want {
+		if want := "message cannot be translated: samsara.test.v1.Place.id is not a field of samsara.test.v1.Row"; err == nil || err.Error() != want {
 			t.Errorf("error is %v, want %s", err, want)
 		}
 	})
 }
 
-func BenchmarkAppend(b *testing.B) {
+func BenchmarkEncode(b *testing.B) {
 	md := testproto.Message(b, encoderSource, "Request")
 	encoder := newEncoder(b, md)
 	m := parseText(b, md, `name: "Delivery 12" count: 42 ratio: 0.25 active: true tags: ["a", "b", "c"]
@@ -555,9 +555,9 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// FuzzAppend holds the encoder against an independent reading of its output: whatever it
+// FuzzEncode holds the encoder against an independent reading of its output: whatever it
 // writes is JSON with the message's values, and it refuses only what JSON cannot hold.
-func FuzzAppend(f *testing.F) {
+func FuzzEncode(f *testing.F) {
 	md := testproto.Message(f, encoderSource, "Request")
 	encoder := newEncoder(f, md)
 	for _, text := range []string{

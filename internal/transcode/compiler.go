@@ -26,6 +26,9 @@ type Compiler struct {
 // fields of one wire name, or a root field that is a second one, a map, a Struct or a single
 // message.
 func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
+	if isWellKnown(md) {
+		return nil, refuse(md, "has a JSON form of its own")
+	}
 	// What is compiled on the way is kept only when all of it is sound.
 	b := builder{known: c.messages, built: map[protoreflect.FullName]*message{}}
 	m, err := b.message(md)
@@ -152,8 +155,7 @@ func (b *builder) submessage(f *field, fd protoreflect.FieldDescriptor) error {
 		f.op = opStruct
 	case name == "google.protobuf.ListValue":
 		f.op = opListValue
-	case name.Parent() == "google.protobuf":
-		// These have JSON forms of their own, which Samsara does not use.
+	case isWellKnown(fd.Message()):
 		return refuse(fd, "is of type %s", name)
 	default:
 		m, err := b.message(fd.Message())
@@ -165,6 +167,11 @@ func (b *builder) submessage(f *field, fd protoreflect.FieldDescriptor) error {
 	return nil
 }
 
-func refuse(fd protoreflect.FieldDescriptor, format string, args ...any) error {
-	return fmt.Errorf("%w: %s %s", ErrDescriptor, fd.FullName(), fmt.Sprintf(format, args...))
+// isWellKnown reports whether md has a JSON form of its own; Samsara uses few of them.
+func isWellKnown(md protoreflect.MessageDescriptor) bool {
+	return md.FullName().Parent() == "google.protobuf"
+}
+
+func refuse(d protoreflect.Descriptor, format string, args ...any) error {
+	return fmt.Errorf("%w: %s %s", ErrDescriptor, d.FullName(), fmt.Sprintf(format, args...))
 }

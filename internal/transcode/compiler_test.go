@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"samsara.internal/gateway/internal/testproto"
 	"samsara.internal/gateway/internal/transcode"
@@ -58,6 +59,14 @@ func TestWhatHasNoTranslationIsRefusedAtStartUp(t *testing.T) {
 				t.Errorf("a sound message after that: %v", err)
 			}
 		})
+	}
+}
+
+func TestAWellKnownTypeHasNoDecoderOfItsOwn(t *testing.T) {
+	t.Parallel()
+	var compiler transcode.Compiler
+	if _, err := compiler.Decoder((&structpb.Struct{}).ProtoReflect().Descriptor()); !errors.Is(err, transcode.ErrDescriptor) {
+		t.Errorf("error = %v, want ErrDescriptor", err)
 	}
 }
 

@@ -87,6 +87,10 @@ const fleet = `
 		repeated Vehicle assets = 1 [(samsara.gateway.v1.field) = {root: true}];
 		optional string note = 2;
 	}
+	message Renamed {
+		optional string first = 1 [(samsara.gateway.v1.field) = {name: "Is First?"}];
+		optional string second = 2 [(samsara.gateway.v1.field) = {name: "first"}];
+	}
 	message Empty {}`
 
 func decoder(t testing.TB, md protoreflect.MessageDescriptor) *transcode.Decoder {
@@ -200,6 +204,9 @@ func TestValuesOfTheDeclaredTypeAreKept(t *testing.T) {
 		{name: "a member name with escapes", json: `{"\u0069d":"a","EQ":1,"Equ\u0069pmentID":"b"}`, want: `id: "a" equipment_id: "b"`, find: []transcode.Finding{found(transcode.Unknown, "EQ")}},
 		{name: "a field number of several bytes", json: `{"far":"x"}`, want: `far: "x"`},
 		{name: "null is unset, without drift", json: `{"id":null,"odometerMeters":null,"speed":null,"active":null,"gps":null,"tags":null,"counts":null,"externalIds":null,"settings":null,"row":null,"extras":null,"attributes":null,"matrix":null,"plain":null}`},
+	})
+	check(t, "Renamed", []rule{
+		{name: "the annotation's name of a field", json: `{"first":"b","Is First?":"a"}`, want: `first: "a" second: "b"`},
 	})
 }
 

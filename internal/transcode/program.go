@@ -14,8 +14,8 @@ type message struct {
 	// fields is how many there are.
 	fields int
 
-	// The fields under their names' hashes, at most half of the slots taken, so that a search
-	// from the hash onwards soon ends at an empty one.
+	// The fields under their names' hashes, at most a quarter of the slots taken, so that a
+	// search from the hash onwards soon ends at an empty one.
 	slots []*field
 	seed  uint64
 	shift uint8

@@ -86,6 +86,34 @@ func TestEveryResponseSurvivesTheRoundTrip(t *testing.T) {
 	}
 }
 
+// What C++ and Java parse by default is messages of 100 levels. In a Value each object is three:
+// Struct, entry and Value.
+func TestFreeFormValuesStayWithinWhatOtherLanguagesParse(t *testing.T) {
+	t.Parallel()
+	for _, md := range responses() {
+		if levels := levelsOfValue(md); levels > 0 && levels+3*transcode.MaxValueDepth > 100 {
+			t.Errorf("%s has a Value %d levels deep, so that it can reach %d", md.FullName(), levels, levels+3*transcode.MaxValueDepth)
+		}
+	}
+}
+
+// levelsOfValue returns how deep the deepest Value lies in md, 0 where there is none.
+func levelsOfValue(md protoreflect.MessageDescriptor) int {
+	deepest := 0
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if fd.Message() == nil {
+			continue
+		}
+		if fd.Message().FullName().Parent() == "google.protobuf" {
+			deepest = max(deepest, 1)
+		} else if levels := levelsOfValue(fd.Message()); levels > 0 {
+			deepest = max(deepest, levels+1)
+		}
+	}
+	return deepest
+}
+
 // filler makes JSON values, each different from the one before.
 type filler struct{ n int64 }
 

@@ -1,17 +1,17 @@
-// Package transcode translates between JSON and protobuf, compiled from descriptors.
 package transcode
 
 import (
+	"bytes"
 	"errors"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"fmt"
+	"unicode/utf8"
 )
 
 // MaxDepth is how deep a JSON document may nest.
 const MaxDepth = 100
 
 // MaxValueDepth is how deep a value may nest inside a google.protobuf.Value, so that the
-// message stays within the 100 levels that C++ and Java parse.
+// message stays within the 100 levels that C++ and Java parse. A scalar has depth 0.
 const MaxValueDepth = 30
 
 // SyntaxError says why a document is not JSON.
@@ -22,28 +22,254 @@ type SyntaxError struct {
 	Reason string
 }
 
-func (e *SyntaxError) Error() string { return e.Reason }
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("not JSON at byte %d: %s", e.Offset, e.Reason)
+}
 
 // ErrRoot means that a document is JSON, but its outermost value is of another type than the
 // message: a string or number where an object is declared.
 var ErrRoot = errors.New("outermost JSON value has another type than the message")
 
-// A Compiler compiles decoders and encoders, each message once. It is not safe for concurrent
-// use; what it returns is.
-type Compiler struct{}
-
-// Decoder returns the decoder for md.
-func (c *Compiler) Decoder(md protoreflect.MessageDescriptor) (*Decoder, error) {
-	return nil, errors.ErrUnsupported
+// Decoder turns JSON into the wire form of one message. It is safe for concurrent use.
+type Decoder struct {
+	message *message
 }
 
-// Decoder turns JSON into the wire form of one message.
-type Decoder struct{}
-
-// Append appends the wire form of the JSON document src to dst.
+// Append appends the wire form of the JSON document src to dst, and records in drift, which may
+// be nil, what differs from the descriptor. See the package comment for what is read how.
+//
+// The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came,
+// though what lies between its length and its capacity may have been overwritten, and drift
+// holds what was met until then. src is not kept. Append allocates when dst has to grow, for a
+// finding that is new to drift, and for numbers of more than 32 characters.
 func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
-	return dst, errors.ErrUnsupported
+	r := run{src: src, out: dst, drift: drift}
+	i := r.start()
+	c := r.peek(i)
+	root, misfit := d.message.root, false
+	switch {
+	case c == '{':
+		i = r.object(i, d.message)
+	case root != nil && (c == 'n' || root.takes(c)):
+		i = r.field(i, root)
+	default:
+		misfit = c != 'n'
+		i = r.skip(i)
+	}
+	if i = r.end(i); i < 0 {
+		return dst, r.err
+	}
+	if misfit {
+		return dst, fmt.Errorf("%s: %w", d.message.name, ErrRoot)
+	}
+	return r.out, nil
 }
 
-// Valid reports, as a *SyntaxError, why src is not one JSON document that Append would read.
-func Valid(src []byte) error { return errors.ErrUnsupported }
+// Valid reports, as a *SyntaxError, why src is not one JSON document that Append would read. It
+// also refuses invalid UTF-8, which Append would replace; lone surrogates it allows.
+func Valid(src []byte) error {
+	r := run{src: src}
+	if r.end(r.skip(r.start())) < 0 {
+		return r.err
+	}
+	if !utf8.Valid(src) {
+		offset := 0
+		for c, size := utf8.DecodeRune(src); c != utf8.RuneError || size != 1; c, size = utf8.DecodeRune(src[offset:]) {
+			offset += size
+		}
+		return &SyntaxError{Offset: offset, Reason: "invalid UTF-8"}
+	}
+	return nil
+}
+
+// run is the state of one reading. Its methods take the position to read from and return the
+// one after what they read. That is negative if they failed: failed, with err set, or overDeep.
+type run struct {
+	src   []byte
+	out   []byte
+	depth int
+	drift *Drift
+	// replaced is set where text that is not valid was met.
+	replaced bool
+	err      error
+}
+
+const (
+	failed   = -1
+	overDeep = -2
+)
+
+// fail ends the reading at i.
+func (r *run) fail(i int, reason string) int {
+	if i >= len(r.src) {
+		i, reason = len(r.src), "unexpected end"
+	}
+	r.err = &SyntaxError{Offset: i, Reason: reason}
+	return failed
+}
+
+// start returns where the document's value begins.
+func (r *run) start() int {
+	if bytes.HasPrefix(r.src, []byte("\ufeff")) {
+		return r.space(len("\ufeff"))
+	}
+	return r.space(0)
+}
+
+// end makes sure that nothing follows the document's value, which ends at i.
+func (r *run) end(i int) int {
+	if i < 0 {
+		return i
+	}
+	if i = r.space(i); i < len(r.src) {
+		return r.fail(i, "text after the outermost value")
+	}
+	return i
+}
+
+// peek returns the byte at i; 0, which begins nothing in JSON, after the last.
+func (r *run) peek(i int) byte {
+	if i < len(r.src) {
+		return r.src[i]
+	}
+	return 0
+}
+
+// space skips white space.
+func (r *run) space(i int) int {
+	for i < len(r.src) && r.src[i] <= ' ' {
+		switch r.src[i] {
+		case ' ', '\n', '\r', '\t':
+			i++
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// open goes into the object or array at i, which ends with the byte given. It returns where the
+// first member or element begins, and whether there is one.
+func (r *run) open(i int, end byte) (next int, more bool) {
+	if r.depth == MaxDepth {
+		return r.fail(i, "nested too deep"), false
+	}
+	r.depth++
+	if i = r.space(i + 1); r.peek(i) == end {
+		r.depth--
+		return i + 1, false
+	}
+	return i, true
+}
+
+// more goes on from a member or element that ends at i to the next one, like open. It passes
+// on that i is negative.
+func (r *run) more(i int, end byte) (next int, more bool) {
+	if i < 0 {
+		return i, false
+	}
+	i = r.space(i)
+	switch r.peek(i) {
+	case ',':
+		return r.space(i + 1), true
+	case end:
+		r.depth--
+		return i + 1, false
+	default:
+		return r.fail(i, "neither a comma nor the end of the object or array"), false
+	}
+}
+
+// name reads a member's name and the colon. See token for what the name is worth.
+func (r *run) name(i int) (name []byte, next int) {
+	if i = r.quote(i); i < 0 {
+		return nil, i
+	}
+	name, i = r.token(i)
+	return name, r.colon(i)
+}
+
+func (r *run) quote(i int) int {
+	if r.peek(i) != '"' {
+		return r.fail(i, "no member name")
+	}
+	return i + 1
+}
+
+func (r *run) colon(i int) int {
+	if i < 0 {
+		return i
+	}
+	if i = r.space(i); r.peek(i) != ':' {
+		return r.fail(i, "no colon after a member name")
+	}
+	return r.space(i + 1)
+}
+
+// literal reads what is true, false or null if anything.
+func (r *run) literal(i int, want string) int {
+	if len(r.src)-i < len(want) || string(r.src[i:i+len(want)]) != want {
+		return r.fail(i, "no value")
+	}
+	return i + len(want)
+}
+
+// skip reads any value, checks it, and leaves it out.
+func (r *run) skip(i int) int {
+	switch c := r.peek(i); c {
+	case '{':
+		i, more := r.open(i, '}')
+		for more {
+			if i = r.quote(i); i >= 0 {
+				i = r.colon(r.unquote(i, false))
+			}
+			if i >= 0 {
+				i = r.skip(i)
+			}
+			i, more = r.more(i, '}')
+		}
+		return i
+	case '[':
+		i, more := r.open(i, ']')
+		for more {
+			i, more = r.more(r.skip(i), ']')
+		}
+		return i
+	case '"':
+		return r.unquote(i+1, false)
+	case 't':
+		return r.literal(i, "true")
+	case 'f':
+		return r.literal(i, "false")
+	case 'n':
+		return r.literal(i, "null")
+	default:
+		if c != '-' && !isDigit(c) {
+			return r.fail(i, "no value")
+		}
+		_, i = r.number(i)
+		return i
+	}
+}
+
+func (r *run) number(i int) (number, int) {
+	n, end, ok := scanNumber(r.src, i)
+	if !ok {
+		return n, r.fail(end, "malformed number")
+	}
+	return n, end
+}
+
+// drop skips a value that has no place in the message, and records it under member of m.
+func (r *run) drop(i int, m *message, member []byte, kind Kind) int {
+	r.replaced = false
+	if i = r.skip(i); i >= 0 {
+		r.drift.record(m.name, member, kind)
+		if r.replaced {
+			r.drift.record(m.name, member, InvalidText)
+		}
+	}
+	return i
+}
+
+func (r *run) record(f *field, kind Kind) { r.drift.record(f.owner.name, f.member, kind) }

@@ -1,0 +1,107 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// maxFaultTexts is how many different texts of FaultHeader are counted. Beyond that all counts
+// begin anew.
+const maxFaultTexts = 1024
+
+// faults decides which requests go wrong. It is safe for concurrent use.
+type faults struct {
+	seed       uint64
+	configured []Fault
+
+	mu     sync.Mutex
+	counts map[string]int // requests so far, by the fault's text
+}
+
+func newFaults(seed uint64, configured []Fault) *faults {
+	return &faults{seed: seed, configured: configured, counts: map[string]int{}}
+}
+
+// due returns the fault to apply to a request: the one of its header, else the first of the
+// configured ones that is due; the zero fault if none is.
+func (f *faults) due(r *http.Request) (Fault, error) {
+	attempt := 0
+	if text := r.Header.Get(AttemptHeader); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return Fault{}, fmt.Errorf("%s: must be a whole number of at least 1, is %s", AttemptHeader, quote(text))
+		}
+		attempt = n
+	}
+	candidates := f.configured
+	if text := r.Header.Get(FaultHeader); text != "" {
+		fault, err := ParseFault(text)
+		if err != nil {
+			return Fault{}, fmt.Errorf("%s: %w", FaultHeader, err)
+		}
+		candidates = append([]Fault{fault}, candidates...)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fault := range candidates {
+		if fault.matches(r.URL.EscapedPath()) && f.applies(fault, attempt) {
+			return fault, nil
+		}
+	}
+	return Fault{}, nil
+}
+
+// applies counts a request that a fault is about, and decides. The decisions for a share are one
+// sequence for each seed and fault.
+func (f *faults) applies(fault Fault, attempt int) bool {
+	if fault.First == 0 && fault.Share == 0 {
+		return true
+	}
+	text := fault.String()
+	if _, known := f.counts[text]; !known && len(f.counts) >= maxFaultTexts {
+		clear(f.counts)
+	}
+	f.counts[text]++
+	count := f.counts[text]
+	if fault.Share != 0 {
+		draw := mixNumber(mix(f.seed, text), uint64(count)) >> 11
+		if float64(draw)/(1<<53) >= fault.Share {
+			return false
+		}
+	}
+	if attempt > 0 {
+		count = attempt
+	}
+	return fault.First == 0 || count <= fault.First
+}
+
+// wait waits; it reports whether the client is still there.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reset closes the connection so that the peer sees a TCP reset where the transport has one.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		// HTTP/2 and recorders have no connection to give away.
+		http.Error(w, "connection reset", http.StatusBadGateway)
+		return
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) //nolint:errcheck // the connection is closed all the same
+	}
+	_ = conn.Close() //nolint:errcheck // nobody is left to tell
+}

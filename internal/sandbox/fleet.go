@@ -1,0 +1,362 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the pace of the fleet: every vehicle reports once a tick.
+const tick = 5 * time.Second
+
+// fleet invents the values of records. What it invents depends on nothing but the seed, what a
+// record is called and which one of its kind it is, the member's name, and the time, so that one
+// vehicle looks alike in all replies. It is immutable.
+type fleet struct{ seed uint64 }
+
+// subject is what values are invented for.
+type subject struct {
+	noun string
+	n    uint64
+	key  string    // its id, where it is not the one that follows from n
+	at   time.Time // the time that its report is of
+	hash uint64    // of seed, noun, n, and the members on the way down
+}
+
+func (f *fleet) subject(noun string, n uint64, key string, at time.Time) subject {
+	return subject{noun: noun, n: n, key: key, at: at, hash: mix(mixNumber(f.seed, n), noun)}
+}
+
+func (s subject) id() string {
+	if s.key != "" {
+		return s.key
+	}
+	return idOf(s.n)
+}
+
+// ref returns the number of the seeded record that the i-th reference of a record leads to.
+func ref(n uint64, i int) uint64 { return (n+uint64(i)-1)%fleetSize + 1 }
+
+// object invents an object, down to depth levels of nested objects. What skip reports is left
+// out; nil skips nothing.
+func (f *fleet) object(s *schema, sub subject, depth int, skip func(*member) bool) map[string]any {
+	out := make(map[string]any, len(s.members))
+	for _, m := range s.members {
+		if skip != nil && skip(m) {
+			continue
+		}
+		if v := f.member(m, sub, depth); v != nil {
+			out[m.name] = v
+		}
+	}
+	return out
+}
+
+// member invents the value of a member, nil where the object is deep enough without it.
+func (f *fleet) member(m *member, sub subject, depth int) any {
+	below := sub
+	below.hash = mix(sub.hash, m.name)
+	if depth == 0 && m.kind == object && !m.rule.GetRequired() || depth < -4 {
+		return nil
+	}
+	switch m.shape {
+	case list:
+		n := 2
+		if m.rule.Minimum != nil {
+			n = max(n, int(min(m.rule.GetMinimum(), fleetSize)))
+		}
+		values := make([]any, 0, n)
+		for i := range n {
+			below.hash = mixNumber(below.hash, uint64(i))
+			if v := f.one(m, below, i, depth); v != nil {
+				values = append(values, v)
+			}
+		}
+		return values
+	case dict:
+		if strings.HasSuffix(strings.ToLower(m.name), "externalids") {
+			return externalIDs(sub.noun, sub.n)
+		}
+		return map[string]any{"sample": f.one(m, below, 0, depth)}
+	case single:
+	}
+	return f.one(m, below, 0, depth)
+}
+
+// one invents one value; i tells the elements of a list apart.
+func (f *fleet) one(m *member, sub subject, i, depth int) any {
+	if m.kind != object {
+		return f.scalar(m, sub, i)
+	}
+	if root := m.schema.root; root != nil {
+		return f.member(root, sub, depth-1)
+	}
+	if hasID(m.schema) { // another record
+		noun := singular(m.name)
+		if n := ref(sub.n, i); noun == sub.noun {
+			sub = f.subject(noun, n, sub.key, sub.at)
+		} else {
+			sub = f.subject(noun, n, "", sub.at)
+		}
+	}
+	return f.object(m.schema, sub, depth-1, nil)
+}
+
+func hasID(s *schema) bool {
+	id := s.named["id"]
+	return id != nil && id.shape == single && (id.kind == text || id.kind == whole)
+}
+
+// externalIDs returns the ids that other systems know a record by.
+func externalIDs(noun string, n uint64) map[string]any {
+	ids := map[string]any{"erpId": noun + "-" + strconv.FormatUint(n, 10)}
+	if noun == "vehicle" {
+		ids["samsara.serial"] = serialOf(n)
+		ids["samsara.vin"] = vinOf(n)
+	}
+	return ids
+}
+
+// maxLeaves is about how many values a record may have; deeper objects are left out of larger
+// ones.
+const maxLeaves = 250
+
+// depthOf returns how deep to invent the objects of a schema.
+func depthOf(s *schema) int {
+	for depth := 6; depth > 1; depth-- {
+		if left := maxLeaves; spend(s, depth, &left) {
+			return depth
+		}
+	}
+	return 1
+}
+
+// spend takes the leaves of a schema from left; it reports whether they were enough.
+func spend(s *schema, depth int, left *int) bool {
+	for _, m := range s.members {
+		times := 1
+		if m.shape != single {
+			times = 2
+		}
+		for range times {
+			if m.kind == object && depth > 0 && !spend(m.schema, depth-1, left) {
+				return false
+			}
+			if *left--; *left < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// present returns a record as a schema shows it: what clients have set where it fits, what echo
+// says, and what is invented for the rest.
+func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any, at time.Time, skip func(*member) bool) map[string]any {
+	sub := f.subject(c.noun, r.n, r.key, at)
+	out := f.object(s, sub, depthOf(s), skip)
+	for _, m := range s.members {
+		if skip != nil && skip(m) {
+			continue
+		}
+		switch v, ok := r.overlay[m.name]; {
+		case ok && v == nil:
+			delete(out, m.name)
+		case ok:
+			if fitting, ok := m.fit(v); ok {
+				f.complete(m, fitting, sub)
+				out[m.name] = fitting
+			}
+		default:
+			if refs, ok := f.references(m, r, at); ok {
+				out[m.name] = refs
+			}
+		}
+		if v, ok := echo[m.name]; ok && m.kind != object {
+			if fitting, ok := m.fit(v); ok {
+				out[m.name] = fitting
+			}
+		}
+		if !r.changed.IsZero() && m.kind == text && m.shape == single && isChangeTime(m.name) {
+			out[m.name] = timestamp(r.changed)
+		}
+	}
+	keyField := s.named[c.keyField]
+	if keyField == nil {
+		keyField = s.named["id"]
+	}
+	if keyField != nil {
+		if v, ok := keyField.fit(r.key); ok && keyField.name != "name" && r.overlay[keyField.name] == nil {
+			out[keyField.name] = v
+		}
+	}
+	return out
+}
+
+// complete adds to objects that a client has written what their schema requires besides.
+func (f *fleet) complete(m *member, v any, sub subject) {
+	if !m.isRecord() {
+		return
+	}
+	sub.hash = mix(sub.hash, m.name)
+	switch v := v.(type) {
+	case []any:
+		element := *m
+		element.shape = single
+		for i := range v {
+			f.complete(&element, v[i], sub)
+		}
+	case map[string]any:
+		for _, below := range m.schema.members {
+			if has, ok := v[below.name]; ok {
+				f.complete(below, has, sub)
+			} else if below.rule.GetRequired() {
+				v[below.name] = f.member(below, sub, 1)
+			}
+		}
+	}
+}
+
+// references makes `driver` of a driverId that a client has set, and `tags` of tagIds.
+func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
+	if !m.isRecord() || !hasID(m.schema) {
+		return nil, false
+	}
+	refer := func(id any) any {
+		v, ok := m.schema.named["id"].fit(id)
+		if !ok {
+			return nil
+		}
+		noun, n := singular(m.name), uint64(1)
+		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
+			n = number - firstID
+		}
+		out := f.object(m.schema, f.subject(noun, n, "", at), 1, nil)
+		out["id"] = v
+		return out
+	}
+	switch m.shape {
+	case single:
+		if id, ok := r.overlay[m.name+"Id"]; ok && id != nil {
+			return refer(id), true
+		}
+	case list:
+		if ids, ok := r.overlay[singular(m.name)+"Ids"].([]any); ok {
+			values := make([]any, 0, len(ids))
+			for _, id := range ids {
+				if v := refer(id); v != nil {
+					values = append(values, v)
+				}
+			}
+			return values, true
+		}
+	case dict:
+	}
+	return nil, false
+}
+
+// fit returns v as the member would hold it: what a request calls by the same name may be of
+// another type than what a response does.
+func (m *member) fit(v any) (any, bool) {
+	switch m.shape {
+	case list:
+		values, ok := v.([]any)
+		if !ok {
+			return nil, false
+		}
+		out := make([]any, 0, len(values))
+		for _, value := range values {
+			if fitting, ok := m.fitOne(value); ok {
+				out = append(out, fitting)
+			}
+		}
+		return out, len(out) == len(values)
+	case dict:
+		values, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		out := map[string]any{}
+		for name, value := range values {
+			if fitting, ok := m.fitOne(value); ok {
+				out[name] = fitting
+			}
+		}
+		return out, true
+	case single:
+	}
+	return m.fitOne(v)
+}
+
+func (m *member) fitOne(v any) (any, bool) {
+	switch m.kind {
+	case free:
+		return v, true
+	case truth:
+		_, ok := v.(bool)
+		return v, ok
+	case text:
+		s := jsonText(v)
+		return s, s != "" || v == ""
+	case whole:
+		s := jsonText(v)
+		_, err := strconv.ParseInt(s, 10, 64)
+		return json.Number(s), err == nil
+	case real:
+		s := jsonText(v)
+		_, err := strconv.ParseFloat(s, 64)
+		return json.Number(s), err == nil
+	case object:
+	}
+	if m.schema.root != nil {
+		return m.schema.root.fit(v)
+	}
+	values, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	out := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if below := m.schema.named[name]; below != nil && values[name] != nil {
+			if fitting, ok := below.fit(values[name]); ok {
+				out[name] = fitting
+			}
+		}
+	}
+	return out, true
+}
+
+// jsonText returns the text of a string or number, else nothing.
+func jsonText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return ""
+}
+
+// mix and mixNumber hash, the same in every process and release (FNV-1a, then the finaliser of
+// splitmix64, so that the low bits are good).
+func mix(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 0x100000001b3
+	}
+	return finalise(h)
+}
+
+func mixNumber(h, n uint64) uint64 { return finalise((h ^ n) * 0x9e3779b97f4a7c15) }
+
+func finalise(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}

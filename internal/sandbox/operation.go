@@ -1,0 +1,209 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
+)
+
+// operation is one operation of the REST API: how it is called, which records it is about, and
+// what it answers.
+type operation struct {
+	*gatewayv1.Operation
+	verb       string
+	segments   []segment
+	path       []*member // in the order of the template's names
+	query      map[string]*member
+	body       *schema // what a body may hold; nil where there is none
+	response   *schema
+	deprecated bool
+
+	envelope envelope
+	base     string // the path, normalised, of the collection that it would have for itself
+	item     bool   // the path ends in the id of one of its records
+	target   key    // which record it is about; the collection is always set
+	keys     []key  // other ids in the path, each of a known record
+	effect   effect
+}
+
+// segment is a literal segment of a path template, or a name.
+type segment struct{ literal, name string }
+
+// key says which parameter holds the id of a record of which collection.
+type key struct {
+	from       source
+	param      string
+	collection *collection
+}
+
+// source is where a request holds an id.
+type source uint8
+
+const (
+	nowhere source = iota
+	inPath
+	inQuery
+	inBody
+)
+
+// effect is what an operation does to the records of its collection.
+type effect uint8
+
+const (
+	reads effect = iota
+	creates
+	merges
+	replaces
+	deletes
+)
+
+func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
+	op := &operation{Operation: e.Operation, query: map[string]*member{}}
+	verb, ok := verbOf(op.GetMethod())
+	if !ok {
+		return nil, fmt.Errorf("%s: %s is not an HTTP method", e.FullMethod, op.GetMethod())
+	}
+	op.verb = verb
+	if opts, ok := e.Method.Options().(*descriptorpb.MethodOptions); ok {
+		op.deprecated = opts.GetDeprecated()
+	}
+	if op.GetBody() != gatewayv1.Body_BODY_UNSPECIFIED {
+		op.body = &schema{named: map[string]*member{}}
+	}
+	inPath := map[string]*member{}
+	for _, m := range known.of(e.Method.Input()).members {
+		switch {
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_PATH:
+			inPath[m.name] = m
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_QUERY:
+			op.query[m.name] = m
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY && op.body == nil:
+			return nil, fmt.Errorf("%s: field %s goes into a body that is not declared", e.FullMethod, m.name)
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_BODY:
+			op.body.members = append(op.body.members, m)
+			op.body.named[m.name] = m
+			if m.rule.GetRoot() {
+				op.body.root = m
+			}
+		case m.rule.GetIn() == gatewayv1.Location_LOCATION_UNSPECIFIED, m.rule.GetIn() == gatewayv1.Location_LOCATION_UPDATE_MASK:
+		}
+	}
+	for part := range strings.SplitSeq(strings.TrimPrefix(op.GetPath(), "/"), "/") {
+		name, isName := strings.CutPrefix(part, "{")
+		if !isName {
+			op.segments = append(op.segments, segment{literal: part})
+			continue
+		}
+		name = strings.TrimSuffix(name, "}")
+		if inPath[name] == nil {
+			return nil, fmt.Errorf("%s: path %s: no field for the name %s", e.FullMethod, op.GetPath(), name)
+		}
+		op.segments = append(op.segments, segment{name: name})
+		op.path = append(op.path, inPath[name])
+	}
+	op.response = known.of(e.Method.Output())
+	op.envelope = envelopeOf(op.response, op.GetPagination() != gatewayv1.Pagination_PAGINATION_UNSPECIFIED)
+	return op, nil
+}
+
+func verbOf(m gatewayv1.HttpMethod) (string, bool) {
+	switch m {
+	case gatewayv1.HttpMethod_HTTP_METHOD_GET, gatewayv1.HttpMethod_HTTP_METHOD_POST,
+		gatewayv1.HttpMethod_HTTP_METHOD_PUT, gatewayv1.HttpMethod_HTTP_METHOD_PATCH,
+		gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+		return strings.TrimPrefix(m.String(), "HTTP_METHOD_"), true
+	case gatewayv1.HttpMethod_HTTP_METHOD_UNSPECIFIED:
+	}
+	return "", false
+}
+
+// legacy reports whether errors are bare JSON strings.
+func legacy(path string) bool { return strings.HasPrefix(path, "/v1/") }
+
+// linksName is the member of an AEMP document, in any case, that leads to its other pages.
+const linksName = "links"
+
+// envelope says where a response holds its record, or its list of records.
+type envelope struct {
+	record *schema // nil where the response is neither
+	isList bool
+	at     []*member // the way there from the outside
+	paging *member   // the member that holds the cursors, if any
+}
+
+// isOne reports whether the response holds exactly one record.
+func (e envelope) isOne() bool { return e.record != nil && !e.isList }
+
+// envelopeOf recognises the envelopes that Samsara uses: a bare list, `data` as list or object,
+// one list under a name of its own (v1), a list one level down in `data` or its like, and a
+// bare record.
+func envelopeOf(s *schema, paged bool) envelope {
+	if s.root != nil {
+		if s.root.shape != list || !s.root.isRecord() {
+			return envelope{}
+		}
+		return envelope{record: s.root.schema, isList: true, at: []*member{s.root}}
+	}
+	paging := s.named["pagination"]
+	if paging != nil && !paging.isRecord() {
+		paging = nil
+	}
+	lists, objects := s.containers(paging)
+	switch {
+	case len(lists) == 1 && (paged || lists[0].name == "data" || len(s.members) <= 2):
+		return envelope{record: lists[0].schema, isList: true, at: lists, paging: paging}
+	case len(lists) > 1 && lists[0].name == "data":
+		return envelope{record: lists[0].schema, isList: true, at: lists[:1], paging: paging}
+	case len(objects) > 0 && (objects[0].name == "data" || paged):
+		inner, _ := objects[0].schema.containers(nil)
+		if len(inner) == 1 && (len(objects[0].schema.members) == 1 || paged && objects[0].schema.lists() == len(inner)) {
+			return envelope{record: inner[0].schema, isList: true, at: []*member{objects[0], inner[0]}, paging: paging}
+		}
+		return envelope{record: objects[0].schema, at: objects[:1], paging: paging}
+	case len(s.members) == 0 || s.named["data"] != nil || paged:
+		return envelope{paging: paging}
+	}
+	return envelope{record: s}
+}
+
+// lists returns how many members are lists, links aside.
+func (s *schema) lists() int {
+	n := 0
+	for _, m := range s.members {
+		if m.shape == list && !strings.EqualFold(m.name, linksName) {
+			n++
+		}
+	}
+	return n
+}
+
+// containers returns the members that hold a list of records and those that hold one record,
+// `data` first.
+func (s *schema) containers(except *member) (lists, objects []*member) {
+	for _, m := range s.members {
+		switch {
+		case m == except || !m.isRecord() || strings.EqualFold(m.name, linksName):
+		case m.shape == list:
+			lists = append(lists, m)
+		case m.shape == single:
+			objects = append(objects, m)
+		}
+	}
+	dataFirst := func(a, b *member) int {
+		switch {
+		case a.name == "data" && b.name != "data":
+			return -1
+		case b.name == "data" && a.name != "data":
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(lists, dataFirst)
+	slices.SortStableFunc(objects, dataFirst)
+	return lists, objects
+}

@@ -1,0 +1,252 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// MaxRequestBytes is how large a request body may be.
+const MaxRequestBytes = 1 << 20
+
+// request is an HTTP request that keeps all rules of its operation.
+type request struct {
+	op    *operation
+	path  map[string]string // by name, unescaped
+	args  map[string]any    // path and query parameters: string, json.Number, bool or []any of these
+	body  map[string]any    // nil without a body
+	print uint64            // of everything but the cursor: what a cursor is bound to
+}
+
+// read checks a request against its operation. All that is wrong with it is in the one refusal.
+func (op *operation) read(r *http.Request, names []string) (*request, *refusal) {
+	q := &request{op: op, path: map[string]string{}, args: map[string]any{}}
+	var problems []string
+	for i, m := range op.path {
+		v, rule := m.parse(names[i])
+		if rule != "" {
+			problems = append(problems, m.name+": "+rule)
+		}
+		q.path[m.name], q.args[m.name] = names[i], v
+	}
+	problems = append(problems, q.readQuery(r.URL.RawQuery)...)
+	more, refused := q.readBody(r)
+	if refused != nil {
+		return nil, refused
+	}
+	if problems = append(problems, more...); len(problems) > 0 {
+		return nil, refuse(http.StatusBadRequest, "%s", strings.Join(problems, "; "))
+	}
+	q.print = mix(mix(0, r.URL.EscapedPath()), canonicalQuery(r.URL.RawQuery))
+	return q, nil
+}
+
+func (q *request) readQuery(raw string) []string {
+	var problems []string
+	given := map[string][]string{} // escaped
+	for pair := range strings.SplitSeq(raw, "&") {
+		if raw == "" {
+			break
+		}
+		escapedName, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(escapedName)
+		if err != nil || strings.Contains(pair, ";") {
+			problems = append(problems, fmt.Sprintf("query: %s is not encoded correctly", quote(pair)))
+			continue
+		}
+		given[name] = append(given[name], value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		m := q.op.query[name]
+		if m == nil {
+			problems = append(problems, fmt.Sprintf("%s: unknown query parameter", shorten(name)))
+			continue
+		}
+		v, rule := m.parseQuery(given[name])
+		if rule != "" {
+			problems = append(problems, m.name+": "+rule)
+		} else if v != nil {
+			q.args[name] = v
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.op.query)) {
+		if _, ok := given[name]; q.op.query[name].rule.GetRequired() && (!ok || q.args[name] == nil && given[name][0] == "") {
+			problems = append(problems, name+": is required")
+		}
+	}
+	return problems
+}
+
+// parseQuery reads the escaped values of one parameter. An empty value is that of a parameter
+// that was not sent: nil.
+func (m *member) parseQuery(values []string) (any, string) {
+	if m.shape == single || m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
+		if len(values) > 1 {
+			return nil, fmt.Sprintf("must be given once, is given %d times", len(values))
+		}
+		if values[0] == "" {
+			return nil, ""
+		}
+	}
+	if m.shape == list {
+		if m.rule.GetArrayStyle() == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA {
+			values = strings.Split(values[0], ",")
+		} else if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, ",") }) {
+			return nil, "must be given once for each value, is joined by commas"
+		}
+	}
+	parsed := make([]any, 0, len(values))
+	for _, escaped := range values {
+		value, err := url.QueryUnescape(escaped)
+		if err != nil {
+			return nil, fmt.Sprintf("is not encoded correctly: %s", quote(escaped))
+		}
+		v, rule := m.parse(value)
+		if rule != "" {
+			return nil, rule
+		}
+		parsed = append(parsed, v)
+	}
+	if m.shape == single {
+		return parsed[0], ""
+	}
+	if rule := m.outOfBounds(float64(len(parsed))); rule != "" {
+		return nil, "count of values " + rule
+	}
+	return parsed, ""
+}
+
+func (q *request) readBody(r *http.Request) ([]string, *refusal) {
+	data, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBytes+1))
+	switch {
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "body: cannot be read")
+	case len(data) > MaxRequestBytes:
+		return nil, refuse(http.StatusRequestEntityTooLarge, "body: must be at most %d bytes", MaxRequestBytes)
+	case len(data) == 0 && q.op.GetBody() == gatewayv1.Body_BODY_REQUIRED:
+		return []string{"body: is required"}, nil
+	case len(data) == 0:
+		return nil, nil
+	case q.op.body == nil:
+		return []string{"body: is not accepted by this operation"}, nil
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return []string{fmt.Sprintf("Content-Type: must be application/json, not %s", quote(r.Header.Get("Content-Type")))}, nil
+	}
+	v, err := decodeBody(data)
+	if err != nil {
+		return []string{"body: " + err.Error()}, nil
+	}
+	patch := q.op.verb == http.MethodPatch || q.op.verb == http.MethodPut
+	if root := q.op.body.root; root != nil {
+		q.body = map[string]any{root.name: v}
+		return root.check("body", v, patch), nil
+	}
+	values, ok := v.(map[string]any)
+	if !ok {
+		return []string{"body: must be an object, not " + jsonType(v)}, nil
+	}
+	q.body = values
+	return q.op.body.check("", values, patch), nil
+}
+
+// input returns what the client says of a record: the body, and the parameters besides.
+func (q *request) input() map[string]any {
+	out := maps.Clone(q.body)
+	if out == nil {
+		out = map[string]any{}
+	}
+	for name := range q.op.query {
+		if v, ok := q.args[name]; ok && out[name] == nil && name != q.op.target.param {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// echo returns the parameters that a reply repeats in each record: the ids that all of them
+// belong to, and whatever else a reply of one record is about.
+func (q *request) echo() map[string]any {
+	out := map[string]any{}
+	for name, v := range q.args {
+		_, isList := v.([]any)
+		if !isList && name != "id" && (isIDName(name) || q.op.envelope.isOne() && !isPaging(name)) {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// id returns the ids of the records that the request is about, none where it names none.
+func (q *request) ids() []string {
+	switch q.op.target.from {
+	case inPath:
+		return []string{q.path[q.op.target.param]}
+	case inQuery:
+		if values, ok := q.args[q.op.target.param].([]any); ok {
+			return texts(values)
+		}
+		for _, name := range []string{q.op.target.param, "externalId"} {
+			if v, ok := q.args[name]; ok {
+				return []string{jsonText(v)}
+			}
+		}
+	case inBody:
+		if v, ok := q.body[q.op.target.param]; ok {
+			return []string{jsonText(v)}
+		}
+	case nowhere:
+	}
+	return nil
+}
+
+func texts(values []any) []string {
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		out = append(out, jsonText(v))
+	}
+	return out
+}
+
+// canonicalQuery is the query without its cursor and independent of the order of parameters,
+// otherwise to the byte as it was sent.
+func canonicalQuery(raw string) string {
+	pairs := strings.Split(raw, "&")
+	pairs = slices.DeleteFunc(pairs, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return isCursor(name)
+	})
+	slices.Sort(pairs)
+	return strings.Join(pairs, "&")
+}
+
+func isCursor(name string) bool {
+	return name == "after" || name == "startingAfter" || name == "endingBefore"
+}
+
+func isPaging(name string) bool {
+	return isCursor(name) || name == "limit" || name == "startTime" || name == "endTime"
+}
+
+// unselected reports which members of a record a request does not ask for: the statistics that
+// its types do not name. It is nil where all are asked for.
+func (q *request) unselected() func(*member) bool {
+	types, ok := q.args["types"].([]any)
+	if !ok || q.op.envelope.record == nil {
+		return nil
+	}
+	selected := func(m *member) bool {
+		return slices.ContainsFunc(texts(types), func(t string) bool { return singular(t) == singular(m.name) })
+	}
+	if !slices.ContainsFunc(q.op.envelope.record.members, selected) {
+		return nil
+	}
+	return func(m *member) bool { return m.isRecord() && m.schema.named["time"] != nil && !selected(m) }
+}

@@ -1,0 +1,296 @@
+package sandbox
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// kind is the JSON type of a member, or of its elements where it is a list or a map.
+type kind uint8
+
+const (
+	text kind = iota
+	whole
+	real
+	truth
+	object
+	free // any JSON value: google.protobuf.Value and Struct
+)
+
+// shape is how many values a member holds.
+type shape uint8
+
+const (
+	single shape = iota
+	list
+	dict
+)
+
+// member is one member of a JSON object.
+type member struct {
+	name   string           // as in JSON and in the URL
+	rule   *gatewayv1.Field // what the annotation states
+	kind   kind
+	shape  shape
+	schema *schema // of an object, else nil
+}
+
+// schema is a message as JSON.
+type schema struct {
+	root    *member // the value of the whole message, where it is not an object
+	members []*member
+	named   map[string]*member
+}
+
+// schemas compiles each message once, so that recursive messages end.
+type schemas map[protoreflect.FullName]*schema
+
+func (c schemas) of(md protoreflect.MessageDescriptor) *schema {
+	if s, ok := c[md.FullName()]; ok {
+		return s
+	}
+	s := &schema{named: map[string]*member{}}
+	c[md.FullName()] = s
+	for i := range md.Fields().Len() {
+		m := c.member(md.Fields().Get(i))
+		if m.rule.GetRetired() {
+			continue
+		}
+		if m.rule.GetRoot() {
+			s.root = m
+		}
+		s.members = append(s.members, m)
+		s.named[m.name] = m
+	}
+	slices.SortStableFunc(s.members, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
+	return s
+}
+
+func (c schemas) member(fd protoreflect.FieldDescriptor) *member {
+	m := &member{name: fd.JSONName(), rule: &gatewayv1.Field{}}
+	if rule, ok := proto.GetExtension(fd.Options(), gatewayv1.E_Field).(*gatewayv1.Field); ok && rule != nil {
+		m.rule = rule
+	}
+	if name := m.rule.GetName(); name != "" {
+		m.name = name
+	}
+	value := fd
+	switch {
+	case fd.IsMap():
+		m.shape, value = dict, fd.MapValue()
+	case fd.IsList():
+		m.shape = list
+	}
+	switch value.Kind() {
+	case protoreflect.BoolKind:
+		m.kind = truth
+	case protoreflect.FloatKind, protoreflect.DoubleKind:
+		m.kind = real
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.EnumKind:
+		m.kind = text
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		switch value.Message().FullName() {
+		case "google.protobuf.Value", "google.protobuf.Struct", "google.protobuf.ListValue":
+			m.kind = free
+		default:
+			m.kind, m.schema = object, c.of(value.Message())
+		}
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Uint32Kind,
+		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Uint64Kind,
+		protoreflect.Sfixed32Kind, protoreflect.Fixed32Kind,
+		protoreflect.Sfixed64Kind, protoreflect.Fixed64Kind:
+		m.kind = whole
+	}
+	return m
+}
+
+// isRecord reports whether the member holds objects with members of their own.
+func (m *member) isRecord() bool { return m.kind == object && m.schema.root == nil }
+
+// parse reads one value from the text of a path segment or query parameter. The second result
+// is the rule that the text breaks, empty where it breaks none.
+func (m *member) parse(s string) (any, string) {
+	var v any
+	switch m.kind {
+	case whole:
+		if _, err := strconv.ParseInt(s, 10, 64); err != nil {
+			return nil, fmt.Sprintf("must be a whole number, not %s", quote(s))
+		}
+		v = json.Number(s)
+	case real:
+		if _, err := strconv.ParseFloat(s, 64); err != nil {
+			return nil, fmt.Sprintf("must be a number, not %s", quote(s))
+		}
+		v = json.Number(s)
+	case truth:
+		if s != "true" && s != "false" {
+			return nil, fmt.Sprintf("must be true or false, not %s", quote(s))
+		}
+		v = s == "true"
+	case text, object, free:
+		v = s
+	}
+	return v, m.broken(v)
+}
+
+// broken returns the rule that one scalar value breaks, empty where it breaks none.
+func (m *member) broken(v any) string {
+	size := 0.0
+	switch v := v.(type) {
+	case string:
+		if allowed := m.rule.GetValues(); len(allowed) > 0 && !slices.Contains(allowed, v) {
+			return fmt.Sprintf("must be one of the %d values declared, not %s", len(allowed), quote(v))
+		}
+		if rule := brokenFormat(m.rule.GetFormat(), v); rule != "" {
+			return rule
+		}
+		size = float64(utf8.RuneCountInString(v))
+	case json.Number:
+		if allowed := m.rule.GetValues(); len(allowed) > 0 && !slices.Contains(allowed, v.String()) {
+			return fmt.Sprintf("must be one of the %d values declared, not %s", len(allowed), v)
+		}
+		size, _ = v.Float64() // its syntax was checked before
+	default:
+		return ""
+	}
+	if m.shape == single {
+		return m.outOfBounds(size)
+	}
+	return "" // the bounds of a list are about its length
+}
+
+func brokenFormat(format, v string) string {
+	switch format {
+	case "date-time":
+		if _, err := time.Parse(time.RFC3339, v); err != nil {
+			return fmt.Sprintf("must be an RFC 3339 time, not %s", quote(v))
+		}
+	case "date":
+		_, dayErr := time.Parse(time.DateOnly, v)
+		_, timeErr := time.Parse(time.RFC3339, v)
+		if dayErr != nil && timeErr != nil {
+			return fmt.Sprintf("must be a date such as 2026-01-31, not %s", quote(v))
+		}
+	}
+	return ""
+}
+
+// outOfBounds returns the bound that a number, a length or a count breaks.
+func (m *member) outOfBounds(size float64) string {
+	if m.rule.Minimum != nil && size < m.rule.GetMinimum() {
+		return fmt.Sprintf("must be at least %s, is %s", decimal(m.rule.GetMinimum()), decimal(size))
+	}
+	if m.rule.Maximum != nil && size > m.rule.GetMaximum() {
+		return fmt.Sprintf("must be at most %s, is %s", decimal(m.rule.GetMaximum()), decimal(size))
+	}
+	return ""
+}
+
+func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// check returns every rule that a JSON object breaks, each with the path of its member. Where
+// patch is set null removes a member and is allowed for what is not required.
+func (s *schema) check(path string, v map[string]any, patch bool) []string {
+	var problems []string
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		m, ok := s.named[name]
+		switch {
+		case !ok:
+			problems = append(problems, fmt.Sprintf("%s: unknown member", path+name))
+		case v[name] == nil && m.kind != free && (!patch || m.rule.GetRequired()):
+			problems = append(problems, fmt.Sprintf("%s: must not be null", path+name))
+		case v[name] != nil:
+			problems = append(problems, m.check(path+name, v[name], patch)...)
+		}
+	}
+	for _, m := range s.members {
+		if _, ok := v[m.name]; !ok && m.rule.GetRequired() {
+			problems = append(problems, fmt.Sprintf("%s: is required", path+m.name))
+		}
+	}
+	return problems
+}
+
+func (m *member) check(path string, v any, patch bool) []string {
+	switch m.shape {
+	case list:
+		values, ok := v.([]any)
+		if !ok {
+			return []string{path + ": must be a list"}
+		}
+		var problems []string
+		if rule := m.outOfBounds(float64(len(values))); rule != "" {
+			problems = append(problems, fmt.Sprintf("%s: count of elements %s", path, rule))
+		}
+		for i, value := range values {
+			problems = append(problems, m.checkOne(fmt.Sprintf("%s[%d]", path, i), value, false)...)
+		}
+		return problems
+	case dict:
+		values, ok := v.(map[string]any)
+		if !ok {
+			return []string{path + ": must be an object"}
+		}
+		var problems []string
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			problems = append(problems, m.checkOne(path+"."+shorten(key), values[key], patch)...)
+		}
+		return problems
+	case single:
+	}
+	return m.checkOne(path, v, patch)
+}
+
+func (m *member) checkOne(path string, v any, patch bool) []string {
+	wrong := func(want string) []string {
+		return []string{fmt.Sprintf("%s: must be %s, not %s", path, want, jsonType(v))}
+	}
+	switch m.kind {
+	case free:
+		return nil
+	case object:
+		if root := m.schema.root; root != nil {
+			return root.check(path, v, patch)
+		}
+		values, ok := v.(map[string]any)
+		if !ok {
+			return wrong("an object")
+		}
+		return m.schema.check(path+".", values, patch)
+	case text:
+		if _, ok := v.(string); !ok {
+			return wrong("a string")
+		}
+	case truth:
+		if _, ok := v.(bool); !ok {
+			return wrong("true or false")
+		}
+	case real:
+		if _, ok := v.(json.Number); !ok {
+			return wrong("a number")
+		}
+	case whole:
+		n, ok := v.(json.Number)
+		if !ok {
+			return wrong("a number")
+		}
+		if _, err := strconv.ParseInt(n.String(), 10, 64); err != nil {
+			return []string{fmt.Sprintf("%s: must be a whole number, not %s", path, shorten(n.String()))}
+		}
+	}
+	if rule := m.broken(v); rule != "" {
+		return []string{path + ": " + rule}
+	}
+	return nil
+}

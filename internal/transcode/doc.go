@@ -1,0 +1,52 @@
+// Package transcode translates between JSON and protobuf, by programs compiled from message
+// descriptors.
+//
+// A Decoder reads JSON once and appends the wire form of one message; no message is built in
+// between. Whatever it reads, what it appends parses as that message, with valid UTF-8
+// throughout. It is tolerant of values, because an upstream changes without notice, and strict
+// about JSON (RFC 8259), because text that is not JSON says nothing reliable.
+//
+// Members are matched by wire name (see [WireName]), not by proto name. A field marked retired
+// is not matched. A member's value is taken as this table says; the last column is what the
+// [Drift] records. To drop a value is to leave the field unset, or to leave the element out of
+// its list or map; it is checked like everything else.
+//
+//	field          JSON                                           taken as            drift
+//	any            null                                           unset or empty      -
+//	list, map      null as an element                             dropped             Mismatch
+//	string         string                                         its text            -
+//	string         number, true, false                            the text as written Coerced
+//	int64          whole number in range, 1e3 and 1.0 as well     the number          -
+//	int64          string of its decimal digits ("-7", not "1e1") the number          Coerced
+//	double         number                                         the nearest double  -
+//	double         string that is a JSON number                   the nearest double  Coerced
+//	bool           true, false                                    the bool            -
+//	bool           "true", "false"                                the bool            Coerced
+//	message        object                                         the message         -
+//	list           array                                          its elements        -
+//	map            object                                         its members         -
+//	Struct         object                                         the object          -
+//	ListValue      array                                          the array           -
+//	Value          anything, null as well                         the value           -
+//	Value          whole number that a double cannot hold         its text, a string  Coerced
+//	Value          number too large for a double                  its text, a string  Coerced
+//	Value and kin  more than MaxValueDepth arrays and objects     dropped             TooDeep
+//	any            anything else                                  dropped             Mismatch
+//
+//	member that is no field                                       skipped             Unknown
+//	further member of a name, whatever the first one held         skipped             Duplicate
+//	invalid UTF-8 byte or lone surrogate, in text or a skipped    U+FFFD each         InvalidText
+//	value
+//
+// Keys of maps and Structs may repeat: all go to the wire, where the last one wins. The
+// elements of a list or map, and all that is inside a Value, are recorded under the field.
+//
+// A message may have one root field, which is the JSON value of the whole message where that
+// is not an object: an array for a list or ListValue, a scalar for a scalar, either for a
+// Value. An object is always read by its members. At the outermost level null is the empty
+// message, or what null is to the root field.
+//
+// A document may start with a byte order mark. It is refused, by a [*SyntaxError], where it is
+// empty, is not JSON or nests deeper than MaxDepth; and, by [ErrRoot], where its outermost
+// value is of a type that the message cannot have.
+package transcode

@@ -1,0 +1,236 @@
+package transcode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+// object appends the fields that the object at i gives to m.
+func (r *run) object(i int, m *message) int {
+	// Which fields were met, one bit each. The array is large enough for every message of the
+	// API, so that nothing is allocated.
+	var array [4]uint64
+	met := array[:]
+	if m.fields > 64*len(array) {
+		met = make([]uint64, (m.fields+63)/64)
+	}
+	i, more := r.open(i, '}')
+	for more {
+		var name []byte
+		if name, i = r.name(i); i < 0 {
+			return i
+		}
+		f := m.lookup(name)
+		if f == nil {
+			i, more = r.more(r.drop(i, m, name, Unknown), '}')
+			continue
+		}
+		word, bit := &met[f.index/64], uint64(1)<<(f.index%64)
+		if *word&bit != 0 {
+			i = r.drop(i, m, f.member, Duplicate)
+		} else {
+			*word |= bit
+			i = r.field(i, f)
+		}
+		i, more = r.more(i, '}')
+	}
+	return i
+}
+
+// field appends what the value at i gives to f.
+func (r *run) field(i int, f *field) int {
+	switch c := r.peek(i); {
+	case c == 'n' && (f.arity != once || f.op != opValue):
+		return r.literal(i, "null")
+	case f.arity == once:
+		return r.value(i, f)
+	case f.arity == keyed && c == '{':
+		return r.entries(i, f)
+	case f.arity == repeated && c == '[':
+		return r.elements(i, f)
+	case f.arity == packed && c == '[':
+		mark := len(r.out)
+		r.append(f.tag)
+		start := r.begin()
+		if i = r.elements(i, f); len(r.out) == start {
+			r.out = r.out[:mark]
+		} else if i >= 0 {
+			r.finish(start)
+		}
+		return i
+	default:
+		return r.mismatch(i, f)
+	}
+}
+
+// elements appends the elements of the array at i.
+func (r *run) elements(i int, f *field) int {
+	i, more := r.open(i, ']')
+	for more {
+		i, more = r.more(r.value(i, f.element), ']')
+	}
+	return i
+}
+
+// entries appends the members of the object at i as entries of a map.
+func (r *run) entries(i int, f *field) int {
+	i, more := r.open(i, '}')
+	for more {
+		mark := len(r.out)
+		r.append(f.tag)
+		start := r.begin()
+		if i = r.key(i, f); i < 0 {
+			return i
+		}
+		value := len(r.out)
+		if i = r.value(i, f.element); len(r.out) == value {
+			r.out = r.out[:mark]
+		} else if i >= 0 {
+			r.finish(start)
+		}
+		i, more = r.more(i, '}')
+	}
+	return i
+}
+
+// key appends the member's name at i as the key of an entry, and reads on to the value.
+func (r *run) key(i int, f *field) int {
+	if i = r.quote(i); i < 0 {
+		return i
+	}
+	r.append(keyTag)
+	return r.colon(r.text(i, f))
+}
+
+// value appends one value, with its tag, or nothing if the value at i is dropped.
+func (r *run) value(i int, f *field) int {
+	c := r.peek(i)
+	switch f.op {
+	case opString:
+		if c == '"' {
+			r.append(f.tag)
+			return r.text(i+1, f)
+		}
+	case opInt64, opDouble:
+		if c == '-' || isDigit(c) {
+			n, end := r.number(i)
+			if end < 0 || r.numeric(n, r.src[i:end], f) {
+				return end
+			}
+		}
+	case opBool:
+		switch c {
+		case 't':
+			r.bool(f, true)
+			return r.literal(i, "true")
+		case 'f':
+			r.bool(f, false)
+			return r.literal(i, "false")
+		}
+	case opMessage:
+		m := f.message
+		if object := c == '{'; object || m.root != nil && m.root.takes(c) {
+			r.append(f.tag)
+			start := r.begin()
+			if object {
+				i = r.object(i, m)
+			} else {
+				i = r.field(i, m.root)
+			}
+			if i >= 0 {
+				r.finish(start)
+			}
+			return i
+		}
+	case opValue, opStruct, opListValue:
+		if f.op == opValue || f.op == opStruct && c == '{' || f.op == opListValue && c == '[' {
+			return r.free(i, f)
+		}
+	}
+	return r.coerce(i, f)
+}
+
+// coerce appends a value of another JSON type than that of f if nothing is lost by it, and
+// else drops it.
+func (r *run) coerce(i int, f *field) int {
+	end := failed
+	switch c := r.peek(i); {
+	case f.op == opString && (c == '-' || isDigit(c) || c == 't' || c == 'f'):
+		if end = r.skip(i); end >= 0 {
+			r.append(f.tag)
+			r.append(uint64(end - i))
+			r.out = append(r.out, r.src[i:end]...)
+		}
+	case (f.op == opInt64 || f.op == opDouble || f.op == opBool) && c == '"':
+		var text []byte
+		if text, end = r.token(i + 1); end >= 0 && !r.parse(text, f) {
+			return r.mismatch(i, f)
+		}
+	default:
+		return r.mismatch(i, f)
+	}
+	if end >= 0 {
+		r.record(f, Coerced)
+	}
+	return end
+}
+
+func (r *run) mismatch(i int, f *field) int { return r.drop(i, f.owner, f.member, Mismatch) }
+
+// parse appends the number or bool that text is, and reports whether it is one.
+func (r *run) parse(text []byte, f *field) bool {
+	if f.op == opBool {
+		yes := string(text) == "true"
+		if !yes && string(text) != "false" {
+			return false
+		}
+		r.bool(f, yes)
+		return true
+	}
+	n, end, ok := scanNumber(text, 0)
+	if !ok || end != len(text) {
+		return false
+	}
+	if f.op == opInt64 {
+		// An identifier such as 007 must not lose its zeros.
+		v, ok := n.int64(text)
+		var buffer [20]byte
+		if !ok || !bytes.Equal(strconv.AppendInt(buffer[:0], v, 10), text) {
+			return false
+		}
+	}
+	return r.numeric(n, text, f)
+}
+
+// numeric appends n if it is of the type of f, and reports whether it is.
+func (r *run) numeric(n number, literal []byte, f *field) bool {
+	if f.op == opInt64 {
+		v, ok := n.int64(literal)
+		if ok {
+			r.tag(f.tag)
+			r.append(uint64(v)) //nolint:gosec // two's complement is the wire form
+		}
+		return ok
+	}
+	v, ok := n.float64(literal)
+	if ok {
+		r.tag(f.tag)
+		r.double(v)
+	}
+	return ok
+}
+
+func (r *run) double(v float64) {
+	r.out = binary.LittleEndian.AppendUint64(r.out, math.Float64bits(v))
+}
+
+func (r *run) bool(f *field, v bool) {
+	r.tag(f.tag)
+	if v {
+		r.out = append(r.out, 1)
+	} else {
+		r.out = append(r.out, 0)
+	}
+}

@@ -1,0 +1,149 @@
+package transcode
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// message is the compiled form of a message. It does not change once its compiler returns it.
+type message struct {
+	// name is without the package.
+	name string
+	// root is the field that a value other than an object is read as, nil where there is none.
+	root *field
+	// fields is how many there are.
+	fields int
+
+	// The fields under their names' hashes, at most half of the slots taken, so that a search
+	// from the hash onwards soon ends at an empty one.
+	slots []*field
+	seed  uint64
+	shift uint8
+}
+
+// field is the compiled form of a field, or of an element of a list or map.
+type field struct {
+	name  string
+	index int
+	arity arity
+	op    op
+	// tag precedes each value on the wire; for a packed list, the run of values, and for a
+	// map, each entry. 0 in the elements of a packed list, which have none.
+	tag uint64
+	// element is what a list or map holds.
+	element *field
+	// message is what opMessage reads.
+	message *message
+
+	// owner and member say under which message and member to record drift.
+	owner  *message
+	member []byte
+}
+
+// arity is how many values a field has, and how they stand on the wire.
+type arity uint8
+
+const (
+	once arity = iota
+	repeated
+	packed
+	keyed
+)
+
+// op is how to read one value.
+type op uint8
+
+const (
+	opString op = iota
+	opInt64
+	opDouble
+	opBool
+	opMessage
+	opValue
+	opStruct
+	opListValue
+)
+
+func (f *field) canBeRoot() bool {
+	switch f.arity {
+	case repeated, packed:
+		return true
+	case once:
+		return f.op != opMessage && f.op != opStruct
+	case keyed:
+		return false
+	default:
+		return false
+	}
+}
+
+// takes reports whether f, a root field, reads the value that begins with c. Null is not its
+// concern, since it means something to whatever holds the message.
+func (f *field) takes(c byte) bool {
+	switch {
+	case c == '{' || c == 'n':
+		return false
+	case c == '[':
+		return f.arity != once || f.op == opListValue || f.op == opValue
+	default:
+		return f.arity == once && f.op != opListValue
+	}
+}
+
+// lookup returns the field called name, nil where there is none.
+func (m *message) lookup(name []byte) *field {
+	for slot := hash(name, m.seed) >> m.shift; ; slot++ {
+		f := m.slots[slot&uint64(len(m.slots)-1)]
+		if f == nil || f.name == string(name) {
+			return f
+		}
+	}
+}
+
+// index fills the slots. Most messages get a seed under which no two names meet; where none of
+// those tried does that, lookup goes on to the next slot.
+func (m *message) index(fields []*field) {
+	const seeds = 256
+	m.fields = len(fields)
+	size := 4
+	for size < 4*len(fields) {
+		size *= 2
+	}
+	m.shift = uint8(64 - bits.TrailingZeros(uint(size))) //nolint:gosec // 0 to 64
+	for seed := range uint64(seeds) {
+		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
+		m.slots = make([]*field, size)
+		if m.place(fields) {
+			return
+		}
+	}
+}
+
+// place puts the fields into their slots, and reports whether each got the one of its hash.
+func (m *message) place(fields []*field) bool {
+	perfect := true
+	for _, f := range fields {
+		slot := hash([]byte(f.name), m.seed) >> m.shift
+		for m.slots[slot] != nil {
+			perfect = false
+			slot = (slot + 1) % uint64(len(m.slots))
+		}
+		m.slots[slot] = f
+	}
+	return perfect
+}
+
+// hash is of the length, the first eight bytes and the last eight; in between, wire names
+// hardly differ. Its high bits are the good ones.
+func hash(name []byte, seed uint64) uint64 {
+	var head, tail uint64
+	switch n := len(name); {
+	case n >= 8:
+		head, tail = binary.LittleEndian.Uint64(name), binary.LittleEndian.Uint64(name[n-8:])
+	case n >= 4:
+		head, tail = uint64(binary.LittleEndian.Uint32(name)), uint64(binary.LittleEndian.Uint32(name[n-4:]))
+	case n > 0:
+		head = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
+	}
+	return (head ^ bits.RotateLeft64(tail, 23) ^ uint64(len(name))) * seed
+}

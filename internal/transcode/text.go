@@ -1,0 +1,162 @@
+package transcode
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Bytes repeated in each byte of a word.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// scanText returns where the run of plain characters that starts at i ends: at a quote, a
+// backslash, a control character or the end of src. ascii reports whether all of them are ASCII.
+func scanText(src []byte, i int) (end int, ascii bool) {
+	var high uint64
+	for ; i+8 <= len(src); i += 8 {
+		// The well-known test for a zero byte, of three words at once: in the lowest byte that
+		// it marks, it does not err.
+		word := binary.LittleEndian.Uint64(src[i:])
+		quote, backslash := word^'"'*ones, word^'\\'*ones
+		marks := ((quote-ones)&^quote | (backslash-ones)&^backslash | (word-' '*ones)&^word) & highs
+		if marks != 0 {
+			before := marks&-marks - 1
+			return i + bits.TrailingZeros64(marks)/8, (high|word&before)&highs == 0
+		}
+		high |= word
+	}
+	for ; i < len(src); i++ {
+		if c := src[i]; c == '"' || c == '\\' || c < ' ' {
+			break
+		}
+		high |= uint64(src[i])
+	}
+	return i, high&highs == 0
+}
+
+// text appends the string that begins after the quote before i, preceded by its length.
+func (r *run) text(i int, f *field) int {
+	end, ascii := scanText(r.src, i)
+	if r.peek(end) == '"' && (ascii || utf8.Valid(r.src[i:end])) {
+		r.append(uint64(end - i))
+		r.out = append(r.out, r.src[i:end]...)
+		return end + 1
+	}
+	start := r.begin()
+	r.replaced = false
+	if i = r.unquote(i, true); i >= 0 {
+		r.finish(start)
+		if r.replaced {
+			r.record(f, InvalidText)
+		}
+	}
+	return i
+}
+
+// token returns the string that begins after the quote before i, and where it ends. The text is
+// valid UTF-8, and good until the next append to the output, whose spare room it may lie in.
+func (r *run) token(i int) (text []byte, next int) {
+	end, ascii := scanText(r.src, i)
+	if r.peek(end) == '"' && (ascii || utf8.Valid(r.src[i:end])) {
+		return r.src[i:end], end + 1
+	}
+	start := len(r.out)
+	next = r.unquote(i, true)
+	text, r.out = r.out[start:], r.out[:start]
+	return text, next
+}
+
+// unquote reads the string that begins after the quote before i, and appends its text if it is
+// to be kept. It sets r.replaced if some of the text had to be replaced.
+func (r *run) unquote(i int, keep bool) int {
+	for {
+		end, ascii := scanText(r.src, i)
+		plain := r.src[i:end]
+		valid := ascii || utf8.Valid(plain)
+		r.replaced = r.replaced || !valid
+		switch {
+		case !keep:
+		case valid:
+			r.out = append(r.out, plain...)
+		default:
+			for _, c := range string(plain) {
+				r.out = utf8.AppendRune(r.out, c)
+			}
+		}
+		switch r.peek(end) {
+		case '"':
+			return end + 1
+		case '\\':
+			var c rune
+			if c, i = r.escape(end); i < 0 {
+				return i
+			}
+			if keep {
+				r.out = utf8.AppendRune(r.out, c)
+			}
+		default:
+			return r.fail(end, "control character in a string")
+		}
+	}
+}
+
+// escape reads the escape sequence at i, or the two that make a surrogate pair. A surrogate
+// that is not in a pair is replaced.
+func (r *run) escape(i int) (c rune, next int) {
+	switch e := r.peek(i + 1); e {
+	case '"', '\\', '/':
+		return rune(e), i + 2
+	case 'b':
+		return '\b', i + 2
+	case 'f':
+		return '\f', i + 2
+	case 'n':
+		return '\n', i + 2
+	case 'r':
+		return '\r', i + 2
+	case 't':
+		return '\t', i + 2
+	case 'u':
+		c, ok := hex4(r.src, i+2)
+		if !ok {
+			return 0, r.fail(i, "malformed escape sequence")
+		}
+		if !utf16.IsSurrogate(c) {
+			return c, i + 6
+		}
+		if r.peek(i+6) == '\\' && r.peek(i+7) == 'u' {
+			if low, ok := hex4(r.src, i+8); ok {
+				if pair := utf16.DecodeRune(c, low); pair != utf8.RuneError {
+					return pair, i + 12
+				}
+			}
+		}
+		r.replaced = true
+		return utf8.RuneError, i + 6
+	default:
+		return 0, r.fail(i, "malformed escape sequence")
+	}
+}
+
+// hex4 reads the four hexadecimal digits at i.
+func hex4(src []byte, i int) (c rune, ok bool) {
+	if len(src) < i+4 {
+		return 0, false
+	}
+	for _, digit := range src[i : i+4] {
+		switch {
+		case isDigit(digit):
+			digit -= '0'
+		case 'a' <= digit|0x20 && digit|0x20 <= 'f':
+			digit = digit | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		c = c<<4 | rune(digit)
+	}
+	return c, true
+}

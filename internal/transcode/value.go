@@ -1,0 +1,146 @@
+package transcode
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// The tags within google.protobuf.Value, Struct and ListValue, and within the entry of a map.
+// They are all below 128, and so one byte on the wire.
+const (
+	nullTag   = 1<<3 | uint64(protowire.VarintType)
+	numberTag = 2<<3 | uint64(protowire.Fixed64Type)
+	stringTag = 3<<3 | uint64(protowire.BytesType)
+	boolTag   = 4<<3 | uint64(protowire.VarintType)
+	structTag = 5<<3 | uint64(protowire.BytesType)
+	listTag   = 6<<3 | uint64(protowire.BytesType)
+
+	entryTag   = 1<<3 | uint64(protowire.BytesType)
+	elementTag = 1<<3 | uint64(protowire.BytesType)
+
+	keyTag   = 1<<3 | uint64(protowire.BytesType)
+	valueTag = 2<<3 | uint64(protowire.BytesType)
+)
+
+// free appends the value at i to f, a Value, or a Struct or ListValue that it suits.
+func (r *run) free(i int, f *field) int {
+	mark, depth := len(r.out), r.depth
+	r.append(f.tag)
+	start := r.begin()
+	end := failed
+	switch f.op {
+	case opStruct:
+		end = r.structure(i, f, MaxValueDepth)
+	case opListValue:
+		end = r.listValue(i, f, MaxValueDepth)
+	default:
+		end = r.any(i, f, MaxValueDepth)
+	}
+	if end == overDeep {
+		r.out, r.depth = r.out[:mark], depth
+		return r.drop(i, f.owner, f.member, TooDeep)
+	}
+	if end >= 0 {
+		r.finish(start)
+	}
+	return end
+}
+
+// any appends the content of a Value, in which objects and arrays nest room deep at most.
+func (r *run) any(i int, f *field, room int) int {
+	switch c := r.peek(i); c {
+	case '{':
+		r.append(structTag)
+		start := r.begin()
+		if i = r.structure(i, f, room); i >= 0 {
+			r.finish(start)
+		}
+		return i
+	case '[':
+		r.append(listTag)
+		start := r.begin()
+		if i = r.listValue(i, f, room); i >= 0 {
+			r.finish(start)
+		}
+		return i
+	case '"':
+		r.append(stringTag)
+		return r.text(i+1, f)
+	case 't':
+		r.append(boolTag)
+		r.append(1)
+		return r.literal(i, "true")
+	case 'f':
+		r.append(boolTag)
+		r.append(0)
+		return r.literal(i, "false")
+	case 'n':
+		r.append(nullTag)
+		r.append(0)
+		return r.literal(i, "null")
+	default:
+		return r.anyNumber(i, f)
+	}
+}
+
+// anyNumber appends a number as the content of a Value: as a double where that loses nothing
+// but the remote digits of a fraction, else as text.
+func (r *run) anyNumber(i int, f *field) int {
+	if c := r.peek(i); c != '-' && !isDigit(c) {
+		return r.fail(i, "no value")
+	}
+	n, end := r.number(i)
+	if end < 0 {
+		return end
+	}
+	literal := r.src[i:end]
+	if v, ok := n.float64(literal); ok && !n.inexact(literal, v) {
+		r.append(numberTag)
+		r.double(v)
+		return end
+	}
+	r.append(stringTag)
+	r.append(uint64(len(literal)))
+	r.out = append(r.out, literal...)
+	r.record(f, Coerced)
+	return end
+}
+
+// structure appends the object at i as the content of a Struct.
+func (r *run) structure(i int, f *field, room int) int {
+	if room == 0 {
+		return overDeep
+	}
+	i, more := r.open(i, '}')
+	for more {
+		r.append(entryTag)
+		entry := r.begin()
+		if i = r.key(i, f); i < 0 {
+			return i
+		}
+		r.append(valueTag)
+		value := r.begin()
+		if i = r.any(i, f, room-1); i < 0 {
+			return i
+		}
+		r.finish(value)
+		r.finish(entry)
+		i, more = r.more(i, '}')
+	}
+	return i
+}
+
+// listValue appends the array at i as the content of a ListValue.
+func (r *run) listValue(i int, f *field, room int) int {
+	if room == 0 {
+		return overDeep
+	}
+	i, more := r.open(i, ']')
+	for more {
+		r.append(elementTag)
+		start := r.begin()
+		if i = r.any(i, f, room-1); i < 0 {
+			return i
+		}
+		r.finish(start)
+		i, more = r.more(i, ']')
+	}
+	return i
+}

@@ -62,7 +62,7 @@ func (p *property) read(prose string) {
 		p.options.Format = "date-time"
 	}
 	p.notes.commaSeparated = p.notes.commaSeparated ||
-		p.shape.kind == kindString && p.shape.label == single && regexp.MustCompile(`comma[- ]separated`).MatchString(prose)
+		p.shape.kind == kindString && p.shape.label == single && strings.Contains(strings.ReplaceAll(prose, "-", " "), "comma separated")
 	p.notes.unixMilliseconds = p.notes.unixMilliseconds ||
 		p.shape.kind == kindInteger && (strings.Contains(prose, "unix") || strings.Contains(prose, "epoch"))
 }

@@ -314,12 +314,10 @@ func (m *member) fitOne(v any) (any, bool) {
 		return s, s != "" || v == ""
 	case whole:
 		s := jsonText(v)
-		_, err := strconv.ParseInt(s, 10, 64)
-		return json.Number(s), err == nil
+		return json.Number(s), isWhole(s)
 	case real:
 		s := jsonText(v)
-		_, err := strconv.ParseFloat(s, 64)
-		return json.Number(s), err == nil
+		return json.Number(s), isNumber(s)
 	case object:
 	}
 	if m.schema.root != nil {

@@ -263,14 +263,21 @@ func TestSomeIdsAreOfOtherCollections(t *testing.T) {
 func TestACollectionHasALimit(t *testing.T) {
 	t.Parallel()
 	a := serve(t, nil)
-	const limit = 10_000
-	for i := range limit {
-		if got := a.call(t, "POST /contacts", `{"firstName":"A"}`); got.status != 200 {
-			t.Fatalf("contact %d = %d %s", i, got.status, got.text)
+	const (
+		limit, batch = 10_000, 100
+		location     = `{"hubId":"` + knownID + `","name":"N","address":"b","customerLocationId":"c","isDepot":true}`
+	)
+	body := `{"data":[` + strings.Repeat(location+",", batch-1) + location + `]}`
+	for i := range limit / batch {
+		if got := a.call(t, "POST /hub/locations", body); got.status != 200 {
+			t.Fatalf("batch %d = %d %s", i, got.status, got.text)
 		}
 	}
-	got := a.call(t, "POST /contacts", `{"firstName":"A"}`)
+	got := a.call(t, "POST /hub/locations", `{"data":[`+location+`]}`)
 	if got.status != 400 || !strings.Contains(got.text, "Configuration limit exceeded") {
-		t.Errorf("contact %d = %d %s, want 400", limit, got.status, got.text)
+		t.Errorf("location %d = %d %s, want 400", limit, got.status, got.text)
+	}
+	if got := column(a.get(t, "GET /hub/locations?limit=100&hubId="+knownID, ""), "data", "id"); len(got) != 100 {
+		t.Errorf("a page has %d, want 100", len(got))
 	}
 }

@@ -51,6 +51,8 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"a page above the maximum is refused":       {line: "GET /fleet/vehicles?limit=513", status: 400, message: "limit: must be at most 512, is 513"},
 		"a page of nothing is refused":              {line: "GET /fleet/vehicles?limit=0", status: 400, message: "limit: must be at least 1, is 0"},
 		"a word for a number is refused":            {line: "GET /fleet/vehicles?limit=ten", status: 400, message: `limit: must be a whole number, not "ten"`},
+		"a sign is no part of a number":             {line: "GET /fleet/vehicles?limit=%2B5", status: 400, message: `limit: must be a whole number, not "+5"`},
+		"what is not a number is refused":           {line: "GET /places/geofence?latitude=NaN&longitude=1", status: 400, message: `latitude: must be a number, not "NaN"`},
 		"a value outside the enumeration is":        {line: "GET /fleet/drivers?driverActivationStatus=asleep", status: 400, message: "driverActivationStatus: must be one of"},
 		"a time that is none is refused":            {line: "GET /assets/depreciation?startTime=yesterday", status: 400, message: "startTime: must be an RFC 3339 time"},
 		"a broken escape is refused":                {line: "GET /fleet/vehicles?tagIds=%zz", status: 400, message: "tagIds: is not encoded correctly"},

@@ -142,12 +142,12 @@ func (m *member) parse(s string) (any, string) {
 	var v any
 	switch m.kind {
 	case whole:
-		if _, err := strconv.ParseInt(s, 10, 64); err != nil {
+		if !isWhole(s) {
 			return nil, fmt.Sprintf("must be a whole number, not %s", quote(s))
 		}
 		v = json.Number(s)
 	case real:
-		if _, err := strconv.ParseFloat(s, 64); err != nil {
+		if !isNumber(s) {
 			return nil, fmt.Sprintf("must be a number, not %s", quote(s))
 		}
 		v = json.Number(s)
@@ -213,6 +213,18 @@ func (m *member) outOfBounds(size float64) string {
 		return fmt.Sprintf("must be at most %s, is %s", decimal(m.rule.GetMaximum()), decimal(size))
 	}
 	return ""
+}
+
+// isNumber reports whether a text is a JSON number; strconv takes more than that.
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || s[0] >= '0' && s[0] <= '9') && json.Valid([]byte(s))
+}
+
+// isWhole reports whether a text is a JSON number without fraction and exponent that fits into
+// an int64.
+func isWhole(s string) bool {
+	_, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && isNumber(s)
 }
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
@@ -307,7 +319,7 @@ func (m *member) checkOne(path string, v any, patch bool) []string {
 		if !ok {
 			return wrong("a number")
 		}
-		if _, err := strconv.ParseInt(n.String(), 10, 64); err != nil {
+		if !isWhole(n.String()) {
 			return []string{fmt.Sprintf("%s: must be a whole number, not %s", path, shorten(n.String()))}
 		}
 	}

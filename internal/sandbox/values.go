@@ -37,7 +37,7 @@ func scalar(m *member, sub subject, i int) any {
 	}
 	s := textOf(m, sub, i)
 	if m.shape == single && m.rule.Maximum != nil {
-		s = s[:min(len(s), int(m.rule.GetMaximum()))]
+		s = strings.ToValidUTF8(s[:min(len(s), int(m.rule.GetMaximum()))], "")
 	}
 	if m.shape == single && m.rule.Minimum != nil {
 		s += strings.Repeat("x", max(0, int(min(m.rule.GetMinimum(), 1024))-len(s)))
@@ -85,7 +85,7 @@ func (t term) ends(parts ...string) bool {
 
 func (t term) is(names ...string) bool { return slices.Contains(names, string(t)) }
 
-// textOf invents a string. It is ASCII, so that it can be cut anywhere.
+// textOf invents a string.
 func textOf(m *member, sub subject, i int) string {
 	name, t, h := m.name, m.term, sub.hash
 	switch m.rule.GetFormat() {

@@ -35,7 +35,7 @@ func documents() []document {
 		all = append(all, document{"samsara", "", current})
 	}
 	if current != "" && old != "" {
-		all = append(all, document{"samsara old to new", old, current}, document{"samsara new to old", current, old})
+		all = append(all, document{"samsara old to new", old, current})
 	}
 	return all
 }

@@ -31,9 +31,6 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 		return refused(path, id, why)
 	}
 	out := reply{status: int(op.GetSuccessStatus())}
-	if out.status == 0 {
-		out.status = http.StatusOK
-	}
 	if v != nil && out.status != http.StatusNoContent {
 		out.contentType, out.body = "application/json", encode(v)
 	}

@@ -81,7 +81,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"null is refused where it patches nothing":  {line: "POST /tags", body: `{"name":"a","parentTagId":null}`, status: 400, message: "parentTagId: must not be null"},
 		"a value outside the enumeration in a body": {line: "PATCH " + vehicle, body: `{"auxInputType1":"teleporter"}`, status: 400, message: "auxInputType1: must be one of"},
 		"two cursors at once are refused": {
-			line: "GET /v1/fleet/assets/locations?startingAfter=a&endingBefore=b", status: 400, message: "cursor",
+			line: "GET /v1/fleet/assets/locations?startingAfter=a&endingBefore=b", status: 400, message: "endingBefore: must not be sent together with startingAfter",
 		},
 	}
 	a := serve(t, nil)

@@ -128,6 +128,14 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 			line: "GET /fleet/vehicles", headers: []string{sandbox.FaultHeader, "status=503"},
 			want: answer{status: 503, text: "Service Unavailable"},
 		},
+		"text for a status without a name": {
+			line: "GET /me", headers: []string{sandbox.FaultHeader, "status=599"},
+			want: answer{status: 599, text: "Fault"},
+		},
+		"the header's name for a fault that is none": {
+			line: "GET /me", headers: []string{sandbox.FaultHeader, "explode"},
+			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not a part of a fault","requestId":"ID"}`},
+		},
 		"text for a server error below v1": {
 			line: "GET /v1/fleet/assets", headers: []string{sandbox.FaultHeader, "status=500"},
 			want: answer{status: 500, text: "Internal Server Error"},

@@ -25,6 +25,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -182,7 +183,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	}
 	fault, err := s.faults.due(r)
 	if err != nil {
-		return refused(path, id, refuse(http.StatusBadRequest, "%s: %s", FaultHeader, err)), Fault{}
+		return refused(path, id, refuse(http.StatusBadRequest, "%s", err)), Fault{}
 	}
 	if fault.Latency > 0 && !wait(r.Context(), fault.Latency) {
 		return reply{}, Fault{Reset: true} // the client has gone
@@ -192,7 +193,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	}
 	out := reply{}
 	if fault.Status != 0 {
-		out = refused(path, id, refuse(fault.Status, "%s", http.StatusText(fault.Status)))
+		out = refused(path, id, refuse(fault.Status, "%s", cmp.Or(http.StatusText(fault.Status), "Fault")))
 	} else {
 		out = s.operate(r, path, id)
 	}

@@ -1,91 +1,84 @@
-// Package upstream is the HTTP side of the gateway.
+// Package upstream is the HTTP side of the gateway: it sends requests to the Samsara REST API,
+// again where that helps and does no harm, and maps what comes back onto bodies and gRPC codes.
+//
+// It guarantees that every error is an *Error whose code follows from the HTTP status alone,
+// never from a text; that an attempt whose outcome is unknown is repeated only where the
+// request says that it may be; that no wait outlives the caller's deadline; that every wait and
+// every size is bounded; that connections are used again; and that the API token goes to the
+// configured host only and stands in no error, log or observation.
+//
+// It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
+// of the expected kind.
 package upstream
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// Config configures a Client.
-type Config struct {
-	// BaseURL is scheme, host and an optional path prefix.
-	BaseURL *url.URL
-	// Token returns the API token for an attempt. It is called concurrently.
-	Token func() (string, error)
-	// APIVersion is sent as X-Samsara-Version; empty: not sent.
-	APIVersion string
-	UserAgent  string
-	Retry      RetryPolicy
-	// AttemptTimeout bounds one attempt, from connecting to the last byte of the body.
-	AttemptTimeout time.Duration
-	// MaxResponseBytes bounds a response body after decompression.
-	MaxResponseBytes int64
-	Transport        TransportConfig
-	Observer         Observer
-	Logger           *slog.Logger
-}
-
-// RetryPolicy says how attempts are repeated.
-type RetryPolicy struct {
-	// MaxAttempts includes the first; 1 never repeats.
-	MaxAttempts int
-	BaseDelay   time.Duration
-	MaxDelay    time.Duration
-}
-
-// TransportConfig sizes the connections.
-type TransportConfig struct {
-	// MaxIdleConns is how many idle connections are kept; also per host.
-	MaxIdleConns int
-	// Gzip asks the upstream for compressed bodies.
-	Gzip bool
-}
-
 // Attempt is one HTTP attempt as an Observer sees it.
 type Attempt struct {
 	Method, Template string
 	// Status is the HTTP status, 0 where there was no response.
-	Status   int
+	Status int
+	// Reason is the Error's reason, empty where a 2XX response was read to its end.
+	Reason string
+	// Duration is from connecting to the last byte of the body.
 	Duration time.Duration
 }
 
 // Observer is told of every attempt, concurrently.
-type Observer interface{ ObserveAttempt(ctx context.Context, a Attempt) }
+type Observer interface {
+	ObserveAttempt(ctx context.Context, a Attempt)
+}
 
 // Header is one header field.
 type Header struct{ Name, Value string }
 
 // Request is one call of the REST API.
 type Request struct {
+	// Method is GET, POST, PUT, PATCH or DELETE.
 	Method string
-	// Path is escaped and begins with a slash.
+	// Path is escaped and begins with one slash. It is sent as it is, below the base URL.
 	Path string
-	// Query is encoded, without the question mark.
+	// Query is encoded, without the question mark. It is sent as it is.
 	Query string
-	// Body is JSON; nil where none is sent.
+	// Body is JSON; nil where none is sent. It must not be modified any more, not even when
+	// Do has returned.
 	Body []byte
-	// Template is the path template, for error metadata and metrics.
+	// Template is the path template, for errors, logs and metrics.
 	Template string
 	// Repeatable is whether an attempt of unknown outcome may be repeated.
 	Repeatable bool
-	// Header is sent in addition to the client's own.
+	// RetryAlways makes the request repeatable because its caller says so.
+	RetryAlways bool
+	// Header is sent in addition to the client's own. Fields that the client sets, and those
+	// that steer the connection, are left out.
 	Header []Header
 	// Decoder translates a 2XX body; nil: the body is returned as it is.
 	Decoder *transcode.Decoder
+	// NoBody is whether the operation returns nothing: the message has no fields, and a body
+	// that comes nonetheless is ignored.
+	NoBody bool
 }
 
 // Response is a 2XX response.
 type Response struct {
 	Status int
+	// Header is the response's header, sorted by name, where the request had no Decoder.
 	Header []Header
 	// Message is the wire form of the decoded body where the request had a Decoder, else nil.
+	// It belongs to the caller.
 	Message []byte
-	// Body is the JSON body where the request had no Decoder, else nil.
+	// Body is the body where the request had no Decoder, nil where it is empty. It belongs to
+	// the caller.
 	Body      []byte
 	Drift     transcode.Drift
 	RequestID string
@@ -93,16 +86,113 @@ type Response struct {
 }
 
 // Client calls the REST API. It is safe for concurrent use.
-type Client struct{}
+type Client struct {
+	cfg                  Config
+	scheme, host, prefix string
+	fixed                http.Header
 
-// New returns a client.
-func New(cfg Config) (*Client, error) { return nil, errors.ErrUnsupported }
-
-// Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
-// error is an *Error.
-func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	return nil, errors.ErrUnsupported
+	transport *http.Transport
+	budget    *budget
+	bodies    bodies
 }
 
-// Close closes idle connections.
-func (c *Client) Close() {}
+// New returns a client. The error names every field that is out of bounds.
+func New(cfg Config) (*Client, error) {
+	cfg = withDefaults(cfg)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	return &Client{
+		cfg:       cfg,
+		scheme:    cfg.BaseURL.Scheme,
+		host:      cfg.BaseURL.Host,
+		prefix:    strings.TrimRight(cfg.BaseURL.EscapedPath(), "/"),
+		fixed:     fixedHeader(cfg),
+		transport: newTransport(cfg.Transport),
+		budget:    newBudget(cfg.Retry.Budget),
+	}, nil
+}
+
+// Close closes idle connections. Calls that run go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
+// error is an *Error. It returns when ctx ends at the latest.
+func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
+	call := &call{Request: req}
+	if err := c.aim(call); err != nil {
+		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
+	}
+	waits := c.cfg.Retry.backoff()
+	for {
+		resp, failure := c.try(ctx, call)
+		if failure == nil {
+			return resp, nil
+		}
+		wait, ok := c.again(ctx, call, failure, waits)
+		if !ok {
+			return nil, failure
+		}
+		if !sleep(ctx, wait) {
+			return nil, call.failed(ended(ctx))
+		}
+	}
+}
+
+// call is the state of one Do.
+type call struct {
+	*Request
+	url      *url.URL
+	token    string
+	attempts int
+}
+
+// failed completes an error of the call.
+func (call *call) failed(failure *Error) *Error {
+	failure.Method, failure.Template, failure.Attempts = call.Method, call.Template, call.attempts
+	return failure
+}
+
+// try makes one attempt and translates its result. Where the caller is gone or there is no
+// token there is no attempt, only the error.
+func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
+	if ctx.Err() != nil {
+		return nil, call.failed(ended(ctx))
+	}
+	token, err := c.cfg.Token()
+	if err == nil {
+		err = checkToken(token)
+	}
+	if err != nil {
+		c.cfg.Logger.LogAttrs(ctx, slog.LevelError, "no API token", slog.Any("error", err))
+		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
+	}
+	call.token = token
+	call.attempts++
+	body := c.bodies.buffer()
+	defer c.bodies.release(body)
+
+	start := time.Now()
+	got, failure := c.attempt(ctx, call, body)
+	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(start)}
+	if failure != nil {
+		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
+	}
+	if c.cfg.Observer != nil {
+		c.cfg.Observer.ObserveAttempt(ctx, seen)
+	}
+
+	var resp *Response
+	if failure == nil {
+		resp, failure = translate(call, got, body.Bytes())
+	}
+	c.budget.record(failure)
+	if failure == nil {
+		return resp, nil
+	}
+	c.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
+		slog.String("method", call.Method), slog.String("path", call.Template), slog.Int("attempt", call.attempts),
+		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.Reason), slog.String("message", failure.Message),
+		slog.String("request_id", failure.RequestID), slog.Duration("duration", seen.Duration))
+	return nil, call.failed(failure)
+}

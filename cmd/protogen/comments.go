@@ -166,6 +166,8 @@ func (f *field) bounds() string {
 	}
 	o := f.options
 	switch number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }; {
+	case o.Minimum != nil && o.Maximum != nil && o.GetMinimum() == o.GetMaximum():
+		return "Exactly " + number(o.GetMinimum()) + what
 	case o.Minimum != nil && o.Maximum != nil:
 		return number(o.GetMinimum()) + " to " + number(o.GetMaximum()) + what
 	case o.Minimum != nil:

@@ -44,11 +44,20 @@ func load(ctx context.Context, spec string) ([]operation, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Examples, patterns and defaults are not ours to judge: Samsara's break their own schemas.
+	lenient := []openapi3.ValidationOption{
+		openapi3.DisableExamplesValidation(), openapi3.DisableSchemaPatternValidation(), openapi3.DisableSchemaDefaultsValidation(),
+	}
+	if err := document.Validate(ctx, lenient...); err != nil {
+		return nil, err
+	}
 	var all []operation
 	var problems []error
-	for template, item := range document.Paths.Map() {
-		for verb, op := range item.Operations() {
-			o, err := newOperation(verb, template, item, op)
+	paths := document.Paths.Map()
+	for _, template := range slices.Sorted(maps.Keys(paths)) {
+		operations := paths[template].Operations()
+		for _, verb := range slices.Sorted(maps.Keys(operations)) {
+			o, err := newOperation(verb, template, paths[template], operations[verb])
 			if err != nil {
 				problems = append(problems, fmt.Errorf("%s %s: %w", verb, template, err))
 				continue
@@ -80,7 +89,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	status, response, err := readResponse(verb+" "+template, template, op)
+	key := verb + " " + template
+	status, response, err := readResponse(key, template, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -88,7 +98,7 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 	if err != nil {
 		return operation{}, err
 	}
-	body, fields, err := readBody(verb+" "+template, op)
+	body, fields, err := readBody(key, op)
 	if err != nil {
 		return operation{}, err
 	}
@@ -111,8 +121,8 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 			RateLimit:     limit,
 			SuccessStatus: status,
 		},
-		request:    source{verb + " " + template + " request", append(parameters, fields...)},
-		response:   source{verb + " " + template + " response", response},
+		request:    source{key + " request", append(parameters, fields...)},
+		response:   source{key + " response", response},
 		deprecated: op.Deprecated || extension(op.Extensions, "x-absent-from"),
 	}, nil
 }
@@ -120,15 +130,11 @@ func newOperation(verb, template string, item *openapi3.PathItem, op *openapi3.O
 // rpcName is the operationId as an RPC's name, without the V1 of legacy operations. A name that
 // begins with the verb stream would promise a stream, so it becomes a Get.
 func rpcName(id string) string {
-	match := regexp.MustCompile(`^(?:V1)?(stream)?(.+)$`).FindStringSubmatch(id)
-	if match == nil {
-		return upperCamel(words(id))
+	w := words(strings.TrimPrefix(id, "V1"))
+	if len(w) > 1 && w[0] == "stream" {
+		return "Get" + upperCamel(w[1:]) + "Stream"
 	}
-	name := upperCamel(words(match[2]))
-	if match[1] != "" && strings.ToUpper(match[2][:1]) == match[2][:1] {
-		return "Get" + name + "Stream"
-	}
-	return upperCamel(words(match[1] + match[2]))
+	return identifier(upperCamel(w), "Call")
 }
 
 // repeatable says whether sending twice does no more than sending once: by HTTP's rules, and

@@ -57,12 +57,12 @@ func (p *property) bound(least uint64, greatest *uint64) {
 // read adds the facts that only prose states.
 func (p *property) read(prose string) {
 	prose = strings.ToLower(prose)
-	plain := p.shape.kind == kindString && len(p.options.GetValues()) == 0
+	plain := p.shape.kind == kindString && p.shape.label != mapping && len(p.options.GetValues()) == 0
 	if plain && p.options.GetFormat() == "" && (strings.Contains(prose, "rfc 3339") || strings.Contains(prose, "iso 8601")) {
 		p.options.Format = "date-time"
 	}
 	p.notes.commaSeparated = p.notes.commaSeparated ||
-		p.shape.kind == kindString && p.shape.label == single && regexp.MustCompile(`comma[- ]separated`).MatchString(prose)
+		p.shape.kind == kindString && p.shape.label == single && strings.Contains(strings.ReplaceAll(prose, "-", " "), "comma separated")
 	p.notes.unixMilliseconds = p.notes.unixMilliseconds ||
 		p.shape.kind == kindInteger && (strings.Contains(prose, "unix") || strings.Contains(prose, "epoch"))
 }

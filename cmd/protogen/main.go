@@ -26,7 +26,7 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		os.Exit(1) //nolint:forbidigo // main alone turns an error into an exit code
+		os.Exit(1)
 	}
 }
 

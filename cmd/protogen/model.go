@@ -89,7 +89,10 @@ func (p *pkg) add(schema string) *message {
 // because of what the Go plugins derive from the service's name.
 func (p *pkg) names() map[string]bool {
 	service := p.service()
-	taken := map[string]bool{service: true, service + "Client": true, service + "Server": true, "Unsafe" + service + "Server": true}
+	taken := map[string]bool{
+		service: true, service + "Client": true, service + "Server": true,
+		"Unsafe" + service + "Server": true, "Unimplemented" + service + "Server": true,
+	}
 	for _, m := range p.messages {
 		taken[m.name] = true
 	}

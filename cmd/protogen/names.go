@@ -3,90 +3,83 @@ package main
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 )
 
-// words splits a name at every character that is neither letter nor digit and where a capital
-// begins a word. Acronyms stay together: DEFRemaining is DEF, Remaining.
-func words(name string) []string {
+// unnamed is a new message, with what counts for its name: whether it was first reached from a
+// request, and as an element of a list or map.
+type unnamed struct {
+	*message
+	input, element bool
+}
+
+// nameMessages names the new messages. Where the forms of a request and of a response compete
+// for a name, the response's gets it.
+func (m *merger) nameMessages() {
+	for _, p := range m.tree.sorted() {
+		for _, input := range []bool{false, true} {
+			var group []unnamed
+			for _, added := range m.unnamed {
+				if added.pkg == p && added.input == input {
+					group = append(group, added)
+				}
+			}
+			p.nameMessages(group)
+		}
+	}
+}
+
+// nameMessages gives each message the best name it can have. A name that several want goes to
+// the schema with the shortest name of its own, to none of them where that does not decide;
+// what is left is numbered.
+func (p *pkg) nameMessages(group []unnamed) {
+	slices.SortFunc(group, func(a, b unnamed) int { return strings.Compare(a.schema, b.schema) })
+	taken := p.names()
+	candidates := make([][]string, len(group))
+	rounds := 0
+	for i, m := range group {
+		candidates[i] = m.candidates()
+		rounds = max(rounds, len(candidates[i]))
+	}
+	for round := range rounds {
+		wanted := map[string][]unnamed{}
+		for i, m := range group {
+			if m.name == "" && round < len(candidates[i]) {
+				name := candidates[i][round]
+				wanted[name] = append(wanted[name], m)
+			}
+		}
+		for name, by := range wanted {
+			slices.SortStableFunc(by, func(a, b unnamed) int { return len(words(a.schema)) - len(words(b.schema)) })
+			if !taken[name] && (len(by) == 1 || len(words(by[0].schema)) < len(words(by[1].schema))) {
+				by[0].name = name
+				taken[name] = true
+			}
+		}
+	}
+	for i, m := range group {
+		if m.name == "" {
+			m.name = unique(candidates[i][0], "", func(name string) bool { return taken[name] })
+			taken[m.name] = true
+		}
+	}
+}
+
+// candidates lists names, the best first. What a request sends gives way to what a response
+// holds by an Input after its name.
+func (u unnamed) candidates() []string {
+	names := messageNames(u.schema, u.element)
+	if !u.input {
+		return names
+	}
 	var all []string
-	var word []rune
-	flush := func() {
-		if len(word) > 0 {
-			all = append(all, string(word))
+	for _, name := range names {
+		all = append(all, name)
+		if !strings.Contains(name, "Input") {
+			all = append(all, name+"Input")
 		}
-		word = nil
 	}
-	runes := []rune(name)
-	for i, r := range runes {
-		if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			flush()
-			continue
-		}
-		afterAcronym := i+1 < len(runes) && unicode.IsLower(runes[i+1])
-		if len(word) > 0 && unicode.IsUpper(r) && (!unicode.IsUpper(word[len(word)-1]) || afterAcronym) {
-			flush()
-		}
-		word = append(word, r)
-	}
-	flush()
 	return all
-}
-
-// identifier makes a name that would begin with a digit, or be empty, begin with a word.
-func identifier(name, word string) string {
-	if name == "" || name[0] >= '0' && name[0] <= '9' {
-		return word + name
-	}
-	return name
-}
-
-// snake is a name in lower_snake_case.
-func snake(name string) string {
-	return strings.ToLower(strings.Join(words(name), "_"))
-}
-
-// upperCamel joins words, each with its first letter in upper case.
-func upperCamel(words []string) string {
-	var b strings.Builder
-	for _, w := range words {
-		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
-	}
-	return b.String()
-}
-
-// derivedJSONName is the JSON name that protoc gives a field without json_name.
-func derivedJSONName(field string) string {
-	var b strings.Builder
-	upper := false
-	for _, r := range field {
-		if r == '_' {
-			upper = true
-			continue
-		}
-		if upper {
-			r = unicode.ToUpper(r)
-		}
-		b.WriteRune(r)
-		upper = false
-	}
-	return b.String()
-}
-
-// singular is the singular of an English plural, as far as endings tell.
-func singular(word string) string {
-	for _, ending := range [][2]string{
-		{"series", "series"}, {"vertices", "vertex"}, {"statuses", "status"},
-		{"ies", "y"}, {"sses", "ss"}, {"xes", "x"}, {"ches", "ch"}, {"shes", "sh"},
-		{"ss", "ss"}, {"us", "us"}, {"is", "is"}, {"s", ""},
-	} {
-		if stem, ok := strings.CutSuffix(word, ending[0]); ok && stem+ending[1] != "" {
-			return stem + ending[1]
-		}
-	}
-	return word
 }
 
 // messageNames lists names for the message of a schema, the best first. The document's schema
@@ -109,7 +102,11 @@ func messageNames(key string, element bool) []string {
 		thing,
 	} {
 		candidate = collapse(candidate)
-		if n := len(candidate); element && n > 0 && strings.ContainsAny(key, "._[{") {
+		n := len(candidate)
+		if n == 0 {
+			continue
+		}
+		if element && strings.ContainsAny(key, "._[{") {
 			candidate[n-1] = singular(candidate[n-1])
 		}
 		name := identifier(upperCamel(candidate), "Schema")
@@ -123,9 +120,11 @@ func messageNames(key string, element bool) []string {
 	return names
 }
 
-// keyWords are the words of a schema's key; what a property holds many of is in the singular.
+// keyWords are the words of a schema's key; what a property holds many of is in the singular. A
+// body without a name of its own goes by its operation's path.
 func keyWords(key string) []string {
 	var all []string
+	key = regexp.MustCompile(`^[A-Z]+ /(\S*) (?:body|response)`).ReplaceAllString(key, "$1")
 	for _, part := range strings.Split(key, ".") {
 		name := strings.TrimRight(part, "[]{}")
 		found := words(name)
@@ -185,16 +184,18 @@ func without(w []string, dropped ...string) []string {
 // withoutVersion drops V1, V2025_10_23 and the like.
 func withoutVersion(w []string) []string {
 	var kept []string
-	date := false
+	version := false
 	for _, word := range w {
-		date = regexp.MustCompile(`^[vV]\d+$`).MatchString(word) ||
-			date && regexp.MustCompile(`^\d+$`).MatchString(word)
-		if !date {
+		number := strings.TrimLeft(word, "vV")
+		version = isNumber(number) && (number != word || version)
+		if !version {
 			kept = append(kept, word)
 		}
 	}
 	return kept
 }
+
+func isNumber(word string) bool { return word != "" && strings.Trim(word, "0123456789") == "" }
 
 // collapse drops the first of two equal runs of words, where a plural equals its singular:
 // PurchaseOrders PurchaseOrder Part.
@@ -214,16 +215,4 @@ func collapse(w []string) []string {
 
 func equalWords(a, b []string) bool {
 	return slices.EqualFunc(a, b, func(a, b string) bool { return strings.EqualFold(singular(a), singular(b)) })
-}
-
-// unique returns the first name that is not taken: the name, name2, name3, joined by sep.
-func unique(name, sep string, taken func(string) bool) string {
-	if !taken(name) {
-		return name
-	}
-	for n := 2; ; n++ {
-		if next := name + sep + strconv.Itoa(n); !taken(next) {
-			return next
-		}
-	}
 }

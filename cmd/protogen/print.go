@@ -40,13 +40,11 @@ func write(t *tree, root string) (int, error) {
 	return written, nil
 }
 
-// printer collects a file in the layout of buf format.
-type printer struct{ bytes.Buffer }
+// printer collects the lines of a file in the layout of buf format.
+type printer struct{ lines []string }
 
 func (out *printer) line(depth int, format string, args ...any) {
-	out.WriteString(strings.Repeat("  ", depth))
-	fmt.Fprintf(out, format, args...)
-	out.WriteByte('\n')
+	out.lines = append(out.lines, strings.Repeat("  ", depth)+fmt.Sprintf(format, args...))
 }
 
 // comment wraps a text; an empty text is no line.
@@ -90,7 +88,7 @@ func (p *pkg) print() []byte {
 	for _, m := range p.ordered() {
 		out.message(m)
 	}
-	return out.Bytes()
+	return []byte(strings.Join(out.lines, "\n") + "\n")
 }
 
 // ordered returns the messages in the order they are printed.
@@ -152,11 +150,13 @@ func (out *printer) message(m *message) {
 	for _, f := range m.fields {
 		body.field(m.pkg, f)
 	}
-	if body.Len() == 0 {
+	if len(body.lines) == 0 {
 		out.line(0, "message %s {}", m.name)
 		return
 	}
-	out.line(0, "message %s {\n%s}", m.name, body)
+	out.line(0, "message %s {", m.name)
+	out.lines = append(out.lines, body.lines...)
+	out.line(0, "}")
 }
 
 func (out *printer) reserved(r reserved) {
@@ -257,15 +257,15 @@ func value(d protoreflect.FieldDescriptor, v protoreflect.Value, depth int) stri
 }
 
 func scalarValue(d protoreflect.FieldDescriptor, v protoreflect.Value) string {
-	switch d.Kind() { //nolint:exhaustive // the annotations have no other kinds that print differently
-	case protoreflect.StringKind:
-		return strconv.Quote(v.String())
-	case protoreflect.EnumKind:
-		return string(d.Enum().Values().ByNumber(v.Enum()).Name())
-	case protoreflect.DoubleKind:
-		return strconv.FormatFloat(v.Float(), 'f', -1, 64)
+	switch v := v.Interface().(type) {
+	case string:
+		return strconv.Quote(v)
+	case protoreflect.EnumNumber:
+		return string(d.Enum().Values().ByNumber(v).Name())
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
-		return v.String()
+		return fmt.Sprint(v)
 	}
 }
 

@@ -1,19 +1,26 @@
-// Package endpoint compiles annotated methods into what a call needs to know of them.
+// Package endpoint compiles annotated gRPC methods into operations of the REST API, and binds
+// request messages to HTTP requests.
+//
+// Whatever can be wrong with an annotation is found by Load, at start-up and all at once; Bind
+// fails for a caller's arguments only, and names each one. Every field of a request goes to
+// exactly one place, in one form: the path, the query or the JSON body. A path keeps the shape
+// of its template whatever the values are: a value never adds, removes or climbs a segment.
+//
+// It refuses what it could not send faithfully: lists in a path, messages in a query, streaming
+// methods. It knows nothing of transport and quota.
 package endpoint
 
 import (
-	"errors"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// Endpoint is one operation of the REST API as a gRPC method. It is immutable and safe for
-// concurrent use.
+// Endpoint is one operation of the REST API as a gRPC method, made by Load. It is immutable and
+// safe for concurrent use.
 type Endpoint struct {
 	// FullMethod is "/samsara.vehicles.v1.VehiclesService/ListVehicles".
 	FullMethod string
@@ -25,15 +32,23 @@ type Endpoint struct {
 	Operation *gatewayv1.Operation
 	// HTTPMethod is "GET", "POST", "PUT", "PATCH" or "DELETE".
 	HTTPMethod string
+	// PathFields are the request's fields in the path, as the template has them.
+	PathFields []protoreflect.FieldDescriptor
+	// QueryFields are the request's fields in the query, by number.
+	QueryFields []protoreflect.FieldDescriptor
+	// BodyFields are the request's fields in the JSON body, by number.
+	BodyFields []protoreflect.FieldDescriptor
+	// HasResponse is whether the response message has fields: where it has none, the operation
+	// declares no body.
+	HasResponse bool
 	// Response decodes the response body.
 	Response *transcode.Decoder
-}
 
-// Load compiles every annotated method of every package below samsara., sorted by
-// FullMethod. Request messages are made by types, or dynamically where types has none.
-// The error joins everything that is wrong.
-func Load(files *protoregistry.Files, types *protoregistry.Types) ([]*Endpoint, error) {
-	return nil, errors.ErrUnsupported
+	path  []segment
+	query []parameter
+	body  *transcode.Encoder
+	// mask is the field that holds the update mask, nil where there is none.
+	mask protoreflect.FieldDescriptor
 }
 
 // Request is a bound HTTP request.
@@ -46,20 +61,16 @@ type Request struct {
 	Body []byte
 }
 
-// Bind turns a request message into an HTTP request. The error is an *ArgumentError.
-func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
-	return Request{}, errors.ErrUnsupported
-}
-
 // Violation is one field of a request and the rule it breaks.
 type Violation struct {
-	// Field is the field's path in proto names.
+	// Field is the field's path in proto names, such as "stops[2].name".
 	Field string
-	// Description names the rule and the value.
+	// Description names the rule and the value, cut to MaxValueBytes.
 	Description string
 }
 
-// ArgumentError lists everything that is wrong with a request, at least one violation.
+// ArgumentError lists what is wrong with a request, at least one violation and at most
+// MaxViolations.
 type ArgumentError struct{ Violations []Violation }
 
 func (e *ArgumentError) Error() string {

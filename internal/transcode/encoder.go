@@ -1,39 +1,298 @@
 package transcode
 
 import (
-	"errors"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// WireName returns the JSON name of a field: the annotation's name where there is one, else
-// the descriptor's json_name.
-func WireName(fd protoreflect.FieldDescriptor) string { return fd.JSONName() }
-
-// Encoder returns an encoder that writes the given fields of md as a JSON object.
-func (c *Compiler) Encoder(md protoreflect.MessageDescriptor, fields []protoreflect.FieldDescriptor) (*Encoder, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Encoder writes fields of a message as JSON.
-type Encoder struct{}
-
-// Mask is a compiled update mask: which fields to write, set or not.
-type Mask struct{}
-
-// Mask compiles paths (proto field names joined by dots).
-func (e *Encoder) Mask(paths []string) (*Mask, error) { return nil, errors.ErrUnsupported }
-
-// Append appends the JSON of m to dst.
-func (e *Encoder) Append(dst []byte, m protoreflect.Message, mask *Mask) ([]byte, error) {
-	return dst, errors.ErrUnsupported
+// Encoder writes fields of a message as JSON, the way the REST API reads it. It is immutable
+// and safe for concurrent use.
+//
+// Members stand in the order of field numbers, keys of maps in byte order, so that equal
+// messages give equal bytes. Integers of every size are JSON numbers, never strings; doubles
+// have the shortest form that reads back the same; bytes are base64 with padding;
+// google.protobuf.Value, Struct and ListValue are the JSON that they stand for. Retired fields
+// are never written.
+//
+// What is unset is left out, and so are empty lists and maps, except those annotated as
+// required: proto3 cannot tell an unset list from an empty one, and `[]` or `{}` is the
+// faithful reading of a required one. A message with a root field is written as that field's
+// value, as null where it is unset; where other fields are set instead, as their object.
+type Encoder struct {
+	top *objectWriter
 }
 
 // FieldError says which field cannot be written as JSON, and why.
 type FieldError struct {
-	// Path is the field's path in proto names, such as "geofence.circle.radius_meters".
+	// Path is the field's path in proto names, such as "geofence.circle.radius_meters",
+	// "stops[2].name" or `params["limit"]`. In an error of [Encoder.Mask] it is the mask's path
+	// as it was given.
 	Path   string
 	Reason string
 }
 
 func (e *FieldError) Error() string { return e.Path + ": " + e.Reason }
+
+// within puts segment before the path.
+func (e *FieldError) within(segment string) *FieldError {
+	if e.Path != "" && e.Path[0] != '[' {
+		segment += "."
+	}
+	e.Path = segment + e.Path
+	return e
+}
+
+// Reasons of a FieldError that occur more than once.
+const (
+	reasonText   = "must be valid UTF-8"
+	reasonFinite = "must be a finite number"
+)
+
+// Append appends the JSON of m, which must be of the encoder's message, to dst. With a mask
+// exactly the fields that it names are written: an unset one as null, an empty list as `[]`,
+// an empty map as `{}`.
+//
+// The error is a *FieldError: for text that is not UTF-8, for NaN and the infinities, for a
+// google.protobuf.Value that holds nothing, for a root field set together with others, and for
+// JSON nested deeper than MaxDepth. dst is then returned as it came.
+func (e *Encoder) Append(dst []byte, m protoreflect.Message, mask *Mask) ([]byte, error) {
+	out, err := e.top.append(dst, m, mask, 0)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// objectWriter writes a message as a JSON object, or as the value of its root field.
+type objectWriter struct {
+	members []memberWriter
+	// root is the index of the root field, -1 where there is none.
+	root int
+	// demands is whether a required field may be missing from the object or below it.
+	demands bool
+}
+
+// memberWriter writes one field.
+type memberWriter struct {
+	field protoreflect.FieldDescriptor
+	name  string
+	// key is the member's name as JSON, with the colon.
+	key      string
+	shape    shape
+	required bool
+	value    valueWriter
+}
+
+// shape is how a field holds its values.
+type shape uint8
+
+const (
+	singular shape = iota
+	list
+	dictionary
+)
+
+// valueWriter writes one value of a field: an element of a list, a value of a map.
+type valueWriter struct {
+	kind protoreflect.Kind
+	// object writes messages; nil for those that stand for any JSON.
+	object *objectWriter
+}
+
+// append writes m as an object. depth is how many arrays and objects are open around it.
+func (o *objectWriter) append(dst []byte, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
+	if o.root >= 0 {
+		switch own, others := o.names(m, mask); {
+		case own && others:
+			return dst, (&FieldError{Reason: "is the whole value, so that no other field can be sent with it"}).within(o.members[o.root].name)
+		case !others:
+			return o.appendMember(dst, o.root, m, mask, depth)
+		}
+	}
+	if depth >= MaxDepth {
+		return dst, tooDeep()
+	}
+	dst = append(dst, '{')
+	first := true
+	for i := range o.members {
+		f := &o.members[i]
+		always := mask == nil && f.required && f.shape != singular
+		if !always && !o.named(i, m, mask) {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		var err *FieldError
+		if dst, err = o.appendMember(append(dst, f.key...), i, m, mask, depth+1); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// names reports whether the root field, and whether any other field, is to be written.
+func (o *objectWriter) names(m protoreflect.Message, mask *Mask) (root, others bool) {
+	for i := range o.members {
+		switch {
+		case !o.named(i, m, mask):
+		case i == o.root:
+			root = true
+		default:
+			others = true
+		}
+	}
+	return root, others
+}
+
+// named reports whether the i-th member is to be written: whether the mask names it, and
+// without a mask whether it is set.
+func (o *objectWriter) named(i int, m protoreflect.Message, mask *Mask) bool {
+	if mask == nil {
+		return m.Has(o.members[i].field)
+	}
+	_, named := mask.find(i)
+	return named
+}
+
+// appendMember writes the value of the i-th member.
+func (o *objectWriter) appendMember(dst []byte, i int, m protoreflect.Message, mask *Mask, depth int) ([]byte, *FieldError) {
+	f := &o.members[i]
+	sub, _ := mask.find(i)
+	var err *FieldError
+	switch v := m.Get(f.field); {
+	case f.shape == list:
+		dst, err = f.value.appendList(dst, v.List(), depth)
+	case f.shape == dictionary:
+		dst, err = f.value.appendMap(dst, v.Map(), depth)
+	case sub == nil && !m.Has(f.field):
+		dst = append(dst, "null"...)
+	default:
+		dst, err = f.value.append(dst, v, sub, depth)
+	}
+	if err != nil {
+		return dst, err.within(f.name)
+	}
+	return dst, nil
+}
+
+func (w *valueWriter) appendList(dst []byte, values protoreflect.List, depth int) ([]byte, *FieldError) {
+	if depth >= MaxDepth {
+		return dst, tooDeep()
+	}
+	dst = append(dst, '[')
+	for i := range values.Len() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var err *FieldError
+		if dst, err = w.append(dst, values.Get(i), nil, depth+1); err != nil {
+			return dst, err.within(indexSegment(i))
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+func (w *valueWriter) appendMap(dst []byte, values protoreflect.Map, depth int) ([]byte, *FieldError) {
+	if depth >= MaxDepth {
+		return dst, tooDeep()
+	}
+	dst = append(dst, '{')
+	for i, key := range sortedKeys(values) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var ok bool
+		if dst, ok = appendJSONString(dst, key); !ok {
+			return dst, (&FieldError{Reason: reasonText}).within(keySegment(key))
+		}
+		dst = append(dst, ':')
+		var err *FieldError
+		if dst, err = w.append(dst, values.Get(protoreflect.ValueOfString(key).MapKey()), nil, depth+1); err != nil {
+			return dst, err.within(keySegment(key))
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+func (w *valueWriter) append(dst []byte, v protoreflect.Value, mask *Mask, depth int) ([]byte, *FieldError) {
+	ok, reason := true, ""
+	switch w.kind {
+	case protoreflect.MessageKind:
+		if w.object == nil {
+			return appendNative(dst, v.Message(), depth)
+		}
+		return w.object.append(dst, v.Message(), mask, depth)
+	case protoreflect.StringKind:
+		dst, ok = appendJSONString(dst, v.String())
+		reason = reasonText
+	case protoreflect.BoolKind:
+		dst = strconv.AppendBool(dst, v.Bool())
+	case protoreflect.DoubleKind:
+		dst, ok = appendJSONFloat(dst, v.Float(), 64)
+		reason = reasonFinite
+	case protoreflect.FloatKind:
+		dst, ok = appendJSONFloat(dst, v.Float(), 32)
+		reason = reasonFinite
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
+		dst = strconv.AppendUint(dst, v.Uint(), 10)
+	case protoreflect.BytesKind:
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, v.Bytes())
+		dst = append(dst, '"')
+	default: // The remaining kinds that compile are signed integers.
+		dst = strconv.AppendInt(dst, v.Int(), 10)
+	}
+	if !ok {
+		return dst, &FieldError{Reason: reason}
+	}
+	return dst, nil
+}
+
+// appendNative writes a google.protobuf.Value, Struct or ListValue as the JSON it stands for.
+func appendNative(dst []byte, m protoreflect.Message, depth int) ([]byte, *FieldError) {
+	inner := valueWriter{kind: protoreflect.MessageKind}
+	md := m.Descriptor()
+	switch md.Name() {
+	case "Struct":
+		return inner.appendMap(dst, m.Get(md.Fields().ByName("fields")).Map(), depth)
+	case "ListValue":
+		return inner.appendList(dst, m.Get(md.Fields().ByName("values")).List(), depth)
+	}
+	set := m.WhichOneof(md.Oneofs().ByName("kind"))
+	switch {
+	case set == nil:
+		return dst, &FieldError{Reason: "must hold a value: null is null_value"}
+	case set.Kind() == protoreflect.EnumKind:
+		return append(dst, "null"...), nil
+	}
+	one := valueWriter{kind: set.Kind()}
+	return one.append(dst, m.Get(set), nil, depth)
+}
+
+// sortedKeys returns the keys of a map, which are strings, in byte order.
+func sortedKeys(values protoreflect.Map) []string {
+	keys := make([]string, 0, values.Len())
+	values.Range(func(key protoreflect.MapKey, _ protoreflect.Value) bool {
+		keys = append(keys, key.String())
+		return true
+	})
+	slices.Sort(keys)
+	return keys
+}
+
+func tooDeep() *FieldError {
+	return &FieldError{Reason: fmt.Sprintf("must not nest deeper than %d levels of JSON", MaxDepth)}
+}
+
+// indexSegment is the part of a path that leads to an element of a list.
+func indexSegment(i int) string { return "[" + strconv.Itoa(i) + "]" }
+
+// keySegment is the part of a path that leads to a value of a map. Keys are the caller's, so
+// they are quoted and cut short.
+func keySegment(key string) string { return fmt.Sprintf("[%.64q]", key) }

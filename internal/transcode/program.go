@@ -110,13 +110,12 @@ func (m *message) index(fields []*field) {
 		size *= 2
 	}
 	m.shift = uint8(64 - bits.TrailingZeros(uint(size))) //nolint:gosec // 0 to 64
-	m.seed = 0x9e3779b97f4a7c15
-	for range seeds {
+	for seed := range uint64(seeds) {
+		m.seed = (2*seed + 1) * 0x9e3779b97f4a7c15
 		m.slots = make([]*field, size)
 		if m.place(fields) {
 			return
 		}
-		m.seed = m.seed*0xd1342543de82ef95 + 1 | 1
 	}
 }
 

@@ -1,0 +1,110 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Absolute, because tests run in the folder of their package.
+BIN := $(CURDIR)/bin
+# The OpenAPI document, where it lies beside the repository: it is Samsara's and not ours to commit.
+SPEC ?= $(wildcard $(abspath ../shared)/samsara-openapi.json)
+SPEC_OLD ?= $(wildcard $(abspath ../shared)/samsara-openapi-2024-11-18.json)
+# What buf breaking compares with: the API surface that clients were last promised.
+BASELINE := proto/baseline.binpb.gz
+FUZZTIME ?= 5s
+ARGS ?=
+PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
+
+TOOLS := buf ghz golangci-lint grpcurl
+TOOL_buf := github.com/bufbuild/buf/cmd/buf
+TOOL_ghz := github.com/bojand/ghz/cmd/ghz
+TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_grpcurl := github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/gateway ## build bin/gateway
+
+.PHONY: run
+run: build ## run the gateway before its sandbox; more flags with ARGS=
+	@# The sandbox refuses to run where it looks as if the real API was meant.
+	env -u SAMSARA_API_TOKEN bin/gateway --sandbox $(ARGS)
+
+.PHONY: test
+test: build bin/grpcurl bin/ghz cc ## run all tests with the race detector
+	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
+		go test -race -timeout 15m $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME, 5s unless said otherwise
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd internal service upstream | \
+	while IFS=: read -r file func; do \
+		echo "$${func#func } in $${file%/*}"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "./$${file%/*}"; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: proto
+proto: bin/buf ## write proto/ from the OpenAPI document SPEC=
+	@test -n '$(SPEC)' || { echo 'make proto: say which document, as SPEC=path' >&2; exit 1; }
+	go run ./cmd/protogen --spec '$(SPEC)' --out proto
+	bin/buf format -w
+	bin/buf lint
+
+.PHONY: generate
+generate: bin/buf ## write gen/ from proto/
+	bin/buf generate
+
+.PHONY: checkgenerate
+checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are as generated and committed
+	@test -z "$$(git status --porcelain -- proto gen)" || { \
+		git status --short -- proto gen; git --no-pager diff --stat -- proto gen; \
+		echo 'make checkgenerate: the above is not as generated, or not committed' >&2; exit 1; }
+
+.PHONY: lint
+lint: bin/golangci-lint bin/buf ## lint Go and proto, and refuse changes that break clients
+	bin/golangci-lint run
+	bin/buf lint
+	bin/buf format -d --exit-code
+	bin/buf breaking --against $(BASELINE)
+
+.PHONY: baseline
+baseline: bin/buf ## promise the present proto/ to clients: breaking changes are refused from then on
+	bin/buf build --exclude-source-info -o $(BASELINE)
+
+.PHONY: tidy
+tidy: ## fail unless go.mod and go.sum are tidy
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+
+.PHONY: grpcurl
+grpcurl: bin/grpcurl ## run grpcurl with ARGS=
+	@bin/grpcurl $(ARGS)
+
+.PHONY: ghz
+ghz: bin/ghz ## run ghz with ARGS=
+	@bin/ghz $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+# The go command knows better than make what is up to date.
+.PHONY: bin/gateway
+bin/gateway:
+	go build -trimpath -o $@ ./cmd/gateway
+
+$(TOOLS:%=bin/%): bin/%: tools/go.mod tools/go.sum
+	go -C tools build -o '$(BIN)/' $(TOOL_$*)
+	@touch $@
+
+# The race detector needs a C compiler.
+.PHONY: cc
+cc:
+	@command -v "$$(go env CC)" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }

@@ -1,0 +1,406 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	vehiclesv1 "samsara.internal/gateway/gen/samsara/vehicles/v1"
+)
+
+// connect returns a client connection that repeats nothing by itself.
+func connect(t *testing.T, address string, creds credentials.TransportCredentials) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds), grpc.WithDisableRetry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return conn
+}
+
+func get(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+func TestGatewayServesProbesMetricsAndCalls(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	p, at := startSandboxed(t)
+	t.Logf("from start to serving: %v", time.Since(began).Round(time.Millisecond))
+	conn := connect(t, at.GRPC, insecure.NewCredentials())
+
+	health, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil || health.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("health: got %v, %v, want SERVING", health, err)
+	}
+	vehicles, err := vehiclesv1.NewVehiclesServiceClient(conn).ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{})
+	if err != nil || len(vehicles.GetData()) == 0 {
+		t.Errorf("ListVehicles: got %d vehicles, %v", len(vehicles.GetData()), err)
+	}
+	_, err = gatewayv1.NewPassthroughServiceClient(conn).Call(t.Context(), &gatewayv1.CallRequest{})
+	if status.Code(err) != codes.Unimplemented {
+		t.Errorf("passthrough without --passthrough: got %v, want Unimplemented", err)
+	}
+
+	if code, body := get(t, "http://"+at.Admin+"/readyz", ""); code != http.StatusOK {
+		t.Errorf("/readyz: got %d %q", code, body)
+	}
+	_, text := get(t, "http://"+at.Admin+"/metrics", "")
+	for _, want := range []string{
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="ListVehicles",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
+		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_build_info{`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	p.stop(t)
+	if _, err := net.DialTimeout("tcp", at.GRPC, patience); err == nil {
+		t.Error("the port still answers after the end")
+	}
+}
+
+func TestFaultsByFlagAndByMetadataAreRetried(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--retry-base-delay=1ms", "--sandbox-fault=status=500; match=/fleet/tags")
+	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "status=503; first=2")
+	var header metadata.MD
+	if _, err := client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{}, grpc.Header(&header)); err != nil {
+		t.Errorf("ListVehicles: %v", err)
+	}
+	if got := strings.Join(header.Get("samsara-attempts"), " "); got != "3" {
+		t.Errorf("samsara-attempts: got %q, want 3", got)
+	}
+	ctx = metadata.AppendToOutgoingContext(t.Context(), "samsara-sandbox-fault", "status=503")
+	if _, err := client.ListVehicles(ctx, &vehiclesv1.ListVehiclesRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("ListVehicles with a lasting fault: got %v, want Unavailable", err)
+	}
+}
+
+func TestPassthroughReachesAnyPath(t *testing.T) {
+	t.Parallel()
+	_, at := startSandboxed(t, "--passthrough")
+	client := gatewayv1.NewPassthroughServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	method, path := "GET", "/fleet/vehicles"
+	res, err := client.Call(t.Context(), &gatewayv1.CallRequest{Method: &method, Path: &path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.GetStatus() != http.StatusOK || !json.Valid([]byte(res.GetBody())) {
+		t.Errorf("got status %d, body %q", res.GetStatus(), res.GetBody())
+	}
+}
+
+func TestTLSIsServed(t *testing.T) {
+	t.Parallel()
+	cert, key, pool := selfSigned(t)
+	_, at := startSandboxed(t, "--tls-cert-file", cert, "--tls-key-file", key)
+	check := func(creds credentials.TransportCredentials) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := healthv1.NewHealthClient(connect(t, at.GRPC, creds)).Check(ctx, &healthv1.HealthCheckRequest{})
+		return err
+	}
+	if err := check(credentials.NewClientTLSFromCert(pool, "localhost")); err != nil {
+		t.Errorf("with TLS: %v", err)
+	}
+	if err := check(insecure.NewCredentials()); status.Code(err) != codes.Unavailable {
+		t.Errorf("in plaintext: got %v, want Unavailable", err)
+	}
+}
+
+// selfSigned writes a certificate for localhost and its key, and returns a pool that trusts it.
+func selfSigned(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for file, text := range map[string][]byte{
+		certFile: certificate, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool = x509.NewCertPool()
+	pool.AppendCertsFromPEM(certificate)
+	return certFile, keyFile, pool
+}
+
+func TestTheSandboxServesAlone(t *testing.T) {
+	t.Parallel()
+	p := start(t, "sandbox", "--listen=127.0.0.1:0", "--token=open", "--log-format=json")
+	url := p.await(t, "serving").Sandbox
+	if code, body := get(t, url+"/fleet/vehicles", "open"); code != http.StatusOK || !json.Valid([]byte(body)) {
+		t.Errorf("with the token: got %d %q", code, body)
+	}
+	if code, body := get(t, url+"/fleet/vehicles", "wrong"); code != http.StatusUnauthorized {
+		t.Errorf("with another token: got %d %q", code, body)
+	}
+	p.signal(t, syscall.SIGINT)
+	if exit := p.wait(t); exit != nil {
+		t.Errorf("ended with %v", exit)
+	}
+}
+
+// TestSIGTERMUnderLoadFailsNoCall has clients call without pause while the gateway is told to
+// end. Every call that the gateway took must succeed, at the client too; every call begun before
+// the signal was sent is one of those.
+func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
+	t.Parallel()
+	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms")
+	const clients, warm = 16, 100
+	var signalled atomic.Bool
+	var succeeded atomic.Int64
+	enough := make(chan struct{})
+	var all sync.WaitGroup
+	for range clients {
+		client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+		all.Go(func() {
+			for {
+				late := signalled.Load()
+				_, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{})
+				switch {
+				case err == nil:
+					if succeeded.Add(1) == warm {
+						close(enough)
+					}
+				case late && status.Code(err) == codes.Unavailable:
+					return
+				default:
+					t.Errorf("a call begun before the signal (%t) failed: %v", !late, err)
+					return
+				}
+			}
+		})
+	}
+	<-enough
+	signalled.Store(true)
+	p.stop(t)
+	all.Wait()
+
+	served := int64(0)
+	lines, _, _ := p.log()
+	for _, line := range lines {
+		if line.Method != "ListVehicles" || line.Code == "" {
+			continue
+		}
+		if line.Code != "OK" {
+			t.Errorf("the gateway logged a call with code %s", line.Code)
+		}
+		served++
+	}
+	if served != succeeded.Load() {
+		t.Errorf("the gateway served %d calls, the clients saw %d of them succeed", served, succeeded.Load())
+	}
+	t.Logf("%d calls, none failed", served)
+}
+
+func TestASecondSignalEndsTheGatewayAtOnce(t *testing.T) {
+	t.Parallel()
+	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--log-level=debug")
+	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{})
+		failed <- err
+	}()
+	awaitInFlight(t, at.Admin)
+	p.signal(t, syscall.SIGTERM)
+	p.await(t, "stopping")
+	p.signal(t, syscall.SIGTERM)
+	exit := p.wait(t)
+	if exit == nil {
+		t.Fatal("the gateway ended well, with a call running")
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGTERM {
+		t.Errorf("ended with %v, want by SIGTERM", exit)
+	}
+	if err := <-failed; status.Code(err) != codes.Unavailable {
+		t.Errorf("the running call: got %v, want Unavailable", err)
+	}
+}
+
+func TestCallsBeyondTheGracePeriodAreCutOffAndThatIsAFailure(t *testing.T) {
+	t.Parallel()
+	p, at := startSandboxed(t, "--sandbox-fault=latency=5m", "--shutdown-grace=50ms")
+	client := vehiclesv1.NewVehiclesServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := client.ListVehicles(t.Context(), &vehiclesv1.ListVehiclesRequest{})
+		failed <- err
+	}()
+	awaitInFlight(t, at.Admin)
+	p.signal(t, syscall.SIGTERM)
+	if exit := p.wait(t); exit == nil || exit.ExitCode() != 1 {
+		t.Errorf("ended with %v, want exit code 1", exit)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the call succeeded")
+	}
+}
+
+// awaitInFlight waits until a call has begun and not ended, by the gateway's metrics.
+func awaitInFlight(t *testing.T, admin string) {
+	t.Helper()
+	const begun = `grpc_server_started_total{grpc_method="ListVehicles",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(patience)
+	for {
+		if _, text := get(t, "http://"+admin+"/metrics", ""); strings.Contains(text, begun) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatal("no call has begun")
+		}
+	}
+}
+
+// output runs a client program and returns what it printed on standard output and error.
+func output(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program(t, name), args...).CombinedOutput()
+	return string(out), err
+}
+
+func TestGrpcurlExploresAndCalls(t *testing.T) {
+	t.Parallel()
+	program(t, "grpcurl")
+	_, at := startSandboxed(t)
+	const method = "samsara.vehicles.v1.VehiclesService/GetVehicle"
+	for _, test := range []struct {
+		name  string
+		args  []string
+		fails bool
+		want  []string
+	}{
+		{
+			name: "services are listed", args: []string{at.GRPC, "list"},
+			want: []string{"samsara.vehicles.v1.VehiclesService\n", "samsara.legacy.v1.LegacyService\n", "grpc.health.v1.Health\n"},
+		},
+		{
+			name: "a method is described with its annotation", args: []string{at.GRPC, "describe", "samsara.vehicles.v1.VehiclesService.GetVehicle"},
+			want: []string{"rpc GetVehicle ( .samsara.vehicles.v1.GetVehicleRequest )", "/fleet/vehicles/{id}"},
+		},
+		{
+			name: "a call is answered, with the number of attempts", args: []string{"-v", at.GRPC, "samsara.vehicles.v1.VehiclesService/ListVehicles"},
+			want: []string{`"data": [`, `"vin": "`, "samsara-attempts: 1", "samsara-request-id: "},
+		},
+		{
+			name: "an unknown id is an error with details", args: []string{"-d", `{"id": "nope"}`, at.GRPC, method}, fails: true,
+			want: []string{"Code: NotFound", `"reason": "NOT_FOUND"`, `"domain": "samsara.com"`, `"path": "/fleet/vehicles/{id}"`},
+		},
+		{
+			name: "a required field that is missing is named", args: []string{"-d", `{}`, at.GRPC, method}, fails: true,
+			want: []string{"Code: InvalidArgument", `"field": "id"`, "is required"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := output(t, "grpcurl", append([]string{"-plaintext"}, test.args...)...)
+			if (err != nil) != test.fails {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+func TestGhzSeesNoError(t *testing.T) {
+	t.Parallel()
+	program(t, "ghz")
+	_, at := startSandboxed(t)
+	out, err := output(t, "ghz", "--insecure", "--call", "samsara.vehicles.v1.VehiclesService.ListVehicles",
+		"-n", "500", "-c", "20", "--format", "json", at.GRPC)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var report struct {
+		Count  int            `json:"count"`
+		Codes  map[string]int `json:"statusCodeDistribution"`
+		Errors map[string]int `json:"errorDistribution"`
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if report.Count != 500 || report.Codes["OK"] != 500 || len(report.Errors) != 0 {
+		t.Errorf("got %+v, want 500 calls, all OK", report)
+	}
+}

@@ -1,0 +1,114 @@
+// Gateway offers the Samsara REST API as typed gRPC.
+//
+// This command is configuration and wiring. It exits with 0 when it has done what was asked,
+// also after SIGINT or SIGTERM; with 2 when the command line or the configuration is wrong, all
+// problems listed; with 1 when it fails later, which includes calls that had to be cut off
+// because they outlived the grace period. A second signal ends it at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Without this a second signal would be swallowed too.
+	context.AfterFunc(ctx, stop)
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr), os.Stderr))
+}
+
+// exitCode explains an error and returns what to exit with.
+func exitCode(err error, stderr io.Writer) int {
+	var bad *config.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &bad):
+		for _, problem := range bad.Problems {
+			fmt.Fprintln(stderr, "gateway:", problem)
+		}
+		fmt.Fprintln(stderr, "gateway: see gateway help")
+		return 2
+	default:
+		fmt.Fprintln(stderr, "gateway:", err)
+		return 1
+	}
+}
+
+// run does what the arguments, which do not include the program's name, ask for, until it is
+// done or ctx ends. Logs go to stderr.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	var command string
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		command, args = args[0], args[1:]
+	}
+	var err error
+	usage := usage
+	switch command {
+	case "":
+		var cfg config.Config
+		if cfg, err = config.Load(args, environ); err == nil {
+			return serve(ctx, cfg, stderr)
+		}
+	case "sandbox":
+		usage = sandboxUsage
+		var cfg config.Sandbox
+		if cfg, err = config.LoadSandbox(args); err == nil {
+			return serveSandbox(ctx, cfg, stderr)
+		}
+	case "endpoints":
+		usage = endpointsUsage
+		err = listEndpoints(args, stdout)
+	case "version":
+		usage = versionUsage
+		err = printVersion(args, stdout)
+	case "help":
+		err = pflag.ErrHelp
+	default:
+		err = badUsage("%q is not a command: there are sandbox, endpoints, version and help", command)
+	}
+	if errors.Is(err, pflag.ErrHelp) {
+		_, err = io.WriteString(stdout, usage())
+	}
+	return err
+}
+
+// badUsage is an error of the command line.
+func badUsage(format string, args ...any) error {
+	return &config.Error{Problems: []string{fmt.Sprintf(format, args...)}}
+}
+
+func usage() string {
+	return `Gateway offers the Samsara REST API as typed gRPC.
+
+Usage:
+  gateway [flags]                  serve
+  gateway sandbox [flags]          serve an embedded Samsara alone, over HTTP
+  gateway endpoints [flags] TEXT   list the methods served, or those that hold TEXT
+  gateway version                  say what this binary was made from
+  gateway help                     this text
+
+Each flag is also the environment variable in brackets behind it and a key of the configuration
+file. Flags count over the environment, the environment over the file. The API token is read
+from the variable ` + config.TokenVariable + ` or from --api-token-file.
+` + config.Usage()
+}
+
+func sandboxUsage() string {
+	return `Sandbox serves an embedded Samsara over HTTP, to test services against.
+
+Usage:
+  gateway sandbox [flags]
+` + config.SandboxUsage()
+}

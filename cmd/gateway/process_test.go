@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for another process. A machine that is busy may need much of it.
+const patience = 30 * time.Second
+
+// program returns the path of a program that make test builds. Without make test, only the
+// gateway is there: this test binary itself.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	if dir := os.Getenv("SAMSARA_TEST_BIN"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	if name != "gateway" {
+		t.Skipf("needs %s, which make test builds and passes on as SAMSARA_TEST_BIN", name)
+	}
+	return name
+}
+
+// logLine is a line of the gateway's log.
+type logLine struct {
+	Message string `json:"msg"`
+	Level   string `json:"level"`
+	GRPC    string `json:"grpc"`
+	Admin   string `json:"admin"`
+	Sandbox string `json:"sandbox"`
+	Code    string `json:"grpc.code"`
+	Method  string `json:"grpc.method"`
+}
+
+// process is a running gateway.
+type process struct {
+	cmd *exec.Cmd
+	// exited is closed when the process has, with err.
+	exited chan struct{}
+	err    error
+
+	mu sync.Mutex
+	// grown is closed and replaced when lines or text grow.
+	grown chan struct{}
+	lines []logLine
+	text  string
+}
+
+// start runs the gateway. Where the test does not end it, it is killed.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{
+		cmd:    exec.CommandContext(t.Context(), program(t, "gateway"), args...),
+		exited: make(chan struct{}), grown: make(chan struct{}),
+	}
+	// Nothing of the developer's environment, SAMSARA_API_TOKEN above all.
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		for scanner := bufio.NewScanner(stderr); scanner.Scan(); {
+			p.read(scanner.Bytes())
+		}
+		p.err = p.cmd.Wait()
+	}()
+	t.Cleanup(func() { <-p.exited })
+	return p
+}
+
+func (p *process) read(raw []byte) {
+	var line logLine
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text += string(raw) + "\n"
+	if json.Unmarshal(raw, &line) == nil {
+		p.lines = append(p.lines, line)
+	}
+	close(p.grown)
+	p.grown = make(chan struct{})
+}
+
+// log returns what has been logged so far, and a channel that is closed when there is more.
+func (p *process) log() ([]logLine, string, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lines[:len(p.lines):len(p.lines)], p.text, p.grown
+}
+
+// await returns the first log line with a message, which it waits for.
+func (p *process) await(t *testing.T, message string) logLine {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		lines, text, grown := p.log()
+		for _, line := range lines {
+			if line.Message == message {
+				return line
+			}
+		}
+		select {
+		case <-grown:
+		case <-p.exited:
+			t.Fatalf("the gateway ended before it logged %q: %v\n%s", message, p.err, text)
+		case <-timeout:
+			t.Fatalf("the gateway did not log %q:\n%s", message, text)
+		}
+	}
+}
+
+func (p *process) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wait returns what the process ended with: nil for exit code 0.
+func (p *process) wait(t *testing.T) *exec.ExitError {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatal("the gateway did not end")
+	}
+	var exit *exec.ExitError
+	if p.err != nil && !errors.As(p.err, &exit) {
+		t.Fatal(p.err)
+	}
+	return exit
+}
+
+// stop ends the process as an orchestrator does and expects it to end well.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	p.signal(t, syscall.SIGTERM)
+	if exit := p.wait(t); exit != nil {
+		_, text, _ := p.log()
+		t.Fatalf("the gateway ended with %v:\n%s", exit, text)
+	}
+}
+
+// startSandboxed runs a gateway before its sandbox on ports of its own, and returns it with the
+// addresses it serves on.
+func startSandboxed(t *testing.T, args ...string) (*process, logLine) {
+	t.Helper()
+	p := start(t, append([]string{
+		"--sandbox", "--log-format=json", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+	}, args...)...)
+	return p, p.await(t, "serving")
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+// sandboxGrace bounds how long the sandbox alone takes to stop.
+const sandboxGrace = 5 * time.Second
+
+// serveSandbox runs a sandbox alone until ctx ends.
+func serveSandbox(ctx context.Context, cfg config.Sandbox, stderr io.Writer) error {
+	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	endpoints, err := loadEndpoints()
+	if err != nil {
+		return err
+	}
+	box, err := newSandboxServer(sandbox.Config{
+		Endpoints: endpoints, Token: cfg.Token, Seed: cfg.Seed, Faults: cfg.Faults, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "serving", "sandbox", "http://"+l.Addr().String(), "endpoints", len(endpoints))
+	return runParts(ctx, sandboxGrace, func() {}, part{l, httpServe(box), box.Shutdown})
+}
+
+// newSandboxServer returns an HTTP server before a sandbox. It does not bound the time of an
+// answer, because a fault may ask for any latency.
+func newSandboxServer(cfg sandbox.Config) (*http.Server, error) {
+	box, err := sandbox.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	return &http.Server{
+		Handler:           box,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    128 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}, nil
+}

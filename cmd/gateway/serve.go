@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "samsara.internal/gateway/gen" // Registers the descriptors of the whole API.
+	"samsara.internal/gateway/internal/admin"
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/sandbox"
+	"samsara.internal/gateway/internal/telemetry"
+	"samsara.internal/gateway/service"
+	"samsara.internal/gateway/upstream"
+)
+
+// part is something that serves on a listener until it is stopped.
+type part struct {
+	listener net.Listener
+	serve    func(net.Listener) error
+	// stop lets running requests finish until ctx ends.
+	stop func(ctx context.Context) error
+}
+
+// runParts serves all parts until ctx ends or one of them fails, then calls drain and stops
+// them in order, within grace altogether.
+func runParts(ctx context.Context, grace time.Duration, drain func(), parts ...part) error {
+	group, running := errgroup.WithContext(ctx)
+	for _, p := range parts {
+		group.Go(func() error { return p.serve(p.listener) })
+	}
+	group.Go(func() error {
+		<-running.Done()
+		drain()
+		// The context that ended must not end the shutdown as well.
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(running), grace)
+		defer cancel()
+		var errs []error
+		for _, p := range parts {
+			errs = append(errs, p.stop(stopping))
+		}
+		return errors.Join(errs...)
+	})
+	return group.Wait()
+}
+
+// serve runs the gateway until ctx ends.
+func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
+	log := newLogger(cfg.LogLevel, cfg.LogFormat, stderr)
+	log.InfoContext(ctx, "configuration", "settings", cfg)
+
+	endpoints, err := loadEndpoints()
+	if err != nil {
+		return err
+	}
+	metrics, err := telemetry.New(readBuild())
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	target := upstreamTarget{url: cfg.UpstreamURL, token: upstream.FileToken(cfg.APITokenFile)}
+	if cfg.APITokenFile == "" {
+		target.token = upstream.StaticToken(cfg.APIToken.Reveal())
+	}
+	var parts []part
+	if cfg.Sandbox {
+		var box part
+		if box, target, err = embedSandbox(ctx, cfg, endpoints, log); err != nil {
+			return err
+		}
+		parts = append(parts, box)
+	}
+	client, err := newClient(cfg, target, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	server, err := newServer(cfg, endpoints, client, metrics, log)
+	if err != nil {
+		return err
+	}
+
+	var ready atomic.Bool
+	listener, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return errors.Join(err, closeAll(parts))
+	}
+	// Calls drain before the sandbox that answers them goes, and the probes tell of it meanwhile.
+	parts = append([]part{{listener, server.Serve, server.Stop}}, parts...)
+	attrs := []any{"grpc", listener.Addr().String(), "endpoints", len(endpoints)}
+	if cfg.AdminListen != "" {
+		adminListener, err := listen(ctx, cfg.AdminListen)
+		if err != nil {
+			return errors.Join(err, closeAll(parts))
+		}
+		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Logger: log})
+		parts = append(parts, part{adminListener, probes.Serve, probes.Shutdown})
+		attrs = append(attrs, "admin", adminListener.Addr().String())
+	}
+	if cfg.Sandbox {
+		attrs = append(attrs, "sandbox", target.url.String())
+	}
+	server.SetServing(true)
+	ready.Store(true)
+	log.InfoContext(ctx, "serving", attrs...)
+	err = runParts(ctx, cfg.ShutdownGrace, func() {
+		ready.Store(false)
+		log.InfoContext(ctx, "stopping", "grace", cfg.ShutdownGrace.String())
+	}, parts...)
+	log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// closeAll closes the listeners of parts that never served.
+func closeAll(parts []part) error {
+	var errs []error
+	for _, p := range parts {
+		errs = append(errs, p.listener.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func loadEndpoints() ([]*endpoint.Endpoint, error) {
+	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
+	if err != nil {
+		return nil, fmt.Errorf("endpoints: %w", err)
+	}
+	return endpoints, nil
+}
+
+// upstreamTarget is where requests go.
+type upstreamTarget struct {
+	url   *url.URL
+	token func() (string, error)
+}
+
+// embedSandbox returns a sandbox on a loopback port of its own, with a token that only this
+// process knows.
+func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.Endpoint, log *slog.Logger) (part, upstreamTarget, error) {
+	token := rand.Text()
+	box, err := newSandboxServer(sandbox.Config{
+		Endpoints: endpoints, Token: token, Seed: cfg.SandboxSeed, Faults: cfg.SandboxFaults, Logger: log,
+	})
+	if err != nil {
+		return part{}, upstreamTarget{}, err
+	}
+	l, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return part{}, upstreamTarget{}, err
+	}
+	return part{l, httpServe(box), box.Shutdown}, upstreamTarget{
+		url:   &url.URL{Scheme: "http", Host: l.Addr().String()},
+		token: upstream.StaticToken(token),
+	}, nil
+}
+
+func newClient(cfg config.Config, target upstreamTarget, observer upstream.Observer, log *slog.Logger) (*upstream.Client, error) {
+	if _, err := target.token(); err != nil {
+		return nil, fmt.Errorf("API token: %w", err)
+	}
+	return upstream.New(upstream.Config{
+		BaseURL:    target.url,
+		Token:      target.token,
+		APIVersion: cfg.APIVersion,
+		UserAgent:  "samsara-gateway/" + readBuild().Version,
+		Retry: upstream.RetryPolicy{
+			MaxAttempts: cfg.RetryMaxAttempts, BaseDelay: cfg.RetryBaseDelay, MaxDelay: cfg.RetryMaxDelay,
+		},
+		AttemptTimeout:   cfg.UpstreamTimeout,
+		MaxResponseBytes: cfg.MaxResponseBytes,
+		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip},
+		Observer:         observer,
+		Logger:           log,
+	})
+}
+
+func newServer(cfg config.Config, endpoints []*endpoint.Endpoint, client *upstream.Client, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+	var creds credentials.TransportCredentials
+	if cfg.TLSCertFile != "" {
+		var err error
+		if creds, err = credentials.NewServerTLSFromFile(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+	}
+	return service.New(service.Config{
+		Endpoints:            endpoints,
+		Upstream:             client,
+		Logger:               log,
+		Credentials:          creds,
+		Passthrough:          cfg.Passthrough,
+		SandboxFaults:        cfg.Sandbox,
+		Drift:                metrics.Drift,
+		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
+		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
+		DefaultDeadline:      cfg.DefaultDeadline,
+		MaxRequestBytes:      int(cfg.MaxRequestBytes),
+		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams), //nolint:gosec // The configuration bounds it.
+	})
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+}
+
+// httpServe makes an orderly end of an HTTP server no error.
+func httpServe(s *http.Server) func(net.Listener) error {
+	return func(l net.Listener) error {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+func newLogger(level slog.Level, format config.LogFormat, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

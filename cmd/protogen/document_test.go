@@ -1,0 +1,405 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// checkDocument walks a document as plain JSON, and the descriptors of a tree beside it: every
+// operation, parameter and property must be there with the right type. It shares nothing with
+// the generator's own reading of documents.
+func checkDocument(t *testing.T, spec, module string) {
+	t.Helper()
+	raw, err := os.ReadFile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := walker{T: t, methods: map[string][]protoreflect.MethodDescriptor{}, seen: map[string]bool{}, wanted: map[protoreflect.FieldDescriptor][]string{}}
+	if err := json.Unmarshal(raw, &w.document); err != nil {
+		t.Fatal(err)
+	}
+	w.index(filepath.Join(module, "proto"))
+	for template, item := range w.document.Paths {
+		for verb, member := range item {
+			if verb != "parameters" {
+				w.operation(strings.ToUpper(verb), template, member, item["parameters"])
+			}
+		}
+	}
+	for field, wanted := range w.wanted {
+		if have := typeOf(field); !slices.Contains(wanted, have) {
+			t.Errorf("%s is %s, want %s", field.FullName(), have, strings.Join(wanted, " or "))
+		}
+	}
+}
+
+type walker struct {
+	*testing.T
+	document struct {
+		Paths      map[string]map[string]json.RawMessage
+		Components struct {
+			Schemas       map[string]jsonSchemaObject
+			RequestBodies map[string]content
+		}
+	}
+	methods map[string][]protoreflect.MethodDescriptor // by HTTP method and path
+	seen    map[string]bool                            // message and schema
+	// What the document wants a field to be. A message that stands for several schemas, because
+	// a reference changed, can be right for only one of them.
+	wanted map[protoreflect.FieldDescriptor][]string
+}
+
+type jsonSchemaObject struct {
+	Ref                  string `json:"$ref"`
+	Type, Format         string
+	Properties           map[string]jsonSchemaObject
+	AllOf                []jsonSchemaObject
+	Items                *jsonSchemaObject
+	AdditionalProperties json.RawMessage
+}
+
+type content struct {
+	Ref      string `json:"$ref"`
+	Required bool
+	Content  map[string]struct{ Schema jsonSchemaObject }
+}
+
+type parameter struct {
+	Name, In string
+	Required bool
+	Explode  *bool
+	Unknown  bool `json:"x-required-unknown"`
+	Schema   jsonSchemaObject
+}
+
+func (w *walker) index(root string) {
+	w.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "samsara/*/*/*.proto"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	for i := range files {
+		if files[i], err = filepath.Rel(root, files[i]); err != nil {
+			w.Fatal(err)
+		}
+	}
+	compiler := protocompile.Compiler{Resolver: protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{root}})}
+	compiled, err := compiler.Compile(w.Context(), files...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, file := range compiled {
+		for i := range file.Services().Len() {
+			methods := file.Services().Get(i).Methods()
+			for i := range methods.Len() {
+				if o := annotation(w.T, methods.Get(i)); o.GetPath() != "" {
+					key := strings.TrimPrefix(o.GetMethod().String(), "HTTP_METHOD_") + " " + o.GetPath()
+					w.methods[key] = append(w.methods[key], methods.Get(i))
+				}
+			}
+		}
+	}
+}
+
+func (w *walker) operation(verb, template string, raw, shared json.RawMessage) {
+	var op struct {
+		OperationID string
+		Deprecated  bool
+		Absent      any `json:"x-absent-from"`
+		Parameters  []parameter
+		RequestBody content
+		Responses   map[string]content
+	}
+	var parameters []parameter
+	if err := json.Unmarshal(raw, &op); err != nil {
+		w.Fatal(err)
+	}
+	if shared != nil {
+		if err := json.Unmarshal(shared, &parameters); err != nil {
+			w.Fatal(err)
+		}
+	}
+	standing := 0
+	for _, d := range w.methods[verb+" "+template] {
+		if options, ok := d.Options().(*descriptorpb.MethodOptions); ok && !options.GetDeprecated() {
+			standing++
+		}
+		if o := annotation(w.T, d); o.GetId() != op.OperationID {
+			w.Errorf("%s has the id %q, want %q", d.FullName(), o.GetId(), op.OperationID)
+		}
+		for _, p := range slices.Concat(parameters, op.Parameters) {
+			w.parameter(d.Input(), p)
+		}
+		if body, ok := w.content(op.RequestBody); ok {
+			w.body(d.Input(), body, gatewayv1.Location_LOCATION_BODY)
+			if f := w.field(d.Input(), "updateMask", gatewayv1.Location_LOCATION_UPDATE_MASK); (f != nil) != (verb == "PATCH" || verb == "PUT") {
+				w.Errorf("%s has the update mask %v", d.Input().FullName(), f)
+			}
+		}
+		for code, response := range op.Responses {
+			if strings.HasPrefix(code, "2") {
+				if body, ok := w.content(response); ok {
+					w.body(d.Output(), body, gatewayv1.Location_LOCATION_UNSPECIFIED)
+				}
+				if o := annotation(w.T, d); fmt.Sprint(o.GetSuccessStatus()) != code {
+					w.Errorf("%s has the status %d, want %s", d.FullName(), o.GetSuccessStatus(), code)
+				}
+			}
+		}
+	}
+	want := 1
+	if op.Deprecated || op.Absent != nil {
+		want = 0
+	}
+	if standing != want || len(w.methods[verb+" "+template]) == 0 {
+		w.Errorf("%s %s has %d methods, %d of them in good standing, want %d", verb, template, len(w.methods[verb+" "+template]), standing, want)
+	}
+}
+
+func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {
+	location := map[string]gatewayv1.Location{"path": gatewayv1.Location_LOCATION_PATH, "query": gatewayv1.Location_LOCATION_QUERY}[p.In]
+	f := w.want(in, p.Name, location, p.Schema)
+	if f == nil {
+		return
+	}
+	options := fieldOptions(w.T, f)
+	if want := p.Required && !p.Unknown; options.GetRequired() != want {
+		w.Errorf("%s is required: %t, want %t", f.FullName(), options.GetRequired(), want)
+	}
+	style := gatewayv1.ArrayStyle_ARRAY_STYLE_UNSPECIFIED
+	switch {
+	case f.IsList() && p.Explode != nil && !*p.Explode:
+		style = gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA
+	case f.IsList():
+		style = gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT
+	}
+	if options.GetArrayStyle() != style {
+		w.Errorf("%s has the style %s, want %s", f.FullName(), options.GetArrayStyle(), style)
+	}
+}
+
+// body checks that a message holds a whole body.
+func (w *walker) body(in protoreflect.MessageDescriptor, body jsonSchemaObject, location gatewayv1.Location) {
+	if len(w.properties(body)) > 0 {
+		w.members(in, body, location)
+		return
+	}
+	for i := range in.Fields().Len() {
+		f := in.Fields().Get(i)
+		if o := fieldOptions(w.T, f); o.GetRoot() && !o.GetRetired() && o.GetIn() == location {
+			w.wants(f, w.typ("", body))
+			w.below(f, body)
+			return
+		}
+	}
+	w.Errorf("%s has no root field", in.FullName())
+}
+
+func (w *walker) members(in protoreflect.MessageDescriptor, s jsonSchemaObject, location gatewayv1.Location) {
+	for name, property := range w.properties(s) {
+		w.want(in, name, location, property)
+	}
+}
+
+// want finds the field for a property and checks what is below it.
+func (w *walker) want(in protoreflect.MessageDescriptor, name string, location gatewayv1.Location, s jsonSchemaObject) protoreflect.FieldDescriptor {
+	f := w.field(in, name, location)
+	if f == nil {
+		w.Errorf("%s has no field for %q in %s", in.FullName(), name, location)
+		return nil
+	}
+	w.wants(f, w.typ(name, s))
+	w.below(f, s)
+	return f
+}
+
+func (w *walker) wants(f protoreflect.FieldDescriptor, want string) {
+	w.wanted[f] = append(w.wanted[f], want)
+}
+
+// below follows a field into its message.
+func (w *walker) below(f protoreflect.FieldDescriptor, s jsonSchemaObject) {
+	value := f
+	if f.IsMap() {
+		value = f.MapValue()
+	}
+	if value.Message() == nil || value.Message().ParentFile().Package() == "google.protobuf" {
+		return
+	}
+	s = w.resolve(s)
+	switch {
+	case f.IsList() && s.Items != nil:
+		s = w.resolve(*s.Items)
+	case f.IsMap() && !isTrue(s.AdditionalProperties):
+		s = w.resolve(w.values(s))
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		w.Fatal(err)
+	}
+	key := string(value.Message().FullName()) + string(text)
+	if w.seen[key] {
+		return
+	}
+	w.seen[key] = true
+	w.body(value.Message(), s, gatewayv1.Location_LOCATION_UNSPECIFIED)
+}
+
+// field finds the one field for a wire name.
+func (w *walker) field(in protoreflect.MessageDescriptor, wire string, location gatewayv1.Location) protoreflect.FieldDescriptor {
+	var found protoreflect.FieldDescriptor
+	for i := range in.Fields().Len() {
+		f := in.Fields().Get(i)
+		o := fieldOptions(w.T, f)
+		name := f.JSONName()
+		if o.GetName() != "" {
+			name = o.GetName()
+		}
+		if name != wire || o.GetIn() != location || o.GetRetired() {
+			continue
+		}
+		if found != nil {
+			w.Errorf("%s and %s are both for %q", found.FullName(), f.FullName(), wire)
+		}
+		found = f
+	}
+	return found
+}
+
+// typ is the type the house rules give a property.
+func (w *walker) typ(name string, s jsonSchemaObject) string {
+	s = w.resolve(s)
+	switch {
+	case s.Type == "array":
+		return "repeated " + w.element(*s.Items)
+	case len(w.properties(s)) > 0:
+		return "message"
+	case len(s.AdditionalProperties) > 0 && !isTrue(s.AdditionalProperties):
+		return "map " + w.element(w.values(s))
+	}
+	element := w.element(s)
+	if element == "Value" && strings.HasSuffix(strings.ToLower(name), "externalids") {
+		return "map string"
+	}
+	return element
+}
+
+func (w *walker) element(s jsonSchemaObject) string {
+	s = w.resolve(s)
+	switch {
+	case s.Type == "array" && w.element(*s.Items) == "Value":
+		return "ListValue"
+	case s.Type == "array", len(w.properties(s)) > 0:
+		return "message"
+	case s.Type == "string":
+		return "string"
+	case s.Type == "boolean":
+		return "bool"
+	case s.Type == "integer" && s.Format != "float" && s.Format != "float64" && s.Format != "double",
+		s.Type == "number" && (s.Format == "int32" || s.Format == "int64"):
+		return "int64"
+	case s.Type == "integer", s.Type == "number":
+		return "double"
+	}
+	return "Value"
+}
+
+func (w *walker) resolve(s jsonSchemaObject) jsonSchemaObject {
+	for s.Ref != "" || len(s.AllOf) == 1 {
+		if s.Ref != "" {
+			s = w.document.Components.Schemas[path.Base(s.Ref)]
+		} else {
+			s = s.AllOf[0]
+		}
+	}
+	return s
+}
+
+func (w *walker) properties(s jsonSchemaObject) map[string]jsonSchemaObject {
+	s = w.resolve(s)
+	all := maps.Clone(s.Properties)
+	for _, member := range s.AllOf {
+		if all == nil {
+			all = map[string]jsonSchemaObject{}
+		}
+		maps.Copy(all, w.properties(member))
+	}
+	return all
+}
+
+func (w *walker) values(s jsonSchemaObject) jsonSchemaObject {
+	var values jsonSchemaObject
+	if err := json.Unmarshal(s.AdditionalProperties, &values); err != nil {
+		w.Fatal(err)
+	}
+	return values
+}
+
+func isTrue(raw json.RawMessage) bool { return string(raw) == "true" }
+
+func (w *walker) content(c content) (jsonSchemaObject, bool) {
+	if c.Ref != "" {
+		c = w.document.Components.RequestBodies[path.Base(c.Ref)]
+	}
+	media, ok := c.Content["application/json"]
+	return media.Schema, ok
+}
+
+// typeOf is the type of a field in the words of walker.typ.
+func typeOf(f protoreflect.FieldDescriptor) string {
+	switch {
+	case f.IsMap():
+		return "map " + valueType(f.MapValue())
+	case f.IsList():
+		return "repeated " + valueType(f)
+	case f.Message() == nil && !f.HasOptionalKeyword():
+		return "without presence"
+	}
+	return valueType(f)
+}
+
+func valueType(f protoreflect.FieldDescriptor) string {
+	switch {
+	case f.Message() == nil:
+		return f.Kind().String()
+	case f.Message().ParentFile().Package() == "google.protobuf":
+		return string(f.Message().Name())
+	}
+	return "message"
+}
+
+func annotation(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Operation {
+	t.Helper()
+	var options descriptorpb.MethodOptions
+	if err := reparse(d, &options); err != nil {
+		t.Fatal(err)
+	}
+	operation, ok := proto.GetExtension(&options, gatewayv1.E_Operation).(*gatewayv1.Operation)
+	if !ok {
+		t.Fatalf("%s has an annotation of another type", d.FullName())
+	}
+	return operation
+}
+
+func fieldOptions(t *testing.T, d protoreflect.FieldDescriptor) *gatewayv1.Field {
+	t.Helper()
+	var options descriptorpb.FieldOptions
+	if err := reparse(d, &options); err != nil {
+		t.Fatal(err)
+	}
+	return fieldExtension(&options)
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+func TestScopeIsFoundInProse(t *testing.T) {
+	t.Parallel()
+	for prose, want := range map[string]string{
+		"To use it, select **Read Safety & Cameras** under the Safety category.": "Read Safety & Cameras",
+		"Select a vehicle under the hood.":                                       "",
+		"":                                                                       "",
+	} {
+		if got := scope(prose); got != want {
+			t.Errorf("scope(%q) = %q, want %q", prose, got, want)
+		}
+	}
+}
+
+func TestRateLimitIsFoundInProse(t *testing.T) {
+	t.Parallel()
+	limit := func(requests int32, window time.Duration) *gatewayv1.RateLimit {
+		return &gatewayv1.RateLimit{Requests: requests, Window: durationpb.New(window)}
+	}
+	for prose, want := range map[string]*gatewayv1.RateLimit{
+		"<b>Rate limit:</b> 5 requests/sec (more).": limit(5, time.Second),
+		"**Rate limit:** 100 requests/min":          limit(100, time.Minute),
+		"Rate limit: 1 request/hour":                limit(1, time.Hour),
+		"Limits apply.":                             nil,
+	} {
+		got, err := rateLimit(prose)
+		if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
+			t.Errorf("rateLimit(%q): %v (-want +got):\n%s", prose, err, diff)
+		}
+	}
+	if got, err := rateLimit("Rate limit: 99999999999 requests/sec"); err == nil {
+		t.Errorf("rateLimit of a number beyond int32 = %v, want an error", got)
+	}
+}
+
+func TestPropertyFacts(t *testing.T) {
+	t.Parallel()
+	of := func(kind string, s openapi3.Schema) schema {
+		s.Type = &openapi3.Types{kind}
+		return schema{"x", &s}
+	}
+	for _, test := range []struct {
+		name   string
+		schema schema
+		prose  string
+		want   *gatewayv1.Field
+		notes  notes
+	}{
+		{"a number has bounds", of("integer", openapi3.Schema{Min: proto.Float64(0), Max: proto.Float64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(0), Maximum: proto.Float64(9)}, notes{}},
+		{"a string has lengths", of("string", openapi3.Schema{MinLength: 1, MaxLength: proto.Uint64(9)}), "", &gatewayv1.Field{Minimum: proto.Float64(1), Maximum: proto.Float64(9)}, notes{}},
+		{"a number's format is its type", of("integer", openapi3.Schema{Format: "int64"}), "", &gatewayv1.Field{}, notes{}},
+		{"a string that is a string has no format", of("string", openapi3.Schema{Format: "string"}), "", &gatewayv1.Field{}, notes{}},
+		{"prose states a time", of("string", openapi3.Schema{}), "UTC time in RFC 3339 format", &gatewayv1.Field{Format: "date-time"}, notes{}},
+		{"prose does not overrule a format", of("string", openapi3.Schema{Format: "date"}), "as in RFC 3339", &gatewayv1.Field{Format: "date"}, notes{}},
+		{"prose states a list", of("string", openapi3.Schema{}), "A comma separated list.", &gatewayv1.Field{}, notes{commaSeparated: true}},
+		{"prose states an epoch", of("integer", openapi3.Schema{}), "Unix milliseconds.", &gatewayv1.Field{}, notes{unixMilliseconds: true}},
+		{"values are told once and as text", of("integer", openapi3.Schema{Enum: []any{1.0, 2.5, 1.0}, Default: true}), "", &gatewayv1.Field{Values: []string{"1", "2.5"}, Default: "true"}, notes{}},
+		{"a default may be a list", of("string", openapi3.Schema{Default: []any{"a", 1.0}}), "", &gatewayv1.Field{Default: `["a",1]`}, notes{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProperty("x", test.schema)
+			p.read(test.prose)
+			if diff := cmp.Diff(test.want, p.options, protocmp.Transform()); diff != "" || p.notes != test.notes {
+				t.Errorf("notes %+v, want %+v; options (-want +got):\n%s", p.notes, test.notes, diff)
+			}
+		})
+	}
+}

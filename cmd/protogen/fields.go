@@ -1,0 +1,130 @@
+package main
+
+import (
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+)
+
+// slot is what a field is for: a wire name at a place of the request, or in no place. One field
+// of a message fills a slot at a time; the others were there before its type changed.
+type slot struct {
+	wire string
+	in   gatewayv1.Location
+}
+
+func (p property) slot() slot { return slot{p.wire, p.options.GetIn()} }
+
+func (f *field) slot() slot { return slot{f.wire(), f.options.GetIn()} }
+
+// match returns the field that can hold the property. A field at another place of the request
+// will do if the document has nothing else for it.
+func (m *message) match(p property, src source) *field {
+	var moved *field
+	for _, f := range m.fields {
+		if f.wire() != p.wire || !f.fits(p) {
+			continue
+		}
+		if f.slot() == p.slot() {
+			return f
+		}
+		if !src.has(f.slot()) {
+			moved = f
+		}
+	}
+	return moved
+}
+
+func (s source) has(taken slot) bool {
+	return slices.ContainsFunc(s.fields, func(p property) bool { return p.slot() == taken })
+}
+
+// update brings the message's fields up to what the document says of it. Where several schemas
+// share the message and disagree, the one the message was made for counts first.
+func (m *message) update(sources []source) {
+	if own := slices.IndexFunc(sources, func(s source) bool { return s.key == m.schema }); own > 0 {
+		sources[0], sources[own] = sources[own], sources[0]
+	}
+	current := map[slot]*field{}
+	for _, src := range sources {
+		for _, p := range src.fields {
+			if f := m.match(p, src); f != nil && current[p.slot()] == nil {
+				f.set(p)
+				current[p.slot()] = f
+			}
+		}
+	}
+	for _, src := range sources {
+		for _, p := range src.fields {
+			if current[p.slot()] == nil {
+				current[p.slot()] = m.newField(p)
+			}
+		}
+	}
+	for _, f := range m.fields {
+		if current[f.slot()] != f {
+			f.deprecated, f.options.Required = true, false
+			f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
+		}
+	}
+}
+
+// newField adds a field for the property. A name that is taken, or that every update mask has,
+// gets the place of the property before it, or, where the wire name changes its type, a version
+// after it.
+func (m *message) newField(p property) *field {
+	base := identifier(snake(p.wire), "field_")
+	name := base
+	sameSlot := slices.ContainsFunc(m.fields, func(f *field) bool { return f.slot() == p.slot() })
+	forMask := name == "update_mask" && p.shape.kind != kindMask
+	if (m.hasName(name) || forMask) && !sameSlot {
+		name = locationPrefix(p.options.GetIn()) + base
+	}
+	name = unique(name, "_v", m.hasName)
+	f := &field{
+		name:     name,
+		jsonName: p.wire,
+		number:   m.next(),
+		kind:     p.shape.kind.proto(),
+		label:    p.shape.label,
+		message:  p.message,
+	}
+	if name != base || m.hasJSONName(p.wire) {
+		f.jsonName = derivedJSONName(name)
+	}
+	f.set(p)
+	m.fields = append(m.fields, f)
+	return f
+}
+
+func (m *message) hasName(name string) bool {
+	return slices.Contains(m.reserved.names, name) ||
+		slices.ContainsFunc(m.fields, func(f *field) bool { return f.name == name || derivedJSONName(f.name) == derivedJSONName(name) })
+}
+
+func (m *message) hasJSONName(name string) bool {
+	return slices.ContainsFunc(m.fields, func(f *field) bool { return f.jsonName == name })
+}
+
+func locationPrefix(in gatewayv1.Location) string {
+	switch in {
+	case gatewayv1.Location_LOCATION_PATH:
+		return "path_"
+	case gatewayv1.Location_LOCATION_QUERY:
+		return "query_"
+	case gatewayv1.Location_LOCATION_BODY:
+		return "body_"
+	case gatewayv1.Location_LOCATION_UPDATE_MASK, gatewayv1.Location_LOCATION_UNSPECIFIED:
+	}
+	return ""
+}
+
+// set makes the field say what the document says of the property.
+func (f *field) set(p property) {
+	f.options, f.notes, f.deprecated = proto.CloneOf(p.options), p.notes, p.deprecated
+	if f.jsonName != p.wire {
+		f.options.Name = p.wire
+	}
+}

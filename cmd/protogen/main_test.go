@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var rewrite = flag.Bool("update", false, "rewrite the golden trees")
+
+// document is one OpenAPI document a tree is made from; before, if any, is the document the tree
+// was made from first.
+type document struct{ name, before, spec string }
+
+// documents are the hand-written documents, and Samsara's where the environment names them.
+func documents() []document {
+	all := []document{
+		{"quirks", "", "testdata/quirks.json"},
+		{"evolution", "testdata/evolution-1.json", "testdata/evolution-2.json"},
+		{"evolution back", "testdata/evolution-2.json", "testdata/evolution-1.json"},
+		{"everything gone", "testdata/quirks.json", "testdata/evolution-1.json"},
+	}
+	current, old := os.Getenv("SAMSARA_OPENAPI"), os.Getenv("SAMSARA_OPENAPI_OLD") //nolint:forbidigo // the makefile names documents that are not in the repository
+	if current != "" {
+		all = append(all, document{"samsara", "", current})
+	}
+	if current != "" && old != "" {
+		all = append(all, document{"samsara old to new", old, current})
+	}
+	return all
+}
+
+// Every tree is clean, loses nothing of its document, breaks no client of the tree before it,
+// and is its own fixed point.
+func TestTree(t *testing.T) {
+	t.Parallel()
+	for _, d := range documents() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			module := newModule(t)
+			before := newModule(t)
+			if d.before != "" {
+				runProtogen(t, d.before, module)
+				copyTree(t, module, before)
+			}
+			runProtogen(t, d.spec, module)
+			if again := runProtogen(t, d.spec, module); again != "0 files written" {
+				t.Errorf("second run: %s, want none", again)
+			}
+			buf(t, module, "lint")
+			buf(t, module, "format", "--diff", "--exit-code")
+			if d.before != "" {
+				buf(t, module, "breaking", "--against", before)
+			}
+			checkDocument(t, d.spec, module)
+		})
+	}
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for name, specs := range map[string][]string{
+		"quirks":    {"testdata/quirks.json"},
+		"evolution": {"testdata/evolution-1.json", "testdata/evolution-2.json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			for _, spec := range specs {
+				if _, err := generate(t.Context(), spec, root); err != nil {
+					t.Fatal(err)
+				}
+			}
+			golden := filepath.Join("testdata", name)
+			if *rewrite {
+				if err := errors.Join(os.RemoveAll(golden), os.CopyFS(golden, os.DirFS(root))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(readFiles(t, golden), readFiles(t, root)); diff != "" {
+				t.Errorf("run with -update if this is meant (-golden +made):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCommittedTreeIsMadeFromTheDocument(t *testing.T) {
+	t.Parallel()
+	for _, d := range documents() {
+		if d.name != "samsara" {
+			continue
+		}
+		module := newModule(t)
+		copyTree(t, "../..", module)
+		if got := runProtogen(t, d.spec, module); got != "0 files written" {
+			t.Errorf("%s; run make generate", got)
+		}
+	}
+}
+
+func TestRunSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	const header = `{"openapi":"3.0.1","info":{"title":"t","version":"1"},"paths":{"/things":{"get":`
+	operation := func(members string) string {
+		return header + `{"operationId":"listThings","tags":["Things"],"responses":{"200":{"description":"ok"}}` + members + `}}}}`
+	}
+	tests := []struct {
+		name, spec, tree, want string
+		is                     error
+	}{
+		{name: "no document", want: "want --spec FILE"},
+		{name: "a document that is not OpenAPI", spec: `[]`, want: "reading "},
+		{name: "an operation without id", spec: header + `{"responses":{"200":{"description":"ok"}}}}}}`, want: "GET /things: operation without operationId", is: ErrUnsupported},
+		{name: "a header parameter", spec: operation(`,"parameters":[{"name":"X-Y","in":"header","schema":{"type":"string"}}]`), want: `parameter "X-Y": a parameter in "header"`, is: ErrUnsupported},
+		{name: "an object as a parameter", spec: operation(`,"parameters":[{"name":"x","in":"query","schema":{"type":"object"}}]`), want: `parameter "x": a parameter that is neither`, is: ErrUnsupported},
+		{name: "a body that is not JSON", spec: operation(`,"requestBody":{"content":{"text/plain":{"schema":{"type":"string"}}}}`), want: "GET /things body is not JSON", is: ErrUnsupported},
+		{name: "no response of success", spec: header + `{"operationId":"x","tags":["Things"],"responses":{"404":{"description":"no"}}}}}}`, want: "no 2XX response", is: ErrUnsupported},
+		{name: "an area that is ours", spec: header + `{"operationId":"x","tags":["Gateway"],"responses":{"200":{"description":"ok"}}}}}}`, want: `tag "Gateway"`, is: ErrUnsupported},
+		{name: "a tree that does not compile", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { B b = 1; }`, want: "unknown type B"},
+		{name: "a tree with an enum", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; enum E { A = 0; }`, want: "package samsara.things.v1", is: ErrForeign},
+		{name: "a tree with a field without presence", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { string b = 1; }`, want: "field samsara.things.v1.A.b", is: ErrForeign},
+		{name: "a tree with a field of another type", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A { optional bytes b = 1; }`, want: "field samsara.things.v1.A.b", is: ErrForeign},
+		{name: "a tree with a method without annotation", spec: operation(""), tree: `syntax = "proto3"; package samsara.things.v1; message A {} service S { rpc M(A) returns (A); }`, want: "method samsara.things.v1.S.M", is: ErrForeign},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			args := []string{"--out", root}
+			if test.spec != "" {
+				spec := filepath.Join(t.TempDir(), "openapi.json")
+				writeFile(t, spec, test.spec)
+				args = append(args, "--spec", spec)
+			}
+			if test.tree != "" {
+				writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), test.tree)
+			}
+			before := readFiles(t, root)
+			var stdout, stderr bytes.Buffer
+			err := run(t.Context(), args, &stdout, &stderr)
+			if err == nil || !strings.Contains(stderr.String(), test.want) || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("run: %v, stderr %q; want %q and %v", err, &stderr, test.want, test.is)
+			}
+			if diff := cmp.Diff(before, readFiles(t, root)); diff != "" {
+				t.Errorf("a run that failed changed the tree:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReservedNumbersAndNamesStay(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	file := filepath.Join(root, "samsara/things/v1/things.proto")
+	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+		t.Fatal(err)
+	}
+	const schema = `option (samsara.gateway.v1.schema) = "Thing";`
+	have := readFiles(t, root)["samsara/things/v1/things.proto"]
+	writeFile(t, file, strings.Replace(have, schema, schema+"\n  reserved 20 to 30, 40;\n  reserved \"added\";", 1))
+	if _, err := generate(t.Context(), "testdata/evolution-2.json", root); err != nil {
+		t.Fatal(err)
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	for _, want := range []string{"  reserved 20 to 30, 40;\n  reserved \"added\";\n", "optional string added_v2 = 41 ["} {
+		if !strings.Contains(made, want) {
+			t.Errorf("no %q in:\n%s", want, made)
+		}
+	}
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"--help"}, &stdout, &stderr); err != nil || !strings.Contains(stderr.String(), "--spec") {
+		t.Errorf("run --help: %v, %q", err, &stderr)
+	}
+}
+
+// newModule returns a buf module that holds nothing but the gateway's own protos.
+func newModule(t *testing.T) string {
+	t.Helper()
+	module := t.TempDir()
+	config, err := os.ReadFile("../../buf.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(module, "buf.yaml"), string(config))
+	if err := os.CopyFS(filepath.Join(module, "proto/samsara/gateway"), os.DirFS("../../proto/samsara/gateway")); err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+// copyTree replaces the protos of one module by those of another.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	proto := filepath.Join(to, "proto")
+	if err := errors.Join(os.RemoveAll(proto), os.CopyFS(proto, os.DirFS(filepath.Join(from, "proto")))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runProtogen runs the command and returns what it says it wrote.
+func runProtogen(t *testing.T, spec, module string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	root := filepath.Join(module, "proto")
+	if err := run(t.Context(), []string{"--spec", spec, "--out", root}, &stdout, &stderr); err != nil {
+		t.Fatalf("protogen --spec %s: %v", spec, err)
+	}
+	return strings.TrimSuffix(strings.TrimSpace(stdout.String()), " below "+root)
+}
+
+// bufPath is the path of the pinned buf, built once.
+var bufPath = sync.OnceValues(func() (string, error) {
+	path, err := exec.CommandContext(context.Background(), "go", "tool", "-modfile=../../tools/go.mod", "-n", "buf").Output()
+	return strings.TrimSpace(string(path)), err
+})
+
+func buf(t *testing.T, module string, args ...string) {
+	t.Helper()
+	path, err := bufPath()
+	if err != nil {
+		t.Fatalf("building buf: %v", err)
+	}
+	command := exec.CommandContext(t.Context(), path, args...)
+	command.Dir = module
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("buf %s: %v\n%.4000s", strings.Join(args, " "), err, out)
+	}
+}
+
+func writeFile(t *testing.T, file, content string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readFiles returns the files below root by their slashed path.
+func readFiles(t *testing.T, root string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := fs.WalkDir(os.DirFS(root), ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(root, file))
+		files[filepath.ToSlash(file)] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}

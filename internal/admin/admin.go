@@ -1,0 +1,76 @@
+// Package admin serves what operators and orchestrators ask of a gateway over HTTP: /metrics,
+// /healthz (the process answers) and /readyz (it takes calls).
+//
+// It answers GET and HEAD only, reads no request body, and bounds the time of every
+// connection. It neither authenticates nor encrypts: who may reach its address is the
+// configuration's concern.
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Config configures a Server. All fields are required.
+type Config struct {
+	// Metrics answers /metrics.
+	Metrics http.Handler
+	// Ready reports whether calls are taken. It is called concurrently.
+	Ready  func() bool
+	Logger *slog.Logger
+}
+
+// Server is the admin server.
+type Server struct{ http *http.Server }
+
+// New returns a server.
+func New(cfg Config) *Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", cfg.Metrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, "ok\n")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if cfg.Ready() {
+			answer(w, http.StatusOK, "ready\n")
+			return
+		}
+		answer(w, http.StatusServiceUnavailable, "not ready\n")
+	})
+	return &Server{&http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}}
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	// A client that has gone needs no answer.
+	_, _ = w.Write([]byte(text))
+}
+
+// Serve answers on a listener, which it closes, until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown lets running requests finish until ctx ends, then closes their connections.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+// Package config reads the gateway's settings from flags, the environment and a file.
+//
+// Every setting has one name: --retry-max-attempts on the command line is
+// SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS in the environment and retry-max-attempts in the file.
+// Flags count over the environment, the environment over the file, the file over the defaults.
+// Values are read the same way wherever they come from.
+//
+// Whatever is wrong is reported at once, in one *Error: unknown flags, variables and keys,
+// values that do not parse in any source (also where another source overrides them), and
+// settings that do not fit together.
+//
+// The API token is neither a flag, which every user of the machine can read, nor a key of the
+// file: it comes from the variable SAMSARA_API_TOKEN or from a file of its own. No error and no
+// log value of this package holds it.
+package config
+
+import (
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+// APIDocumentVersion is the version of the OpenAPI document that the API surface was written
+// from.
+const APIDocumentVersion = "2025-10-23"
+
+// TokenVariable is the environment variable that holds the API token.
+const TokenVariable = "SAMSARA_API_TOKEN" //nolint:gosec // The variable's name, not a token.
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Config is the configuration of a gateway. What Load returns has passed every check.
+type Config struct {
+	// File is where the settings were read from; empty: nowhere.
+	File string
+
+	// Listen is the TCP address of the gRPC server.
+	Listen string
+	// AdminListen is the TCP address of metrics and probes; empty: not served.
+	AdminListen string
+	// TLSCertFile and TLSKeyFile are PEM files; both or neither.
+	TLSCertFile, TLSKeyFile string
+	// Insecure allows plaintext beyond loopback.
+	Insecure bool
+	// Passthrough serves samsara.gateway.v1.PassthroughService.
+	Passthrough bool
+
+	// UpstreamURL is the base URL of the REST API.
+	UpstreamURL *url.URL
+	// APIToken is the token where the environment holds it. Otherwise APITokenFile names a file.
+	APIToken Secret
+	// APITokenFile holds the token and may change while the gateway runs.
+	APITokenFile string
+	// APIVersion is sent as X-Samsara-Version.
+	APIVersion string
+	// UpstreamTimeout bounds one attempt.
+	UpstreamTimeout time.Duration
+	// UpstreamMaxIdleConns is how many idle connections are kept.
+	UpstreamMaxIdleConns int
+	// UpstreamGzip asks for compressed responses.
+	UpstreamGzip bool
+
+	// RetryMaxAttempts includes the first attempt.
+	RetryMaxAttempts int
+	// RetryBaseDelay and RetryMaxDelay bound the wait before the second and any later attempt.
+	RetryBaseDelay, RetryMaxDelay time.Duration
+
+	// DefaultDeadline bounds a call that comes without a deadline.
+	DefaultDeadline time.Duration
+	// MaxRequestBytes bounds a gRPC request message.
+	MaxRequestBytes int64
+	// MaxResponseBytes bounds an HTTP response body.
+	MaxResponseBytes int64
+	// MaxConcurrentStreams bounds the calls at a time on one client connection.
+	MaxConcurrentStreams int
+	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
+	ShutdownGrace time.Duration
+
+	// Sandbox replaces Samsara by the embedded one.
+	Sandbox bool
+	// SandboxSeed picks the sandbox's fleet.
+	SandboxSeed uint64
+	// SandboxFaults are what goes wrong in the sandbox.
+	SandboxFaults []sandbox.Fault
+
+	// LogLevel is the least level that is logged.
+	LogLevel slog.Level
+	// LogFormat is text or JSON.
+	LogFormat LogFormat
+}
+
+func defaults() Config {
+	return Config{
+		Listen:               "127.0.0.1:50051",
+		AdminListen:          "127.0.0.1:9464",
+		UpstreamURL:          &url.URL{Scheme: "https", Host: "api.samsara.com"},
+		APIVersion:           APIDocumentVersion,
+		UpstreamTimeout:      95 * time.Second,
+		UpstreamMaxIdleConns: 512,
+		RetryMaxAttempts:     4,
+		RetryBaseDelay:       250 * time.Millisecond,
+		RetryMaxDelay:        10 * time.Second,
+		DefaultDeadline:      5 * time.Minute,
+		MaxRequestBytes:      4 << 20,
+		MaxResponseBytes:     64 << 20,
+		MaxConcurrentStreams: 1000,
+		ShutdownGrace:        30 * time.Second,
+		SandboxSeed:          1,
+		LogLevel:             slog.LevelInfo,
+		LogFormat:            LogText,
+	}
+}
+
+// Load reads the configuration from the arguments, which do not include the program's name,
+// the environment in the form of os.Environ, and the file that either of them names. The error
+// is an *Error, or pflag.ErrHelp where help was asked for.
+func Load(args, environ []string) (Config, error) {
+	c := defaults()
+	l := newLoader(c.settings())
+	flags, help := l.fromArgs(args)
+	if help {
+		return Config{}, pflag.ErrHelp
+	}
+	env := l.fromEnviron(environ)
+	file := l.fromFile(lastOf("config", env, flags))
+	l.apply(file)
+	l.apply(env)
+	l.apply(flags)
+	c.APIToken = l.token(environ)
+	c.check(l)
+	return c, l.err()
+}
+
+// Usage returns the text that describes every setting, at most 100 columns wide.
+func Usage() string {
+	c := defaults()
+	return usage(c.settings(), true)
+}
+
+// Error lists everything that is wrong with a configuration, at least one problem.
+type Error struct{ Problems []string }
+
+func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
+
+// LogValue is the effective configuration under the names of the settings, without the token.
+func (c Config) LogValue() slog.Value {
+	settings := c.settings()
+	attrs := make([]slog.Attr, 0, len(settings)+1)
+	for _, s := range settings {
+		attrs = append(attrs, slog.String(s.name, s.value.String()))
+	}
+	return slog.GroupValue(append(attrs, slog.Any("api-token", c.APIToken))...)
+}
+
+// Secret is text that shows itself nowhere: formatting, logging and encoding it yield a
+// placeholder. The zero value is empty.
+type Secret struct{ text string }
+
+// NewSecret hides text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal returns the text.
+func (s Secret) Reveal() string { return s.text }
+
+// String returns a placeholder, or nothing where the secret is empty.
+func (s Secret) String() string {
+	if s.text == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString is as String.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue is as String.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is as String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

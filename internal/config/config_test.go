@@ -1,0 +1,524 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+const token = "samsara_api_s3cr3t"
+
+// load reads a configuration with a token in the environment.
+func load(t *testing.T, args []string, environ ...string) (config.Config, error) {
+	t.Helper()
+	return config.Load(args, append(environ, config.TokenVariable+"="+token, "PATH=/bin"))
+}
+
+func mustLoad(t *testing.T, args []string, environ ...string) config.Config {
+	t.Helper()
+	c, err := load(t, args, environ...)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return c
+}
+
+// problems returns what an error lists.
+func problems(t *testing.T, err error) []string {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	var e *config.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error of type %T: %v", err, err)
+	}
+	return e.Problems
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	got := mustLoad(t, nil)
+	if got.UpstreamURL.String() != "https://api.samsara.com" {
+		t.Errorf("UpstreamURL = %s", got.UpstreamURL)
+	}
+	if got.APIToken.Reveal() != token {
+		t.Errorf("APIToken = %q", got.APIToken.Reveal())
+	}
+	want := config.Config{
+		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464",
+		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 512,
+		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
+		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20,
+		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
+		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(config.Config{}, "UpstreamURL", "APIToken")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestEverySettingHasOneNameInEverySource sets each setting by flag, variable and file to a
+// value that is not its default, and expects the same configuration.
+func TestEverySettingHasOneNameInEverySource(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{
+		"listen": "127.0.0.1:1", "admin-listen": "[::1]:2", "insecure": "true", "passthrough": "true",
+		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
+		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true",
+		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
+		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000",
+		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
+	}
+	// These need other settings to go with them, and have tests of their own.
+	apart := []string{"tls-cert-file", "tls-key-file", "api-token-file", "sandbox", "sandbox-seed", "sandbox-fault", "config"}
+	for _, name := range config.Names() {
+		if _, ok := values[name]; !ok && !contains(apart, name) {
+			t.Errorf("setting %s is not tested", name)
+		}
+	}
+	unchanged := mustLoad(t, nil)
+	for name, value := range values {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			byFlag := mustLoad(t, []string{"--" + name + "=" + value})
+			byVariable := mustLoad(t, nil, config.Variable(name)+"="+value)
+			byFile := mustLoad(t, []string{"--config", write(t, fmt.Sprintf("%s: %q", name, value))})
+			byFile.File = ""
+			if diff := diffConfigs(byFlag, byVariable); diff != "" {
+				t.Errorf("flag and variable differ (-flag +variable):\n%s", diff)
+			}
+			if diff := diffConfigs(byFlag, byFile); diff != "" {
+				t.Errorf("flag and file differ (-flag +file):\n%s", diff)
+			}
+			if diffConfigs(byFlag, unchanged) == "" {
+				t.Errorf("--%s=%s changes nothing", name, value)
+			}
+			if got := logged(t, byFlag)[name]; got != value {
+				t.Errorf("logged as %q, want %q", got, value)
+			}
+		})
+	}
+}
+
+func diffConfigs(a, b config.Config) string {
+	return cmp.Diff(a, b, cmp.Comparer(func(a, b config.Secret) bool { return a == b }))
+}
+
+func contains(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
+
+// logged returns the log's group of a configuration.
+func logged(t *testing.T, c config.Config) map[string]string {
+	t.Helper()
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "config", c)
+	if strings.Contains(b.String(), token) {
+		t.Errorf("the log holds the token: %s", &b)
+	}
+	var line struct{ Config map[string]string }
+	if err := json.Unmarshal(b.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	return line.Config
+}
+
+func TestFlagsCountOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
+	t.Parallel()
+	file := write(t, "retry-max-attempts: 2\nlog-level: warn\nretry-max-delay: 7s\n")
+	c := mustLoad(t, []string{"--retry-max-attempts", "6"},
+		"SAMSARA_GATEWAY_CONFIG="+file, "SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS=5", "SAMSARA_GATEWAY_LOG_LEVEL=error")
+	if c.RetryMaxAttempts != 6 {
+		t.Errorf("RetryMaxAttempts = %d, want the flag's 6", c.RetryMaxAttempts)
+	}
+	if c.LogLevel != slog.LevelError {
+		t.Errorf("LogLevel = %v, want the environment's error", c.LogLevel)
+	}
+	if c.RetryMaxDelay != 7*time.Second {
+		t.Errorf("RetryMaxDelay = %v, want the file's 7s", c.RetryMaxDelay)
+	}
+	if c.RetryBaseDelay != 250*time.Millisecond {
+		t.Errorf("RetryBaseDelay = %v, want the default", c.RetryBaseDelay)
+	}
+}
+
+func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, test := range []struct {
+		name    string
+		args    []string
+		environ []string
+		file    string
+		want    []string
+	}{
+		{
+			name:    "all sources at once, also where another one overrides",
+			args:    []string{"--retry-max-attempts=11", "--verbose", "--log-level", "loud"},
+			environ: []string{"SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS=abc", "SAMSARA_GATEWAY_RETRIES=3"},
+			file:    "retry-max-attempts: many\ntimeout: 5s\n",
+			want: []string{
+				`--verbose (from the command line): no such flag`,
+				`environment SAMSARA_GATEWAY_RETRIES: no such setting`,
+				`FILE:2: "timeout": no such setting`,
+				`--retry-max-attempts "many" (from FILE:1): not a whole number`,
+				`--retry-max-attempts "abc" (from environment SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS): not a whole number`,
+				`--retry-max-attempts "11" (from the command line): not between 1 and 10`,
+				`--log-level "loud" (from the command line): not debug, info, warn or error`,
+			},
+		},
+		{
+			name: "several unknown flags, with values and without",
+			args: []string{"--one", "--two=2", "--three", "3", "--listen", "127.0.0.1:5"},
+			want: []string{
+				"--one (from the command line): no such flag",
+				"--two (from the command line): no such flag",
+				"--three (from the command line): no such flag",
+			},
+		},
+		{
+			name: "a flag without its value", args: []string{"--insecure", "--listen"},
+			want: []string{"--listen (from the command line): has no value"},
+		},
+		{
+			name: "arguments that are no flags", args: []string{"a", "b"},
+			want: []string{"command line: 2 arguments that are not flags"},
+		},
+		{
+			name: "a flag with a single dash", args: []string{"-listen", "x"},
+			want: []string{"command line: no flag has a single dash in front"},
+		},
+		{
+			name: "a flag without a name", args: []string{"--=3"},
+			want: []string{"command line: a flag without a name"},
+		},
+		{
+			name: "the token as a flag, a variable of the wrong name, or in the file, and never shown",
+			args: []string{"--api-token", token}, environ: []string{"SAMSARA_GATEWAY_API_TOKEN=" + token},
+			file: "api-token: " + token,
+			want: []string{
+				"--api-token (from the command line): no such flag; the token is read from the variable SAMSARA_API_TOKEN or from --api-token-file",
+				"environment SAMSARA_GATEWAY_API_TOKEN: no such setting; the token is read from the variable SAMSARA_API_TOKEN or from --api-token-file",
+				`FILE:1: "api-token": no such setting; the token is read from the variable SAMSARA_API_TOKEN or from --api-token-file`,
+			},
+		},
+		{
+			name: "a file that is not a mapping", file: "- listen\n",
+			want: []string{"FILE:1: not a mapping of settings to values"},
+		},
+		{
+			name: "a file that is not YAML", file: "listen: [\n",
+			want: []string{"FILE: not YAML: yaml: line 1: did not find expected node content"},
+		},
+		{
+			name: "a file that names a file", file: "config: other.yaml\n",
+			want: []string{`FILE:1: "config": no such setting`},
+		},
+		{
+			name: "a key twice, a key without value, and values that are not plain",
+			file: "log-level: info\nlog-level: warn\nlisten:\ninsecure: [true]\nadmin-listen: {a: b}\n",
+			want: []string{
+				"FILE:2: log-level: stands in line 1 already",
+				"FILE:3: listen: has no value",
+				"FILE:4: insecure: not a plain value",
+				"FILE:5: admin-listen: not a plain value",
+			},
+		},
+		{
+			name: "a file that is missing", args: []string{"--config", missing},
+			want: []string{"--config (from the command line): open " + missing + ": no such file or directory"},
+		},
+		{
+			name: "plaintext beyond loopback", args: []string{"--listen", ":50051"}, environ: []string{"SAMSARA_GATEWAY_ADMIN_LISTEN=0.0.0.0:9464"},
+			want: []string{
+				`--listen ":50051" (from the command line): beyond loopback, which needs --tls-cert-file and --tls-key-file, or --insecure`,
+				`--admin-listen "0.0.0.0:9464" (from environment SAMSARA_GATEWAY_ADMIN_LISTEN): beyond loopback, and plaintext: needs --insecure`,
+			},
+		},
+		{
+			name: "half of a key pair", args: []string{"--tls-cert-file", "cert.pem"},
+			want: []string{"--tls-cert-file and --tls-key-file: one is given without the other"},
+		},
+		{
+			name: "a key pair that cannot be read", args: []string{"--tls-cert-file", missing, "--tls-key-file", missing},
+			want: []string{fmt.Sprintf(`--tls-cert-file %q (from the command line): open %s: no such file or directory`, missing, missing)},
+		},
+		{
+			name: "the first wait longer than the longest", args: []string{"--retry-base-delay=30s"},
+			want: []string{`--retry-base-delay "30s" (from the command line): more than --retry-max-delay "10s" (the default)`},
+		},
+		{
+			name: "a token twice", args: []string{"--api-token-file", missing},
+			want: []string{fmt.Sprintf("--api-token-file %q (from the command line): set, and so is SAMSARA_API_TOKEN: one of them must go", missing)},
+		},
+		{
+			name: "the sandbox with a token and another upstream", args: []string{"--sandbox", "--upstream-url=https://api.samsara.com"},
+			want: []string{
+				`--upstream-url "https://api.samsara.com" (from the command line): cannot be combined with --sandbox`,
+				"environment SAMSARA_API_TOKEN: set, but --sandbox takes no token",
+			},
+		},
+		{
+			name: "the sandbox's settings without it", args: []string{"--sandbox-seed=2"},
+			want: []string{"--sandbox-seed and --sandbox-fault: have no effect without --sandbox"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			args := test.args
+			path := "none"
+			if test.file != "" {
+				path = write(t, test.file)
+				args = append([]string{"--config", path}, args...)
+			}
+			_, err := load(t, args, test.environ...)
+			got := problems(t, err)
+			for i := range got {
+				got[i] = strings.ReplaceAll(got[i], path, "FILE")
+				if strings.Contains(got[i], token) {
+					t.Errorf("a problem holds the token: %s", got[i])
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValuesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, value, want string }{
+		{"listen", "", "not of the form HOST:PORT"},
+		{"listen", "localhost", "not of the form HOST:PORT"},
+		{"listen", "localhost:http", "port not between 0 and 65535"},
+		{"listen", "localhost:65536", "port not between 0 and 65535"},
+		{"insecure", "yes", "not true or false"},
+		{"upstream-url", "api.samsara.com", "not of the form https://HOST"},
+		{"upstream-url", "ftp://api.samsara.com", "not of the form https://HOST"},
+		{"upstream-url", "https://", "not of the form https://HOST"},
+		{"upstream-url", "http://api.samsara.com", "not https, which is needed beyond loopback because the token is sent"},
+		{"upstream-url", "https://h/?a=b", "more than a scheme, a host and a path"},
+		{"upstream-url", "https://h/#f", "more than a scheme, a host and a path"},
+		{"upstream-url", "https://h h/", "not a URL"},
+		{"api-version", "2025-13-01", "not a date of the form YYYY-MM-DD"},
+		{"api-version", "latest", "not a date of the form YYYY-MM-DD"},
+		{"upstream-timeout", "95", `not a duration such as "250ms" or "5m"`},
+		{"upstream-timeout", "0s", "not between 1ms and 10m"},
+		{"default-deadline", "2h", "not between 1s and 1h"},
+		{"retry-max-attempts", "0", "not between 1 and 10"},
+		{"retry-max-attempts", "99999999999999999999", "not between 1 and 10"},
+		{"retry-max-attempts", "1.5", "not a whole number"},
+		{"max-response-bytes", "64MB", `not a number of bytes such as "4096" or "64MiB"`},
+		{"max-response-bytes", "2GiB", "not between 1KiB and 1GiB"},
+		{"max-response-bytes", "9223372036854775807GiB", "not between 1KiB and 1GiB"},
+		{"max-response-bytes", "-1", "not between 1KiB and 1GiB"},
+		{"max-request-bytes", "", `not a number of bytes such as "4096" or "64MiB"`},
+		{"sandbox-seed", "-1", "not a whole number between 0 and 2^64-1"},
+		{"log-level", "INFO", "not debug, info, warn or error"},
+		{"log-format", "xml", "not text or json"},
+	} {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, []string{"--" + test.name + "=" + test.value})
+			want := []string{fmt.Sprintf("--%s %q (from the command line): %s", test.name, test.value, test.want)}
+			if diff := cmp.Diff(want, problems(t, err)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValuesThatAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, value string }{
+		{"listen", "localhost:0"},
+		{"listen", "[::1]:50051"},
+		{"admin-listen", ""},
+		{"upstream-url", "http://127.0.0.1:8080/prefix"},
+		{"upstream-url", "http://localhost"},
+		{"upstream-url", "https://api.ca.samsara.com"},
+		{"retry-max-attempts", "10"},
+		{"max-response-bytes", "1GiB"},
+	} {
+		if c := mustLoad(t, []string{"--" + test.name + "=" + test.value}); logged(t, c)[test.name] != test.value {
+			t.Errorf("--%s=%s was taken as %q", test.name, test.value, logged(t, c)[test.name])
+		}
+	}
+}
+
+func TestCredentialsInAURLAreRefusedAndNotShown(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, []string{"--upstream-url=https://me:" + token + "@api.samsara.com"})
+	want := []string{`--upstream-url "[redacted]@api.samsara.com" (from the command line): more than a scheme, a host and a path`}
+	if diff := cmp.Diff(want, problems(t, err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheTokenComesFromOnePlace(t *testing.T) {
+	t.Parallel()
+	file := write(t, token)
+	for _, test := range []struct {
+		name    string
+		args    []string
+		environ []string
+		want    []string
+	}{
+		{"from the variable", nil, []string{"SAMSARA_API_TOKEN= " + token + "\n"}, nil},
+		{"from a file", []string{"--api-token-file", file}, nil, nil},
+		{"from a file named by a variable", nil, []string{"SAMSARA_GATEWAY_API_TOKEN_FILE=" + file}, nil},
+		{"from neither", nil, nil, []string{"no API token: set SAMSARA_API_TOKEN or --api-token-file, or try --sandbox"}},
+		{"not needed by the sandbox", []string{"--sandbox"}, nil, nil},
+		{"not taken by the sandbox", []string{"--sandbox", "--api-token-file=" + file}, nil, []string{
+			fmt.Sprintf("--api-token-file %q (from the command line): set, but --sandbox takes no token", file),
+		}},
+		{"with a character no header can hold", nil, []string{"SAMSARA_API_TOKEN=a\u00e9b"}, []string{
+			"environment SAMSARA_API_TOKEN: holds a character that is not printable ASCII",
+			"no API token: set SAMSARA_API_TOKEN or --api-token-file, or try --sandbox",
+		}},
+		{"from a file that is missing", []string{"--api-token-file", file + "x"}, nil, []string{
+			fmt.Sprintf("--api-token-file %q (from the command line): open %s: no such file or directory", file+"x", file+"x"),
+		}},
+	} {
+		_, err := config.Load(test.args, test.environ)
+		if diff := cmp.Diff(test.want, problems(t, err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+func TestASecretShowsItselfNowhere(t *testing.T) {
+	t.Parallel()
+	s := config.NewSecret(token)
+	encoded, err := json.Marshal(map[string]any{"s": s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{
+		fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), fmt.Sprintf("%+v %#v", config.Config{APIToken: s}, config.Config{APIToken: s}), string(encoded),
+	} {
+		if strings.Contains(shown, token) || !strings.Contains(shown, "[redacted]") {
+			t.Errorf("shown as %s", shown)
+		}
+	}
+	if s.Reveal() != token || (config.Secret{}).String() != "" {
+		t.Errorf("Reveal = %q, an empty secret is shown as %q", s.Reveal(), config.Secret{})
+	}
+}
+
+func TestUsageNamesEverySettingWithin100Columns(t *testing.T) {
+	t.Parallel()
+	usage := config.Usage()
+	for line := range strings.Lines(usage) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 100 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	// Lines may break anywhere between words.
+	words := strings.Join(strings.Fields(usage), " ")
+	for _, name := range config.Names() {
+		if !strings.Contains(words, "--"+name+" ") || !strings.Contains(words, "["+config.Variable(name)+"]") {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	for _, arg := range []string{"--help", "-h"} {
+		if _, err := load(t, []string{arg, "--nonsense"}); !errors.Is(err, pflag.ErrHelp) {
+			t.Errorf("%s: got %v, want pflag.ErrHelp", arg, err)
+		}
+	}
+}
+
+func TestTheSandboxAloneHasItsOwnFlags(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		args []string
+		want config.Sandbox
+		err  []string
+	}{
+		{"defaults", nil, config.Sandbox{Listen: "127.0.0.1:8080", Token: "sandbox", Seed: 1, LogFormat: config.LogText}, nil},
+		{
+			"everything set",
+			[]string{"--listen=0.0.0.0:1", "--insecure", "--token", "t", "--seed=7", "--fault", "status=503", "--fault=reset", "--log-level=debug", "--log-format=json"},
+			config.Sandbox{Listen: "0.0.0.0:1", Insecure: true, Token: "t", Seed: 7, Faults: []sandbox.Fault{{Status: 503}, {Reset: true}}},
+			nil,
+		},
+		{"everything wrong", []string{"--listen=0.0.0.0:1", "--token=", "--seed=x", "--sandbox"}, config.Sandbox{}, []string{
+			"--sandbox (from the command line): no such flag",
+			`--seed "x" (from the command line): not a whole number between 0 and 2^64-1`,
+			`--token "" (from the command line): empty`,
+			`--listen "0.0.0.0:1" (from the command line): beyond loopback, and plaintext: needs --insecure`,
+		}},
+	} {
+		got, err := config.LoadSandbox(test.args)
+		if diff := cmp.Diff(test.err, problems(t, err)); diff != "" {
+			t.Errorf("%s: problems (-want +got):\n%s", test.name, diff)
+		}
+		if err == nil {
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", test.name, diff)
+			}
+		}
+	}
+	if _, err := config.LoadSandbox([]string{"--help"}); !errors.Is(err, pflag.ErrHelp) {
+		t.Errorf("--help: got %v, want pflag.ErrHelp", err)
+	}
+}
+
+func TestFaultsOfOneSourceReplaceThoseOfALowerOne(t *testing.T) {
+	t.Parallel()
+	file := write(t, "sandbox: true\nsandbox-fault: [status=500, reset]\n")
+	for _, test := range []struct {
+		name    string
+		args    []string
+		environ []string
+		want    []sandbox.Fault
+	}{
+		{"the file's list", nil, nil, []sandbox.Fault{{Status: 500}, {Reset: true}}},
+		{"the environment's, separated by commas", nil, []string{"SAMSARA_GATEWAY_SANDBOX_FAULT=status=503, truncate"}, []sandbox.Fault{{Status: 503}, {Truncate: true}}},
+		{
+			"the flags, repeated",
+			[]string{"--sandbox-fault=status=400", "--sandbox-fault=latency=1s"},
+			[]string{"SAMSARA_GATEWAY_SANDBOX_FAULT=status=503"},
+			[]sandbox.Fault{{Status: 400}, {Latency: time.Second}},
+		},
+	} {
+		c, err := config.Load(append(test.args, "--config", file), test.environ)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if diff := cmp.Diff(test.want, c.SandboxFaults); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxFileBytes bounds the configuration file.
+const MaxFileBytes = 1 << 20
+
+// loader applies texts to settings and collects what is wrong with them.
+type loader struct {
+	settings []setting
+	// origins says where the effective value of a setting comes from. A setting without an
+	// entry has its default.
+	origins  map[string]string
+	problems []string
+}
+
+// assignment is a text for a setting, and where it stands.
+type assignment struct{ name, text, origin string }
+
+func newLoader(settings []setting) *loader {
+	return &loader{settings: settings, origins: make(map[string]string)}
+}
+
+func (l *loader) problem(format string, args ...any) {
+	l.problems = append(l.problems, fmt.Sprintf(format, args...))
+}
+
+func (l *loader) err() error {
+	if len(l.problems) == 0 {
+		return nil
+	}
+	return &Error{l.problems}
+}
+
+func (l *loader) find(name string) (setting, bool) {
+	for _, s := range l.settings {
+		if s.name == name {
+			return s, true
+		}
+	}
+	return setting{}, false
+}
+
+// apply sets what one source says, over what earlier sources said.
+func (l *loader) apply(source []assignment) {
+	seen := make(map[string]bool)
+	for _, a := range source {
+		s, _ := l.find(a.name)
+		if list, ok := s.value.(interface{ clear() }); ok && !seen[a.name] {
+			list.clear()
+		}
+		seen[a.name] = true
+		if err := s.value.Set(a.text); err != nil {
+			l.problem("--%s %s (from %s): %v", a.name, show(a.text), a.origin, err)
+			continue
+		}
+		l.origins[a.name] = a.origin
+	}
+}
+
+// show quotes a value for an error: shortened, and without what may be credentials in a URL.
+func show(text string) string {
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		text = "[redacted]" + text[i:]
+	}
+	const most = 100
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// where names a setting with its value and origin, for an error.
+func (l *loader) where(name string) string {
+	s, _ := l.find(name)
+	origin, ok := l.origins[name]
+	if !ok {
+		return fmt.Sprintf("--%s %s (the default)", name, show(s.value.String()))
+	}
+	return fmt.Sprintf("--%s %s (from %s)", name, show(s.value.String()), origin)
+}
+
+func lastOf(name string, sources ...[]assignment) assignment {
+	var last assignment
+	for _, source := range sources {
+		for _, a := range source {
+			if a.name == name {
+				last = a
+			}
+		}
+	}
+	return last
+}
+
+const commandLine = "the command line"
+
+// fromArgs reads the command line. It reports whether help was asked for.
+func (l *loader) fromArgs(args []string) (found []assignment, help bool) {
+	known := flagSet(l.settings, false)
+	known.ParseErrorsAllowlist.UnknownFlags = true
+	err := known.ParseAll(args, func(flag *pflag.Flag, value string) error {
+		found = append(found, assignment{flag.Name, value, commandLine})
+		return nil
+	})
+	var missing *pflag.ValueRequiredError
+	var malformed *pflag.InvalidSyntaxError
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return nil, true
+	case errors.As(err, &missing):
+		l.problem("--%s (from %s): has no value", missing.GetSpecifiedName(), commandLine)
+	case errors.As(err, &malformed):
+		l.problem("command line: a flag without a name")
+	case err != nil:
+		l.problem("command line: %v", err)
+	}
+	l.unknownFlags(args)
+	if known.NArg() > 0 {
+		l.problem("command line: %d arguments that are not flags", known.NArg())
+	}
+	return found, false
+}
+
+// unknownFlags reports each flag that does not exist, by name alone: its value may be a token.
+// pflag stops at the first, so that each is made known before looking for the next.
+func (l *loader) unknownFlags(args []string) {
+	fs := flagSet(l.settings, false)
+	ignore := func(*pflag.Flag, string) error { return nil }
+	for {
+		var unknown *pflag.NotExistError
+		if !errors.As(fs.ParseAll(args, ignore), &unknown) {
+			return
+		}
+		if unknown.GetSpecifiedShortnames() != "" {
+			l.problem("command line: no flag has a single dash in front")
+			return
+		}
+		name := unknown.GetSpecifiedName()
+		l.problem("--%s (from %s): no such flag%s", name, commandLine, tokenHint(name))
+		fs.VarPF(text(new(string)), name, "", "").NoOptDefVal = "ignored"
+	}
+}
+
+// tokenHint says how to pass the token where a name looks like an attempt at it.
+func tokenHint(name string) string {
+	if strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "api-token") {
+		return "; the token is read from the variable " + TokenVariable + " or from --api-token-file"
+	}
+	return ""
+}
+
+// fromEnviron reads the variables that are settings, and reports those that look as if they
+// were.
+func (l *loader) fromEnviron(environ []string) []assignment {
+	names := make(map[string]string)
+	for _, s := range l.settings {
+		names[variable(s.name)] = s.name
+	}
+	var found []assignment
+	for _, entry := range environ {
+		key, text, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(key, variablePrefix) {
+			continue
+		}
+		name, ok := names[key]
+		if !ok {
+			l.problem("environment %s: no such setting%s", key, tokenHint(strings.TrimPrefix(key, variablePrefix)))
+			continue
+		}
+		found = append(found, assignment{name, text, "environment " + key})
+	}
+	return found
+}
+
+// token reads the API token's variable. Nothing of it stands in a problem.
+func (l *loader) token(environ []string) Secret {
+	var token string
+	for _, entry := range environ {
+		if key, text, _ := strings.Cut(entry, "="); key == TokenVariable {
+			token = strings.TrimSpace(text)
+		}
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		l.problem("environment %s: holds a character that is not printable ASCII", TokenVariable)
+		return Secret{}
+	}
+	return NewSecret(token)
+}
+
+// fromFile reads the file that an assignment of --config names, if it does.
+func (l *loader) fromFile(config assignment) []assignment {
+	if config.text == "" {
+		return nil
+	}
+	data, err := readFile(config.text)
+	if err != nil {
+		l.problem("--config (from %s): %v", config.origin, err)
+		return nil
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		l.problem("%s: not YAML: %v", config.text, err)
+		return nil
+	}
+	if document.IsZero() {
+		return nil
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		l.problem("%s:%d: not a mapping of settings to values", config.text, root.Line)
+		return nil
+	}
+	var found []assignment
+	lines := make(map[string]int)
+	for i := 0; i < len(root.Content); i += 2 {
+		key, node := root.Content[i], root.Content[i+1]
+		at := config.text + ":" + strconv.Itoa(key.Line)
+		s, ok := l.find(key.Value)
+		switch first := lines[key.Value]; {
+		case !ok || s.name == "config":
+			l.problem("%s: %s: no such setting%s", at, show(key.Value), tokenHint(key.Value))
+			continue
+		case first != 0:
+			l.problem("%s: %s: stands in line %d already", at, key.Value, first)
+			continue
+		}
+		lines[key.Value] = key.Line
+		texts, err := scalars(s, node)
+		if err != nil {
+			l.problem("%s: %s: %v", at, key.Value, err)
+			continue
+		}
+		for _, text := range texts {
+			found = append(found, assignment{s.name, text, at})
+		}
+	}
+	return found
+}
+
+// scalars returns the texts of a setting's value in the file: one, or a sequence of them for a
+// setting that may be repeated.
+func scalars(s setting, node *yaml.Node) ([]string, error) {
+	nodes := []*yaml.Node{node}
+	if _, ok := s.value.(interface{ clear() }); ok && node.Kind == yaml.SequenceNode {
+		nodes = node.Content
+	}
+	texts := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		if n.Kind != yaml.ScalarNode {
+			return nil, errors.New("not a plain value")
+		}
+		if n.Tag == "!!null" {
+			return nil, errors.New("has no value")
+		}
+		texts = append(texts, n.Value)
+	}
+	return texts, nil
+}
+
+func readFile(path string) (data []byte, err error) {
+	f, err := os.Open(path) //nolint:gosec // The operator names the file.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	if err == nil && len(data) > MaxFileBytes {
+		return nil, fmt.Errorf("%s: larger than %s", path, formatBytes(MaxFileBytes))
+	}
+	return data, err
+}

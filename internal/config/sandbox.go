@@ -1,0 +1,74 @@
+package config
+
+import (
+	"log/slog"
+
+	"github.com/spf13/pflag"
+
+	"samsara.internal/gateway/internal/sandbox"
+)
+
+// Sandbox is the configuration of a sandbox that runs alone. What LoadSandbox returns has
+// passed every check.
+type Sandbox struct {
+	// Listen is the TCP address of the HTTP server.
+	Listen string
+	// Insecure allows plaintext, which is all the sandbox speaks, beyond loopback.
+	Insecure bool
+	// Token is what requests must bear. It opens nothing else and is therefore no secret.
+	Token string
+	// Seed picks the fleet.
+	Seed uint64
+	// Faults are what goes wrong.
+	Faults []sandbox.Fault
+	// LogLevel is the least level that is logged; debug has a line a request.
+	LogLevel slog.Level
+	// LogFormat is text or JSON.
+	LogFormat LogFormat
+}
+
+func (s *Sandbox) settings() []setting {
+	const group = "Flags"
+	return []setting{
+		{"listen", group, "`ADDRESS` of the HTTP server", address(&s.Listen, false)},
+		{"insecure", group, "allow listening beyond loopback, in plaintext", boolean(&s.Insecure)},
+		{"token", group, "`TOKEN` that requests must bear", text(&s.Token)},
+		{"seed", group, "`NUMBER` that picks the fleet", seed(&s.Seed)},
+		{"fault", group, faultUsage, faults(&s.Faults)},
+		{"log-level", group, logLevelUsage, level(&s.LogLevel)},
+		{"log-format", group, logFormatUsage, logFormat(&s.LogFormat)},
+	}
+}
+
+func sandboxDefaults() Sandbox {
+	d := defaults()
+	return Sandbox{
+		Listen: "127.0.0.1:8080", Token: "sandbox", Seed: d.SandboxSeed,
+		LogLevel: d.LogLevel, LogFormat: d.LogFormat,
+	}
+}
+
+// LoadSandbox reads the configuration of a sandbox from its arguments alone. The error is as
+// Load's.
+func LoadSandbox(args []string) (Sandbox, error) {
+	s := sandboxDefaults()
+	l := newLoader(s.settings())
+	flags, help := l.fromArgs(args)
+	if help {
+		return Sandbox{}, pflag.ErrHelp
+	}
+	l.apply(flags)
+	if s.Token == "" {
+		l.problem("%s: empty", l.where("token"))
+	}
+	if !s.Insecure && !isLoopback(s.Listen) {
+		l.problem("%s: beyond loopback, and plaintext: needs --insecure", l.where("listen"))
+	}
+	return s, l.err()
+}
+
+// SandboxUsage returns the text that describes the sandbox's flags, at most 100 columns wide.
+func SandboxUsage() string {
+	s := sandboxDefaults()
+	return usage(s.settings(), false)
+}

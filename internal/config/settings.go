@@ -1,0 +1,110 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// setting is one setting, bound to a field of the configuration it was made from.
+type setting struct {
+	name  string
+	group string
+	// usage names the value's placeholder in back quotes.
+	usage string
+	value pflag.Value
+}
+
+// settings is the one list of all settings: flags, variables, file keys, help and the log of
+// the effective configuration all come from it.
+func (c *Config) settings() []setting {
+	const (
+		listening = "Listening"
+		samsara   = "Samsara"
+		retries   = "Retries"
+		limits    = "Limits"
+		sandboxed = "Sandbox"
+		logging   = "Logging"
+		files     = "Configuration file"
+	)
+	return []setting{
+		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false)},
+		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz and /readyz; empty: not served", address(&c.AdminListen, true)},
+		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain", text(&c.TLSCertFile)},
+		{"tls-key-file", listening, "PEM `FILE` with its private key", text(&c.TLSKeyFile)},
+		{"insecure", listening, "allow plaintext beyond loopback", boolean(&c.Insecure)},
+		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},
+
+		{"upstream-url", samsara, "base `URL` of the REST API; https beyond loopback", baseURL(&c.UpstreamURL)},
+		{"api-token-file", samsara, "`FILE` with the API token, read again when it changes; or set SAMSARA_API_TOKEN", text(&c.APITokenFile)},
+		{"api-version", samsara, "`DATE` sent as X-Samsara-Version", date(&c.APIVersion)},
+		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute)},
+		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept; below the usual concurrency it costs CPU", whole(&c.UpstreamMaxIdleConns, 1, 10_000)},
+		{"upstream-gzip", samsara, "ask for compressed responses: less network, more CPU", boolean(&c.UpstreamGzip)},
+
+		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10)},
+		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute)},
+		{"retry-max-delay", retries, "`TIME` that no such wait exceeds, except where Retry-After says so", duration(&c.RetryMaxDelay, time.Millisecond, 5*time.Minute)},
+
+		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
+		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},
+		{"max-response-bytes", limits, "`SIZE` of a response body at most, decompressed", bytes(&c.MaxResponseBytes, 1<<10, 1<<30)},
+		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection", whole(&c.MaxConcurrentStreams, 1, 100_000)},
+		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
+
+		{"sandbox", sandboxed, "answer from an embedded Samsara instead of the real one; needs no token", boolean(&c.Sandbox)},
+		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
+		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
+
+		{"log-level", logging, logLevelUsage, level(&c.LogLevel)},
+		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat)},
+
+		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},
+	}
+}
+
+// What the gateway and the sandbox alone have in common.
+const (
+	faultUsage     = "`FAULT` to answer with, such as \"status=503; first=2; match=/fleet/*\"; may be repeated, or several separated by commas"
+	logLevelUsage  = "least `LEVEL` logged: debug, info, warn or error"
+	logFormatUsage = "`FORMAT` of the log on standard error: text or json"
+)
+
+// variable returns the name of a setting in the environment.
+func variable(name string) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+const variablePrefix = "SAMSARA_GATEWAY_"
+
+// flagSet returns the settings as flags.
+func flagSet(settings []setting, inEnvironment bool) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() {}
+	for _, s := range settings {
+		usage := s.usage
+		if inEnvironment {
+			usage += " [" + variable(s.name) + "]"
+		}
+		if flag := fs.VarPF(s.value, s.name, "", usage); s.value.Type() == "bool" {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	return fs
+}
+
+// usage describes settings by group, in the order in which they stand.
+func usage(settings []setting, inEnvironment bool) string {
+	var b strings.Builder
+	for len(settings) > 0 {
+		group, n := settings[0].group, 1
+		for n < len(settings) && settings[n].group == group {
+			n++
+		}
+		b.WriteString("\n" + group + ":\n" + flagSet(settings[:n], inEnvironment).FlagUsagesWrapped(100))
+		settings = settings[n:]
+	}
+	return b.String()
+}

@@ -1,0 +1,231 @@
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/transcode"
+)
+
+const (
+	// MaxRequestLineBytes bounds path and query together, escaped. Servers commonly refuse far
+	// less; the bound keeps a hostile request from taking memory.
+	MaxRequestLineBytes = 64 << 10
+	// MaxViolations is how many violations an ArgumentError lists: the first ones found.
+	MaxViolations = 64
+	// MaxValueBytes is how much of a value a violation quotes.
+	MaxValueBytes = 64
+)
+
+// Bind turns a request message into an HTTP request. The error is an *ArgumentError with all
+// that is wrong with the message:
+//
+//   - a path field that is unset, empty, `.` or `..`, also percent-encoded;
+//   - a required query parameter or body field that is unset. A required list counts as unset
+//     in the query only. With an update mask no body field is required, and where an optional
+//     body is not sent neither;
+//   - text that is not UTF-8, numbers that are not finite, and whatever else
+//     [transcode.Encoder.Append] refuses;
+//   - a path of the update mask that does not name a field of the body;
+//   - path and query longer than MaxRequestLineBytes.
+//
+// An update mask without paths is as one that is unset.
+func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
+	if m.Descriptor() != e.Input.Descriptor() {
+		return Request{}, &ArgumentError{Violations: []Violation{{
+			Description: fmt.Sprintf("message is %s, must be %s", m.Descriptor().FullName(), e.Input.Descriptor().FullName()),
+		}}}
+	}
+	b := binding{line: make([]byte, 0, 256)}
+	b.path(e.path, m)
+	path := len(b.line)
+	b.query(e.query, m)
+	body := b.body(e, m)
+	if len(b.violations) > 0 {
+		return Request{}, &ArgumentError{Violations: b.violations}
+	}
+	line := string(b.line)
+	return Request{Path: line[:path], Query: line[path:], Body: body}, nil
+}
+
+// binding is one call of Bind: path and query as they grow, and what is wrong so far.
+type binding struct {
+	line []byte
+	// full is whether the line is too long: then no more values are added.
+	full       bool
+	violations []Violation
+}
+
+const isRequired = "is required"
+
+func (b *binding) violation(field, description string) {
+	if len(b.violations) < MaxViolations {
+		b.violations = append(b.violations, Violation{Field: field, Description: description})
+	}
+}
+
+func (b *binding) path(segments []segment, m protoreflect.Message) {
+	for _, s := range segments {
+		b.line = append(b.line, '/')
+		if s.field == nil {
+			b.line = append(b.line, s.literal...)
+			continue
+		}
+		name := string(s.field.Name())
+		v := m.Get(s.field)
+		switch {
+		case !m.Has(s.field):
+			b.violation(name, isRequired)
+		case s.field.Kind() == protoreflect.StringKind && climbs(v.String()):
+			b.violation(name, "is "+quote(v.String())+", must be neither empty nor a path segment of dots")
+		default:
+			b.value(s.field, v, keptInPath)
+		}
+	}
+}
+
+func (b *binding) query(parameters []parameter, m protoreflect.Message) {
+	start := len(b.line)
+	for i := range parameters {
+		p := &parameters[i]
+		if !m.Has(p.field) {
+			if p.required {
+				b.violation(string(p.field.Name()), isRequired)
+			}
+			continue
+		}
+		if len(b.line) > start {
+			b.line = append(b.line, '&')
+		}
+		b.line = append(b.line, p.key...)
+		v := m.Get(p.field)
+		if !p.field.IsList() {
+			b.value(p.field, v, keptInQuery)
+			continue
+		}
+		values := v.List()
+		for i := 0; i < values.Len() && !b.full; i++ {
+			switch {
+			case i == 0:
+			case p.style == gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA:
+				b.line = append(b.line, ',')
+			default:
+				b.line = append(b.line, '&')
+				b.line = append(b.line, p.key...)
+			}
+			b.value(p.field, values.Get(i), keptInQuery)
+		}
+	}
+}
+
+// value adds the text of one value to the line, escaped.
+func (b *binding) value(fd protoreflect.FieldDescriptor, v protoreflect.Value, kept func(byte) bool) {
+	if b.full {
+		return
+	}
+	name := string(fd.Name())
+	switch fd.Kind() {
+	case protoreflect.StringKind:
+		s := v.String()
+		switch {
+		case len(s) > MaxRequestLineBytes:
+			// It is not escaped only to be refused.
+			b.full = true
+		case !utf8.ValidString(s):
+			b.violation(name, "is "+quote(s)+", must be valid UTF-8")
+		default:
+			b.line = appendEscaped(b.line, s, kept)
+		}
+	case protoreflect.BoolKind:
+		b.line = strconv.AppendBool(b.line, v.Bool())
+	case protoreflect.DoubleKind, protoreflect.FloatKind:
+		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
+			b.violation(name, fmt.Sprintf("is %v, must be a finite number", f))
+		}
+		b.line = strconv.AppendFloat(b.line, v.Float(), 'f', -1, floatBits(fd.Kind()))
+	case protoreflect.Uint32Kind, protoreflect.Uint64Kind, protoreflect.Fixed32Kind, protoreflect.Fixed64Kind:
+		b.line = strconv.AppendUint(b.line, v.Uint(), 10)
+	default: // The remaining kinds that Load lets pass are signed integers.
+		b.line = strconv.AppendInt(b.line, v.Int(), 10)
+	}
+	if b.full || len(b.line) > MaxRequestLineBytes {
+		b.full = true
+		b.violation(name, fmt.Sprintf("makes path and query longer than %d bytes", MaxRequestLineBytes))
+	}
+}
+
+func floatBits(kind protoreflect.Kind) int {
+	if kind == protoreflect.FloatKind {
+		return 32
+	}
+	return 64
+}
+
+// body returns the JSON body, nil where none is sent.
+func (b *binding) body(e *Endpoint, m protoreflect.Message) []byte {
+	required := e.Operation.GetBody() == gatewayv1.Body_BODY_REQUIRED
+	mask, ok := b.mask(e, m)
+	if !ok {
+		return nil
+	}
+	if mask == nil {
+		if !required && !slices.ContainsFunc(e.BodyFields, m.Has) {
+			return nil
+		}
+		for _, path := range e.body.Missing(m, MaxViolations) {
+			b.violation(path, isRequired)
+		}
+	}
+	// JSON is about twice the size of the wire form.
+	body, err := e.body.Append(make([]byte, 0, 64+2*proto.Size(m.Interface())), m, mask)
+	var refused *transcode.FieldError
+	if errors.As(err, &refused) {
+		b.violation(refused.Path, refused.Reason)
+	}
+	return body
+}
+
+// mask returns the compiled update mask, nil where the request has none, and false where
+// it is refused.
+func (b *binding) mask(e *Endpoint, m protoreflect.Message) (*transcode.Mask, bool) {
+	if e.mask == nil || !m.Has(e.mask) {
+		return nil, true
+	}
+	fieldMask := m.Get(e.mask).Message()
+	list := fieldMask.Get(fieldMask.Descriptor().Fields().ByName("paths")).List()
+	paths := make([]string, list.Len())
+	for i := range paths {
+		paths[i] = list.Get(i).String()
+	}
+	mask, err := e.body.Mask(paths)
+	if err == nil {
+		return mask, true
+	}
+	for _, err := range flatten(err) {
+		var refused *transcode.FieldError
+		if errors.As(err, &refused) {
+			b.violation(string(e.mask.Name()), quote(refused.Path)+" "+refused.Reason)
+		}
+	}
+	return nil, false
+}
+
+// quote returns a value as violations show it: quoted, and cut to MaxValueBytes before.
+func quote(s string) string {
+	if len(s) <= MaxValueBytes {
+		return strconv.Quote(s)
+	}
+	end := MaxValueBytes
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strconv.Quote(s[:end]) + "..."
+}

@@ -1,0 +1,213 @@
+package endpoint
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/transcode"
+)
+
+// compile returns the endpoint of a method. Its error joins all that is wrong with it.
+func compile(method protoreflect.MethodDescriptor, types *protoregistry.Types, compiler *transcode.Compiler) (*Endpoint, error) {
+	e := &Endpoint{
+		FullMethod:  fullMethod(method),
+		Method:      method,
+		Input:       messageType(types, method.Input()),
+		Operation:   operation(method),
+		HasResponse: method.Output().Fields().Len() > 0,
+	}
+	problems := e.placeFields()
+	if method.IsStreamingClient() || method.IsStreamingServer() {
+		problems = append(problems, errors.New("streaming is not supported"))
+	}
+	var noMethod, noEncoder, noDecoder error
+	e.HTTPMethod, noMethod = httpMethod(e.Operation.GetMethod())
+	problems = append(problems, noMethod, e.compilePath(), e.compileQuery(), e.checkBody())
+	e.body, noEncoder = compiler.Encoder(method.Input(), e.BodyFields)
+	e.Response, noDecoder = compiler.Decoder(method.Output())
+	problems = append(problems, noEncoder, noDecoder)
+	return e, errors.Join(problems...)
+}
+
+// messageType returns the type that makes messages of md. A type of the same name that has
+// another descriptor would not take md's fields.
+func messageType(types *protoregistry.Types, md protoreflect.MessageDescriptor) protoreflect.MessageType {
+	mt, err := types.FindMessageByName(md.FullName())
+	if err != nil || mt.Descriptor() != md {
+		return dynamicpb.NewMessageType(md)
+	}
+	return mt
+}
+
+func httpMethod(m gatewayv1.HttpMethod) (string, error) {
+	switch m {
+	case gatewayv1.HttpMethod_HTTP_METHOD_GET:
+		return "GET", nil
+	case gatewayv1.HttpMethod_HTTP_METHOD_POST:
+		return "POST", nil
+	case gatewayv1.HttpMethod_HTTP_METHOD_PUT:
+		return "PUT", nil
+	case gatewayv1.HttpMethod_HTTP_METHOD_PATCH:
+		return "PATCH", nil
+	case gatewayv1.HttpMethod_HTTP_METHOD_DELETE:
+		return "DELETE", nil
+	default:
+		return "", fmt.Errorf("HTTP method is %s", m)
+	}
+}
+
+// placeFields sorts the request's fields by where they go.
+func (e *Endpoint) placeFields() (problems []error) {
+	fields := e.Method.Input().Fields()
+	byNumber := make([]protoreflect.FieldDescriptor, 0, fields.Len())
+	for i := range fields.Len() {
+		byNumber = append(byNumber, fields.Get(i))
+	}
+	slices.SortFunc(byNumber, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
+	for _, fd := range byNumber {
+		options := transcode.FieldOptions(fd)
+		if options.GetRetired() {
+			continue
+		}
+		switch options.GetIn() {
+		case gatewayv1.Location_LOCATION_PATH:
+			e.PathFields = append(e.PathFields, fd)
+		case gatewayv1.Location_LOCATION_QUERY:
+			e.QueryFields = append(e.QueryFields, fd)
+		case gatewayv1.Location_LOCATION_BODY:
+			e.BodyFields = append(e.BodyFields, fd)
+		case gatewayv1.Location_LOCATION_UPDATE_MASK:
+			if e.mask != nil {
+				problems = append(problems, fmt.Errorf("field %s: %s is an update mask already", fd.Name(), e.mask.Name()))
+			}
+			e.mask = fd
+		default:
+			problems = append(problems, fmt.Errorf("field %s: in is %s", fd.Name(), options.GetIn()))
+		}
+	}
+	return problems
+}
+
+// segment is one segment of the path: a field's value, or where field is nil a literal.
+type segment struct {
+	literal string
+	field   protoreflect.FieldDescriptor
+}
+
+// compilePath compiles the template, and puts PathFields into its order.
+func (e *Endpoint) compilePath() error {
+	segments, err := parseTemplate(e.Operation.GetPath())
+	if err != nil {
+		return err
+	}
+	var problems []error
+	left := e.PathFields
+	e.PathFields = nil
+	for _, s := range segments {
+		name, isName := templateName(s)
+		if !isName {
+			e.path = append(e.path, segment{literal: s})
+			continue
+		}
+		i := slices.IndexFunc(left, func(fd protoreflect.FieldDescriptor) bool { return transcode.WireName(fd) == name })
+		if i < 0 {
+			problems = append(problems, fmt.Errorf("path template %q: no field is bound to {%s}", e.Operation.GetPath(), name))
+			continue
+		}
+		fd := left[i]
+		left = slices.Delete(left, i, i+1)
+		if fd.IsList() || !isText(fd.Kind()) {
+			problems = append(problems, fmt.Errorf("field %s: %s does not fit into a path", fd.Name(), kindName(fd)))
+		}
+		e.PathFields = append(e.PathFields, fd)
+		e.path = append(e.path, segment{field: fd})
+	}
+	for _, fd := range left {
+		problems = append(problems, fmt.Errorf("field %s: path template %q has no {%s}, or another field took it", fd.Name(), e.Operation.GetPath(), transcode.WireName(fd)))
+	}
+	return errors.Join(problems...)
+}
+
+// parameter is one query parameter.
+type parameter struct {
+	field protoreflect.FieldDescriptor
+	// key is the escaped name with the equals sign.
+	key      string
+	required bool
+	style    gatewayv1.ArrayStyle
+}
+
+func (e *Endpoint) compileQuery() error {
+	var problems []error
+	for _, fd := range e.QueryFields {
+		options := transcode.FieldOptions(fd)
+		p := parameter{
+			field:    fd,
+			key:      string(appendEscaped(nil, transcode.WireName(fd), keptInQuery)) + "=",
+			required: options.GetRequired(),
+			style:    options.GetArrayStyle(),
+		}
+		if slices.ContainsFunc(e.query, func(other parameter) bool { return other.key == p.key }) {
+			problems = append(problems, fmt.Errorf("field %s: query parameter %q is another field's too", fd.Name(), transcode.WireName(fd)))
+		}
+		if !isText(fd.Kind()) {
+			problems = append(problems, fmt.Errorf("field %s: %s does not fit into a query", fd.Name(), kindName(fd)))
+		} else if fd.IsList() && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_COMMA && p.style != gatewayv1.ArrayStyle_ARRAY_STYLE_REPEAT {
+			problems = append(problems, fmt.Errorf("field %s: array_style of a repeated query parameter is %s", fd.Name(), p.style))
+		}
+		e.query = append(e.query, p)
+	}
+	return errors.Join(problems...)
+}
+
+func (e *Endpoint) checkBody() error {
+	var problems []error
+	switch e.Operation.GetBody() {
+	case gatewayv1.Body_BODY_OPTIONAL, gatewayv1.Body_BODY_REQUIRED:
+	case gatewayv1.Body_BODY_UNSPECIFIED:
+		for _, fd := range e.BodyFields {
+			problems = append(problems, fmt.Errorf("field %s: the operation has no body", fd.Name()))
+		}
+		if e.mask != nil {
+			problems = append(problems, fmt.Errorf("field %s: the operation has no body to mask", e.mask.Name()))
+		}
+	default:
+		problems = append(problems, fmt.Errorf("body is %s", e.Operation.GetBody()))
+	}
+	if e.mask != nil && (e.mask.IsList() || e.mask.Message() == nil || e.mask.Message().FullName() != "google.protobuf.FieldMask") {
+		problems = append(problems, fmt.Errorf("field %s: %s is not a google.protobuf.FieldMask", e.mask.Name(), kindName(e.mask)))
+	}
+	return errors.Join(problems...)
+}
+
+// isText reports whether values of a kind have one text that paths and queries hold.
+func isText(kind protoreflect.Kind) bool {
+	switch kind {
+	case protoreflect.MessageKind, protoreflect.GroupKind, protoreflect.EnumKind, protoreflect.BytesKind:
+		return false
+	default:
+		return true
+	}
+}
+
+// kindName names a field's type in errors.
+func kindName(fd protoreflect.FieldDescriptor) string {
+	name := fd.Kind().String()
+	switch {
+	case fd.IsMap():
+		return "a map"
+	case fd.Message() != nil:
+		name = string(fd.Message().FullName())
+	}
+	if fd.IsList() {
+		return "repeated " + name
+	}
+	return name
+}

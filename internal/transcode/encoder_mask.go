@@ -1,0 +1,120 @@
+package transcode
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MaxMaskPaths is how many paths a Mask is made of at most.
+const MaxMaskPaths = 1000
+
+// Mask is a compiled update mask: which fields to write, set or not. It is for the Encoder that
+// made it alone. It is immutable; nil names nothing and stands for no mask at all.
+type Mask struct {
+	entries []maskEntry // in the order of members
+}
+
+// maskEntry names a member by its index in the object: the whole of it, or where sub is set
+// some of its members.
+type maskEntry struct {
+	member int
+	sub    *Mask
+}
+
+// Mask compiles paths: proto field names joined by dots, leading through singular messages
+// only. Where one path lies within another, the shorter one counts. No paths make no mask: nil,
+// with which Append writes what is set. The error joins a *FieldError for each path that does
+// not name a field of the body; for paths beyond MaxMaskPaths it is one *FieldError.
+func (e *Encoder) Mask(paths []string) (*Mask, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	if len(paths) > MaxMaskPaths {
+		return nil, &FieldError{Path: paths[MaxMaskPaths], Reason: fmt.Sprintf("is one more than the %d paths that a mask may have", MaxMaskPaths)}
+	}
+	mask := &Mask{}
+	var problems []error
+	for _, path := range paths {
+		members, reason := e.top.resolve(path)
+		if reason != "" {
+			problems = append(problems, &FieldError{Path: path, Reason: reason})
+			continue
+		}
+		mask.add(members)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return mask, nil
+}
+
+// resolve returns the index of each member that path leads through, or what is wrong with it.
+func (o *objectWriter) resolve(path string) (members []int, reason string) {
+	parent := ""
+	for name := range strings.SplitSeq(path, ".") {
+		if o == nil {
+			return nil, fmt.Sprintf("leads through %q, which is a list, a map or a single value: name it whole", parent)
+		}
+		i := slices.IndexFunc(o.members, func(f memberWriter) bool { return f.name == name })
+		switch {
+		case path == "":
+			return nil, "must not be empty"
+		case name == "*":
+			return nil, "must name fields: there is no wildcard"
+		case i < 0:
+			return nil, fmt.Sprintf("does not name a field of the body: there is no %.64q", name)
+		case len(members) == MaxDepth:
+			return nil, fmt.Sprintf("must not have more than %d names", MaxDepth)
+		}
+		members = append(members, i)
+		o, parent = o.members[i].object(), name
+	}
+	return members, ""
+}
+
+// object returns the writer of a member that is always a JSON object, else nil.
+func (f *memberWriter) object() *objectWriter {
+	if f.shape != singular || f.value.object == nil || f.value.object.root >= 0 {
+		return nil
+	}
+	return f.value.object
+}
+
+// add names the member that a path of members leads to.
+func (m *Mask) add(members []int) {
+	for i, member := range members {
+		at, named := m.search(member)
+		if !named {
+			m.entries = slices.Insert(m.entries, at, maskEntry{member: member, sub: &Mask{}})
+		}
+		entry := &m.entries[at]
+		if i == len(members)-1 {
+			entry.sub = nil
+		}
+		if entry.sub == nil {
+			return
+		}
+		m = entry.sub
+	}
+}
+
+// find returns the mask below a member, and whether the mask names that member at all.
+func (m *Mask) find(member int) (sub *Mask, named bool) {
+	if m == nil {
+		return nil, false
+	}
+	at, named := m.search(member)
+	if !named {
+		return nil, false
+	}
+	return m.entries[at].sub, true
+}
+
+func (m *Mask) search(member int) (at int, named bool) {
+	return slices.BinarySearchFunc(m.entries, member, func(e maskEntry, member int) int {
+		return cmp.Compare(e.member, member)
+	})
+}

@@ -1,0 +1,109 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream"
+)
+
+// call answers one request, which decode reads into a message, with a frame or a proto.Message.
+type call func(ctx context.Context, decode func(any) error) (any, error)
+
+// unary describes a method to grpc. Its request is decoded inside the interceptors, not before
+// them as generated code does it: a message that is malformed or too large is then logged and
+// counted like every other failure. The price is that interceptors do not see the request.
+func unary(fullMethod string, answer call) grpc.MethodDesc {
+	info := &grpc.UnaryServerInfo{FullMethod: fullMethod}
+	return grpc.MethodDesc{
+		MethodName: fullMethod[strings.LastIndexByte(fullMethod, '/')+1:],
+		Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			// There always is an interceptor, see Config.unaryInterceptors.
+			return interceptor(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
+				return answer(ctx, decode)
+			})
+		},
+	}
+}
+
+// handler answers the calls of every method. It is immutable and safe for concurrent use.
+type handler struct {
+	upstream      Upstream
+	drift         func(method string, findings []transcode.Finding)
+	sandboxFaults bool
+}
+
+// operation returns the method that stands for one operation of the REST API.
+func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
+	return unary(e.FullMethod, func(ctx context.Context, decode func(any) error) (any, error) {
+		in := e.Input.New()
+		if err := decode(in.Interface()); err != nil {
+			return nil, err
+		}
+		bound, err := e.Bind(in)
+		if err != nil {
+			var refused *endpoint.ArgumentError
+			if errors.As(err, &refused) {
+				return nil, invalidArgument(e.HTTPMethod, e.Operation.GetPath(), refused.Violations)
+			}
+			return nil, err
+		}
+		resp, err := h.do(ctx, &upstream.Request{
+			Method:     e.HTTPMethod,
+			Path:       bound.Path,
+			Query:      bound.Query,
+			Body:       bound.Body,
+			Template:   e.Operation.GetPath(),
+			Repeatable: e.Operation.GetRepeatable(),
+			Decoder:    e.Response,
+			NoBody:     !e.HasResponse,
+		})
+		if err != nil {
+			return nil, err
+		}
+		h.reportDrift(ctx, e.FullMethod, &resp.Drift)
+		return frame(resp.Message), nil
+	})
+}
+
+// do sends req as the caller's metadata wants it, and tells the caller and the log how that
+// went: in the header of a success and in the trailer of a failure. A failure sends no header,
+// for a client that has seen one no longer applies its own retry policy.
+func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	if err := h.applyMetadata(ctx, req); err != nil {
+		return nil, err
+	}
+	resp, err := h.upstream.Do(ctx, req)
+	if err == nil && req.Decoder == nil {
+		err = checkBody(req, resp)
+	}
+	if err != nil {
+		var failed *upstream.Error
+		if errors.As(err, &failed) {
+			logAttempts(ctx, failed.Attempts, failed.RequestID)
+			// This fails only where the caller is gone, here and below.
+			_ = grpc.SetTrailer(ctx, callMetadata(failed.Attempts, failed.RequestID))
+		}
+		return nil, err
+	}
+	logAttempts(ctx, resp.Attempts, resp.RequestID)
+	_ = grpc.SetHeader(ctx, callMetadata(resp.Attempts, resp.RequestID))
+	return resp, nil
+}
+
+// reportDrift tells the caller and the metrics in what the response differed.
+func (h *handler) reportDrift(ctx context.Context, method string, d *transcode.Drift) {
+	if len(d.Findings()) == 0 {
+		return
+	}
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(driftKey, driftText(d)))
+	if h.drift != nil {
+		h.drift(method, d.Findings())
+	}
+}

@@ -1,0 +1,137 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/upstream"
+)
+
+// The ErrorInfo reasons of the gateway's own errors, apart from those of package upstream.
+const (
+	reasonInvalidArgument = "INVALID_ARGUMENT"
+	reasonInternal        = "INTERNAL"
+	reasonPanic           = "PANIC"
+)
+
+// maxViolationBytes bounds the violations of one error, each of them at most 512 bytes. They go
+// out twice, as text (up to three bytes for one) and as details (four for three), and clients
+// accept 8 KiB of metadata by default.
+const maxViolationBytes = 1 << 10
+
+// maxStackBytes bounds the stack that is logged of a panic.
+const maxStackBytes = 16 << 10
+
+// internalMessage is all that a caller learns of a fault of the gateway itself.
+const internalMessage = "internal error"
+
+// newError returns a status of the gateway's own with an ErrorInfo and further details.
+func newError(code codes.Code, message string, info *errdetails.ErrorInfo, details ...protoadapt.MessageV1) error {
+	info.Domain = upstream.DomainGateway
+	s := status.New(code, message)
+	detailed, err := s.WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
+	if err != nil {
+		// A detail holds text that is not UTF-8. The code matters more than the detail.
+		return s.Err()
+	}
+	return detailed.Err()
+}
+
+// invalidArgument refuses a request to the operation. Violations beyond maxViolationBytes are
+// only counted.
+func invalidArgument(method, template string, violations []endpoint.Violation) error {
+	var (
+		message strings.Builder
+		bad     errdetails.BadRequest
+	)
+	for i, v := range violations {
+		field, description := clip(v.Field, 256), clip(v.Description, 256)
+		if i > 0 && message.Len()+len(field)+len(description) > maxViolationBytes {
+			fmt.Fprintf(&message, "; and %d more", len(violations)-i)
+			break
+		}
+		if i > 0 {
+			message.WriteString("; ")
+		}
+		message.WriteString(field + ": " + description)
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field: field, Description: description,
+		})
+	}
+	info := &errdetails.ErrorInfo{
+		Reason:   reasonInvalidArgument,
+		Metadata: map[string]string{"method": method, "path": template},
+	}
+	return newError(codes.InvalidArgument, message.String(), info, &bad)
+}
+
+// clip returns s, or its first n bytes and an ellipsis, as valid UTF-8.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = s[:n] + "..."
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// quote returns a value as violations show it.
+func quote(s string) string { return strconv.Quote(clip(s, 64)) }
+
+// presenter turns every error into the one that the caller sees.
+type presenter struct{ logger *slog.Logger }
+
+// present returns the status that err carries, the code of a context's error, or an Internal
+// that says nothing: such an error is a fault of the gateway, and is logged whole instead.
+func (p presenter) present(ctx context.Context, err error) error {
+	var carrier interface{ GRPCStatus() *status.Status }
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &carrier):
+		// Not err itself: grpc would put the text of what wraps the status into its message.
+		return carrier.GRPCStatus().Err()
+	case errors.Is(err, context.Canceled):
+		return newError(codes.Canceled, "call cancelled", &errdetails.ErrorInfo{Reason: upstream.ReasonCancelled})
+	case errors.Is(err, context.DeadlineExceeded):
+		return newError(codes.DeadlineExceeded, "deadline exceeded", &errdetails.ErrorInfo{Reason: upstream.ReasonDeadlineExceeded})
+	default:
+		p.logger.ErrorContext(ctx, "call failed by a fault of the gateway", methodAttr(ctx), slog.Any("error", err))
+		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonInternal})
+	}
+}
+
+func (p presenter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	return resp, p.present(ctx, err)
+}
+
+func (p presenter) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return p.present(ss.Context(), handler(srv, ss))
+}
+
+// recovered logs a panic with its stack; the caller sees that there was one, and nothing of it.
+func (p presenter) recovered() recovery.Option {
+	return recovery.WithRecoveryHandlerContext(func(ctx context.Context, cause any) error {
+		stack := make([]byte, maxStackBytes)
+		stack = stack[:runtime.Stack(stack, false)]
+		p.logger.ErrorContext(ctx, "call panicked", methodAttr(ctx), slog.Any("panic", cause), slog.String("stack", string(stack)))
+		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonPanic})
+	})
+}
+
+func methodAttr(ctx context.Context) slog.Attr {
+	method, _ := grpc.Method(ctx)
+	return slog.String("method", method)
+}

@@ -1,0 +1,306 @@
+package service_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/testproto"
+	"samsara.internal/gateway/service"
+	"samsara.internal/gateway/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// vehicles is a small API: one operation that reads, one that writes and one without response.
+const vehicles = `
+syntax = "proto3";
+package samsara.vehicles.v1;
+import "samsara/gateway/v1/annotations.proto";
+service VehiclesService {
+  rpc GetVehicle(GetVehicleRequest) returns (GetVehicleResponse) {
+    option (samsara.gateway.v1.operation) = {
+      id: "getVehicle" method: HTTP_METHOD_GET path: "/fleet/vehicles/{id}" repeatable: true
+    };
+  }
+  rpc CreateVehicle(CreateVehicleRequest) returns (CreateVehicleResponse) {
+    option (samsara.gateway.v1.operation) = {
+      id: "createVehicle" method: HTTP_METHOD_POST path: "/fleet/vehicles" body: BODY_REQUIRED
+    };
+  }
+  rpc DeleteVehicle(DeleteVehicleRequest) returns (DeleteVehicleResponse) {
+    option (samsara.gateway.v1.operation) = {
+      id: "deleteVehicle" method: HTTP_METHOD_DELETE path: "/fleet/vehicles/{id}" repeatable: true
+    };
+  }
+}
+message GetVehicleRequest {
+  optional string id = 1 [(samsara.gateway.v1.field) = {in: LOCATION_PATH required: true}];
+  repeated string types = 2 [(samsara.gateway.v1.field) = {in: LOCATION_QUERY array_style: ARRAY_STYLE_COMMA}];
+}
+message GetVehicleResponse { Vehicle data = 1; }
+message CreateVehicleRequest {
+  optional string name = 1 [(samsara.gateway.v1.field) = {in: LOCATION_BODY required: true}];
+  optional int64 year = 2 [(samsara.gateway.v1.field) = {in: LOCATION_BODY required: true}];
+}
+message CreateVehicleResponse { Vehicle data = 1; }
+message DeleteVehicleRequest {
+  optional string id = 1 [(samsara.gateway.v1.field) = {in: LOCATION_PATH required: true}];
+}
+message DeleteVehicleResponse {}
+message Vehicle {
+  optional string id = 1;
+  optional string name = 2;
+  optional int64 year = 3;
+}
+`
+
+const (
+	getVehicle    = "/samsara.vehicles.v1.VehiclesService/GetVehicle"
+	createVehicle = "/samsara.vehicles.v1.VehiclesService/CreateVehicle"
+	deleteVehicle = "/samsara.vehicles.v1.VehiclesService/DeleteVehicle"
+	passthrough   = gatewayv1.PassthroughService_Call_FullMethodName
+)
+
+// endpoints compiles the operations of vehicles.
+func endpoints(tb testing.TB) []*endpoint.Endpoint {
+	tb.Helper()
+	files := new(protoregistry.Files)
+	if err := files.RegisterFile(testproto.Compile(tb, vehicles)); err != nil {
+		tb.Fatalf("register file: %v", err)
+	}
+	loaded, err := endpoint.Load(files, new(protoregistry.Types))
+	if err != nil {
+		tb.Fatalf("load endpoints: %v", err)
+	}
+	return loaded
+}
+
+// fakeUpstream answers with do and keeps what it was asked.
+type fakeUpstream struct {
+	do func(context.Context, *upstream.Request) (*upstream.Response, error)
+
+	mu       sync.Mutex
+	requests []upstream.Request
+}
+
+func (f *fakeUpstream) Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	f.mu.Lock()
+	f.requests = append(f.requests, *req)
+	f.mu.Unlock()
+	return f.do(ctx, req)
+}
+
+func (f *fakeUpstream) asked() []upstream.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests
+}
+
+// upstreamFunc is an upstream that keeps nothing.
+type upstreamFunc func(context.Context, *upstream.Request) (*upstream.Response, error)
+
+func (f upstreamFunc) Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error) {
+	return f(ctx, req)
+}
+
+// answers is an upstream that answers every request with body, decoded as the request wants it.
+func answers(body string) *fakeUpstream {
+	return &fakeUpstream{do: func(_ context.Context, req *upstream.Request) (*upstream.Response, error) {
+		resp := &upstream.Response{Status: 200, Attempts: 1, RequestID: "req-1"}
+		if req.Decoder == nil {
+			resp.Body = []byte(body)
+			return resp, nil
+		}
+		var err error
+		resp.Message, err = req.Decoder.Append(nil, []byte(body), &resp.Drift)
+		return resp, err
+	}}
+}
+
+// fails is an upstream that fails every request with err.
+func fails(err error) *fakeUpstream {
+	return &fakeUpstream{do: func(context.Context, *upstream.Request) (*upstream.Response, error) { return nil, err }}
+}
+
+// gateway is a served Server and a client of it.
+type gateway struct {
+	*service.Server
+	conn *grpc.ClientConn
+	// log is what the server logged. It may be read once the server has stopped.
+	log *bytes.Buffer
+}
+
+// start serves cfg in memory until the test ends. A Server that is left over stops at once.
+func start(tb testing.TB, cfg service.Config) *gateway {
+	tb.Helper()
+	g := &gateway{log: new(bytes.Buffer)}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	server, err := service.New(cfg)
+	if err != nil {
+		tb.Fatalf("New: %v", err)
+	}
+	g.Server = server
+	lis := bufconn.Listen(1 << 16)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(lis) }()
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := server.Stop(ctx); err != nil && !errors.Is(err, service.ErrAborted) {
+			tb.Errorf("Stop: %v", err)
+		}
+		if err := <-served; err != nil {
+			tb.Errorf("Serve: %v", err)
+		}
+	})
+	g.conn, err = grpc.NewClient("passthrough:///gateway",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableRetry())
+	if err != nil {
+		tb.Fatalf("NewClient: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := g.conn.Close(); err != nil {
+			tb.Errorf("close client: %v", err)
+		}
+	})
+	return g
+}
+
+// stopAndReadLog stops the server, so that nothing is logged any more.
+func (g *gateway) stopAndReadLog(t *testing.T) string {
+	t.Helper()
+	if err := g.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	return g.log.String()
+}
+
+// bytesCodec sends and receives messages in wire form.
+type bytesCodec struct{}
+
+func (bytesCodec) Name() string { return "proto" }
+
+func (bytesCodec) Marshal(v any) (mem.BufferSlice, error) {
+	wire, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("cannot marshal a %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(wire)}, nil
+}
+
+func (bytesCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	wire, ok := v.(*[]byte)
+	if !ok {
+		return fmt.Errorf("cannot unmarshal into a %T", v)
+	}
+	*wire = data.Materialize()
+	return nil
+}
+
+// reply is what a client has of a call.
+type reply struct {
+	// json is the response in protojson.
+	json            string
+	header, trailer metadata.MD
+	status          *status.Status
+}
+
+// call calls a method of vehicles, request and response in protojson.
+func (g *gateway) call(ctx context.Context, t *testing.T, fullMethod, request string) reply {
+	t.Helper()
+	for _, e := range endpoints(t) {
+		if e.FullMethod == fullMethod {
+			in, out := dynamicpb.NewMessage(e.Method.Input()), dynamicpb.NewMessage(e.Method.Output())
+			return g.invoke(ctx, t, fullMethod, request, in, out)
+		}
+	}
+	t.Fatalf("there is no method %s", fullMethod)
+	return reply{}
+}
+
+// pass calls PassthroughService.
+func (g *gateway) pass(ctx context.Context, t *testing.T, request string) reply {
+	t.Helper()
+	return g.invoke(ctx, t, passthrough, request, new(gatewayv1.CallRequest), new(gatewayv1.CallResponse))
+}
+
+func (g *gateway) invoke(ctx context.Context, t *testing.T, fullMethod, request string, in, out proto.Message) reply {
+	t.Helper()
+	if err := protojson.Unmarshal([]byte(request), in); err != nil {
+		t.Fatalf("request: %v", err)
+	}
+	var r reply
+	err := g.conn.Invoke(ctx, fullMethod, in, out, grpc.Header(&r.header), grpc.Trailer(&r.trailer))
+	r.status = status.Convert(err)
+	if err == nil {
+		r.json = canonical(t, out)
+	}
+	return r
+}
+
+// canonical is protojson without the spaces that it varies on purpose.
+func canonical(t *testing.T, m proto.Message) string {
+	t.Helper()
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		t.Fatalf("marshal: %v", err)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		t.Fatalf("compact: %v", err)
+	}
+	return b.String()
+}
+
+// wantError checks code and reason, and returns the violations as "field: description".
+func (r reply) wantError(t *testing.T, code codes.Code, reason string) (violations []string) {
+	t.Helper()
+	if r.status.Code() != code {
+		t.Errorf("status is %v, want code %v", r.status, code)
+	}
+	got := "no ErrorInfo"
+	for _, detail := range r.status.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			got = detail.GetReason()
+			if detail.GetDomain() != upstream.DomainGateway {
+				t.Errorf("domain is %q, want %q", detail.GetDomain(), upstream.DomainGateway)
+			}
+		case *errdetails.BadRequest:
+			for _, v := range detail.GetFieldViolations() {
+				violations = append(violations, v.GetField()+": "+v.GetDescription())
+			}
+		}
+	}
+	if got != reason {
+		t.Errorf("reason is %s, want %s (status %v)", got, reason, r.status)
+	}
+	return violations
+}

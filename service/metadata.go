@@ -1,0 +1,122 @@
+package service
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream"
+)
+
+// Metadata of requests.
+const (
+	// retryKey with the value "always" lets a request of unknown outcome be repeated, whatever
+	// its method.
+	retryKey = "samsara-retry"
+	// sandboxFaultKey asks the sandbox for a fault. It is read only with Config.SandboxFaults.
+	sandboxFaultKey = "samsara-sandbox-fault"
+)
+
+// Metadata of responses. See the package comment for when each is sent.
+const (
+	requestIDKey = "samsara-request-id"
+	attemptsKey  = "samsara-attempts"
+	driftKey     = "samsara-drift"
+)
+
+// sandboxFaultHeader is what sandboxFaultKey becomes on the way to the sandbox.
+const sandboxFaultHeader = "Samsara-Sandbox-Fault"
+
+// The bounds of the trailer samsara-drift.
+const (
+	maxDriftEntries = 16
+	maxDriftBytes   = 1 << 10
+)
+
+// applyMetadata sets what the caller's metadata says of req.
+func (h *handler) applyMetadata(ctx context.Context, req *upstream.Request) error {
+	for _, value := range metadata.ValueFromIncomingContext(ctx, retryKey) {
+		if value != "always" {
+			return invalidArgument(req.Method, req.Template, []endpoint.Violation{{
+				Field:       retryKey,
+				Description: "is " + quote(value) + ", must be \"always\" or absent",
+			}})
+		}
+		req.RetryAlways = true
+	}
+	if h.sandboxFaults {
+		for _, value := range metadata.ValueFromIncomingContext(ctx, sandboxFaultKey) {
+			req.Header = append(req.Header, upstream.Header{Name: sandboxFaultHeader, Value: value})
+		}
+	}
+	return nil
+}
+
+// callMetadata says how many attempts a call took, and what Samsara calls the last of them.
+func callMetadata(attempts int, requestID string) metadata.MD {
+	md := metadata.Pairs(attemptsKey, strconv.Itoa(attempts))
+	if requestID != "" {
+		md.Set(requestIDKey, escape(requestID))
+	}
+	return md
+}
+
+// driftText writes findings in the grammar of the package comment. It is at most maxDriftBytes
+// long and has at most maxDriftEntries entries, the one that counts the rest included.
+func driftText(d *transcode.Drift) string {
+	// rest is room for ", *=more;n=" and a count.
+	const rest = 32
+	var b strings.Builder
+	findings := d.Findings()
+	more := d.Dropped()
+	for i, f := range findings {
+		entry := escape(f.Message) + "." + escape(f.Member) + "=" + f.Kind.String() + count(f.Count)
+		last := i == len(findings)-1 && more == 0
+		if (i == maxDriftEntries-1 && !last) || b.Len()+len(entry) > maxDriftBytes-rest {
+			for _, f := range findings[i:] {
+				more += f.Count
+			}
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(entry)
+	}
+	if more > 0 {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("*=more" + count(more))
+	}
+	return b.String()
+}
+
+func count(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return ";n=" + strconv.Itoa(n)
+}
+
+// escape percent-encodes every byte of s but ASCII letters, digits, hyphens and underscores, so
+// that upstream text is fit for metadata and has no meaning there.
+func escape(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+			b.WriteByte(c)
+		default:
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,209 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream"
+)
+
+// passthroughTemplate stands for the path of every passthrough call in errors and metrics, so
+// that callers cannot make new series.
+const passthroughTemplate = "(passthrough)"
+
+// The longest path and encoded query that a passthrough call may have.
+const (
+	maxPathBytes  = 8 << 10
+	maxQueryBytes = 64 << 10
+)
+
+// passthrough returns PassthroughService.Call.
+func (h *handler) passthrough() grpc.MethodDesc {
+	return unary(gatewayv1.PassthroughService_Call_FullMethodName, func(ctx context.Context, decode func(any) error) (any, error) {
+		in := new(gatewayv1.CallRequest)
+		if err := decode(in); err != nil {
+			return nil, err
+		}
+		return h.pass(ctx, in)
+	})
+}
+
+func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gatewayv1.CallResponse, error) {
+	query := encodeQuery(in.GetQuery())
+	if violations := passthroughViolations(in, query); len(violations) > 0 {
+		return nil, invalidArgument(clip(in.GetMethod(), 64), passthroughTemplate, violations)
+	}
+	req := &upstream.Request{
+		Method:     in.GetMethod(),
+		Path:       in.GetPath(),
+		Query:      query,
+		Template:   passthroughTemplate,
+		Repeatable: in.GetMethod() != "POST" && in.GetMethod() != "PATCH",
+	}
+	if in.Body != nil {
+		req.Body = []byte(in.GetBody())
+	}
+	resp, err := h.do(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	out := &gatewayv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)} //nolint:gosec // a status has three digits
+	if len(resp.Body) > 0 {
+		out.Body = proto.String(string(resp.Body))
+	}
+	return out, nil
+}
+
+// checkBody refuses a body that is not JSON. JSON is valid UTF-8, without which it could not be
+// sent.
+func checkBody(req *upstream.Request, resp *upstream.Response) error {
+	if len(resp.Body) == 0 {
+		return nil
+	}
+	err := transcode.Valid(resp.Body)
+	if err == nil {
+		return nil
+	}
+	return &upstream.Error{
+		Code:       codes.Internal,
+		Reason:     upstream.ReasonBodyInvalid,
+		Domain:     upstream.DomainGateway,
+		Message:    "the response is " + err.Error(),
+		HTTPStatus: resp.Status,
+		Method:     req.Method,
+		Template:   req.Template,
+		Attempts:   resp.Attempts,
+		RequestID:  resp.RequestID,
+		Err:        err,
+	}
+}
+
+// passthroughViolations lists what is wrong with a request whose encoded query is query.
+func passthroughViolations(in *gatewayv1.CallRequest, query string) []endpoint.Violation {
+	var violations []endpoint.Violation
+	refuse := func(field, description string) {
+		violations = append(violations, endpoint.Violation{Field: field, Description: description})
+	}
+	switch in.GetMethod() {
+	case "GET":
+		if in.Body != nil {
+			refuse("body", "is set, must not be with GET")
+		}
+	case "POST", "PUT", "PATCH", "DELETE":
+		if in.Body != nil {
+			if err := transcode.Valid([]byte(in.GetBody())); err != nil {
+				refuse("body", "is "+err.Error())
+			}
+		}
+	default:
+		refuse("method", "is "+quote(in.GetMethod())+", must be GET, POST, PUT, PATCH or DELETE")
+	}
+	if fault := pathFault(in.GetPath()); fault != "" {
+		refuse("path", fault)
+	}
+	for i, q := range in.GetQuery() {
+		if q.GetName() == "" {
+			refuse(fmt.Sprintf("query[%d].name", i), "is required")
+		}
+	}
+	if len(query) > maxQueryBytes {
+		refuse("query", fmt.Sprintf("is %d bytes long when encoded, must be at most %d", len(query), maxQueryBytes))
+	}
+	return violations
+}
+
+// pathFault says what is wrong with a path, or nothing. A path without fault names a place below
+// whatever it is appended to, also for a server that decodes it before it looks for segments.
+func pathFault(path string) string {
+	if len(path) > maxPathBytes {
+		return fmt.Sprintf("is %d bytes long, must be at most %d", len(path), maxPathBytes)
+	}
+	segments, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return "is " + quote(path) + ", must begin with a slash"
+	}
+	for segment := range strings.SplitSeq(segments, "/") {
+		if segment == "" {
+			return "has an empty segment, must have none"
+		}
+		if strings.ContainsFunc(segment, func(r rune) bool { return !isPathChar(r) }) {
+			return "has segment " + quote(segment) + ", must be escaped"
+		}
+		decoded, err := url.PathUnescape(segment)
+		if err != nil {
+			return "has segment " + quote(segment) + ", must have valid escapes"
+		}
+		for part := range strings.FieldsFuncSeq(decoded, func(r rune) bool { return r == '/' || r == '\\' }) {
+			if part == "." || part == ".." {
+				return "has segment " + quote(segment) + ", must have none that is or holds . or .."
+			}
+		}
+	}
+	return ""
+}
+
+// isPathChar reports whether RFC 3986 allows r in a path segment, as pchar or in an escape.
+func isPathChar(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._~!$&'()*+,;=:@%", r)
+}
+
+// encodeQuery encodes parameters in order, a space as %20.
+func encodeQuery(parameters []*gatewayv1.QueryParameter) string {
+	var b strings.Builder
+	for i, p := range parameters {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(escapeQuery(p.GetName()) + "=" + escapeQuery(p.GetValue()))
+	}
+	return b.String()
+}
+
+func escapeQuery(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// endToEnd returns the fields that are for the caller: neither cookies nor hop-by-hop fields,
+// which are those of RFC 9110 section 7.6.1 and those that Connection names.
+func endToEnd(fields []upstream.Header) []*gatewayv1.Header {
+	var hop []string
+	for _, f := range fields {
+		if strings.EqualFold(f.Name, "Connection") {
+			for name := range strings.SplitSeq(f.Value, ",") {
+				hop = append(hop, strings.ToLower(strings.TrimSpace(name)))
+			}
+		}
+	}
+	var out []*gatewayv1.Header
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		if isWithheld(name) || slices.Contains(hop, name) {
+			continue
+		}
+		out = append(out, &gatewayv1.Header{
+			Name:  proto.String(strings.ToValidUTF8(f.Name, "\uFFFD")),
+			Value: proto.String(strings.ToValidUTF8(f.Value, "\uFFFD")),
+		})
+	}
+	return out
+}
+
+// isWithheld reports whether the field called name, in lower case, is never for the caller.
+func isWithheld(name string) bool {
+	switch name {
+	case "set-cookie", "set-cookie2",
+		"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+		"te", "trailer", "transfer-encoding", "upgrade":
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,297 @@
+// Package service is the gRPC side of the gateway. It serves every operation of the REST API as
+// a unary method, from its descriptor and annotation alone, together with health, reflection,
+// channelz and, where it is wanted, PassthroughService.
+//
+// # Guarantees
+//
+// A call reaches the upstream only when its message could be read, every argument is in order
+// and its deadline has not passed. What the upstream answers goes out as it was decoded, without
+// another copy. Nothing that fails, panics included, takes the server down or tells the caller
+// more than a status: errors of package upstream and of this package carry an ErrorInfo, those
+// of grpc itself, such as that of a message which is too large, do not; any other error is
+// logged and appears as Internal with the message "internal error".
+//
+// # Metadata of requests
+//
+//	samsara-retry          "always": repeat the request even where that could do something twice.
+//	                       Any other value is refused.
+//	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
+//
+// # Metadata of responses
+//
+//	samsara-attempts       HTTP attempts made, the first one included.
+//	samsara-request-id     Samsara's id of the last attempt, escaped, where it gave one.
+//	samsara-drift          How the response differed from its descriptor; absent if it did not.
+//
+// The first two are in the header of a call that succeeds and in the trailer of one that fails.
+// samsara-drift is in the trailer of a call that succeeds, at most 16 entries and 1 KiB:
+//
+//	drift = entry *( ", " entry ) [ ", " more ] / more
+//	entry = message "." member "=" kind [ ";n=" count ]
+//	more  = "*=more" [ ";n=" count ]
+//	kind  = "unknown" / "coerced" / "mismatch" / "duplicate" / "invalid_text" / "too_deep"
+//
+// as in "Vehicle.year=coerced;n=3, Vehicle.foo=unknown". A count that is left out is 1; that of
+// more says how often something occurred that is not listed. In names and ids every byte but
+// ASCII letters, digits, "-" and "_" is percent-encoded.
+package service
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/transcode"
+	"samsara.internal/gateway/upstream"
+)
+
+// Upstream sends requests, concurrently. Do returns soon after ctx ends: Stop waits for it.
+// *upstream.Client is one.
+type Upstream interface {
+	Do(ctx context.Context, req *upstream.Request) (*upstream.Response, error)
+}
+
+// Config configures a Server. The zero value of everything but Upstream is of use.
+type Config struct {
+	// Endpoints are the operations to serve, no method twice.
+	Endpoints []*endpoint.Endpoint
+	Upstream  Upstream
+	// Logger gets one line a call; nil: nothing is logged.
+	Logger *slog.Logger
+	// Credentials secure the connections; nil: they are not secured.
+	Credentials credentials.TransportCredentials
+	// Passthrough serves PassthroughService.
+	Passthrough bool
+	// SandboxFaults forwards the metadata samsara-sandbox-fault as a header. It is for a server
+	// before the sandbox: Samsara must not see it.
+	SandboxFaults bool
+	// Drift is told what responses differed in, by full method, concurrently. It must not keep
+	// the findings. It may be nil.
+	Drift func(method string, findings []transcode.Finding)
+	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status
+	// that its caller sees. The request that a unary interceptor is given is nil: it is decoded
+	// later, so that these see too what cannot be decoded.
+	UnaryInterceptors  []grpc.UnaryServerInterceptor
+	StreamInterceptors []grpc.StreamServerInterceptor
+	// DefaultDeadline bounds a unary call whose caller set no deadline; 0: 5 minutes.
+	DefaultDeadline time.Duration
+	// MaxRequestBytes bounds a request message; 0: 4 MiB. Responses are bounded by what the
+	// upstream reads.
+	MaxRequestBytes int
+	// MaxConcurrentStreams bounds the calls at one time on one connection, further ones wait at
+	// the client; 0: 1000.
+	MaxConcurrentStreams uint32
+	// MaxConnectionAge is after what time a client is asked to connect anew, which spreads
+	// clients over replicas; its calls finish. 0: never.
+	MaxConnectionAge time.Duration
+	// KeepaliveTime is after what silence a client is asked whether it is alive, KeepaliveTimeout
+	// how long it has to answer; 0: 1 minute and 20 seconds.
+	KeepaliveTime, KeepaliveTimeout time.Duration
+	// KeepaliveMinTime is how often a client may ask the same, with or without calls; one that
+	// asks more often is disconnected. 0: 10 seconds.
+	KeepaliveMinTime time.Duration
+}
+
+const (
+	// connectTimeout bounds the handshakes of a new connection.
+	connectTimeout = 20 * time.Second
+	// maxHeaderBytes bounds the metadata of a request.
+	maxHeaderBytes = 64 << 10
+	// abortGrace is how long handlers have to return once their calls have been cancelled.
+	abortGrace = 5 * time.Second
+)
+
+// ErrAborted means that calls were still running when the time to stop was over, and that they
+// were cancelled.
+var ErrAborted = errors.New("running calls were cancelled")
+
+// withDefaults returns c with every default filled in, or everything that is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	if c.Upstream == nil {
+		errs = append(errs, errors.New("Upstream: must be set"))
+	}
+	for _, bound := range []struct {
+		name  string
+		value int64
+	}{
+		{"DefaultDeadline", int64(c.DefaultDeadline)},
+		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
+		{"MaxConnectionAge", int64(c.MaxConnectionAge)},
+		{"KeepaliveTime", int64(c.KeepaliveTime)},
+		{"KeepaliveTimeout", int64(c.KeepaliveTimeout)},
+		{"KeepaliveMinTime", int64(c.KeepaliveMinTime)},
+	} {
+		if bound.value < 0 {
+			errs = append(errs, fmt.Errorf("%s: must not be negative, is %d", bound.name, bound.value))
+		}
+	}
+	seen := make(map[string]bool, len(c.Endpoints))
+	for _, e := range c.Endpoints {
+		if seen[e.FullMethod] {
+			errs = append(errs, fmt.Errorf("method %s: must not be in Endpoints twice", e.FullMethod))
+		}
+		seen[e.FullMethod] = true
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.DefaultDeadline = cmp.Or(c.DefaultDeadline, 5*time.Minute)
+	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, 4<<20)
+	c.MaxConcurrentStreams = cmp.Or(c.MaxConcurrentStreams, 1000)
+	c.KeepaliveTime = cmp.Or(c.KeepaliveTime, time.Minute)
+	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
+	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
+	return c, errors.Join(errs...)
+}
+
+// serverOptions returns what c says to grpc.
+func (c Config) serverOptions(stopping context.Context) []grpc.ServerOption {
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.ChainUnaryInterceptor(c.unaryInterceptors()...),
+		grpc.ChainStreamInterceptor(c.streamInterceptors(stopping)...),
+		grpc.MaxRecvMsgSize(c.MaxRequestBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(c.MaxConcurrentStreams),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: c.MaxConnectionAge,
+			Time:             c.KeepaliveTime,
+			Timeout:          c.KeepaliveTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             c.KeepaliveMinTime,
+			PermitWithoutStream: true,
+		}),
+		// Stop then leaves no handler behind.
+		grpc.WaitForHandlers(true),
+	}
+	if c.Credentials != nil {
+		opts = append(opts, grpc.Creds(c.Credentials))
+	}
+	return opts
+}
+
+// Server serves the gateway's methods. It is safe for concurrent use.
+type Server struct {
+	grpc       *grpc.Server
+	health     *health.Server
+	services   []string
+	endStreams context.CancelFunc
+}
+
+// New returns a server that is not serving yet, also by its own health service. The error joins
+// everything that is wrong with cfg.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	stopping, endStreams := context.WithCancel(context.Background())
+	s := &Server{
+		grpc:       grpc.NewServer(cfg.serverOptions(stopping)...),
+		health:     health.NewServer(),
+		endStreams: endStreams,
+	}
+	for _, desc := range cfg.services() {
+		s.grpc.RegisterService(desc, nil)
+		s.services = append(s.services, desc.ServiceName)
+	}
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	channelz.RegisterChannelzServiceToServer(s.grpc)
+	s.SetServing(false)
+	return s, nil
+}
+
+// services describes what c serves, apart from grpc's own services.
+func (c Config) services() []*grpc.ServiceDesc {
+	h := &handler{upstream: c.Upstream, drift: c.Drift, sandboxFaults: c.SandboxFaults}
+	var descs []*grpc.ServiceDesc
+	byName := make(map[protoreflect.FullName]*grpc.ServiceDesc)
+	for _, e := range c.Endpoints {
+		name := e.Method.Parent().FullName()
+		desc := byName[name]
+		if desc == nil {
+			desc = &grpc.ServiceDesc{ServiceName: string(name), Metadata: e.Method.ParentFile().Path()}
+			byName[name] = desc
+			descs = append(descs, desc)
+		}
+		desc.Methods = append(desc.Methods, h.operation(e))
+	}
+	if c.Passthrough {
+		descs = append(descs, &grpc.ServiceDesc{
+			ServiceName: gatewayv1.PassthroughService_ServiceDesc.ServiceName,
+			Metadata:    gatewayv1.PassthroughService_ServiceDesc.Metadata,
+			Methods:     []grpc.MethodDesc{h.passthrough()},
+		})
+	}
+	return descs
+}
+
+// Serve accepts connections from lis, which it closes in the end, until Stop; it then returns
+// nil. It may be called for several listeners.
+func (s *Server) Serve(lis net.Listener) error {
+	if err := s.grpc.Serve(lis); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
+	}
+	return nil
+}
+
+// SetServing sets what the health service says of the server and of each of its services. It
+// does nothing after Stop.
+func (s *Server) SetServing(serving bool) {
+	status := healthv1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		status = healthv1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", status)
+	for _, service := range s.services {
+		s.health.SetServingStatus(service, status)
+	}
+}
+
+// Stop ends serving: health says so, no call is accepted any more, streams end, and running
+// calls have until ctx ends. Those that remain are then cancelled, which is ErrAborted. It
+// returns once every handler has, or 5 seconds after ctx ended. Further calls of Stop do the
+// same.
+func (s *Server) Stop(ctx context.Context) error {
+	s.health.Shutdown()
+	s.endStreams()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+	}
+	// Not waited for by itself: it waits for handlers as GracefulStop does.
+	go s.grpc.Stop()
+	abort := time.NewTimer(abortGrace)
+	defer abort.Stop()
+	select {
+	case <-stopped:
+		return fmt.Errorf("stop gRPC server: %w: %w", ErrAborted, context.Cause(ctx))
+	case <-abort.C:
+		return fmt.Errorf("stop gRPC server: %w, and %s later some have still not returned: %w", ErrAborted, abortGrace, context.Cause(ctx))
+	}
+}

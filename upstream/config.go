@@ -1,0 +1,97 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/url"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Config configures a Client. BaseURL and Token are required; every other field may be zero
+// and then takes its default.
+type Config struct {
+	// BaseURL is scheme (https, or http for an upstream on this machine), host and an
+	// optional path prefix.
+	BaseURL *url.URL
+	// Token returns the API token for an attempt. It is called concurrently. See StaticToken
+	// and FileToken.
+	Token func() (string, error)
+	// APIVersion is sent as X-Samsara-Version; empty: not sent.
+	APIVersion string
+	// UserAgent is sent as User-Agent. Default "samsara-gateway".
+	UserAgent string
+	// AttemptHeader is the name of a header that carries the attempt's number, counted from
+	// 1; empty: not sent.
+	AttemptHeader string
+	Retry         RetryPolicy
+	// AttemptTimeout bounds one attempt, from connecting to the last byte of the body.
+	// Default 95 s, because the API itself gives up after 90 s.
+	AttemptTimeout time.Duration
+	// MaxResponseBytes bounds a response body after decompression. Default 64 MiB, at most
+	// 2 GiB - 1.
+	MaxResponseBytes int64
+	Transport        TransportConfig
+	// Observer is told of every attempt. Default none.
+	Observer Observer
+	// Logger gets one debug record a failed attempt, and an error where there is no token.
+	// Default none.
+	Logger *slog.Logger
+}
+
+func withDefaults(cfg Config) Config {
+	setDefault(&cfg.UserAgent, "samsara-gateway")
+	setDefault(&cfg.Retry.MaxAttempts, 4)
+	setDefault(&cfg.Retry.BaseDelay, 250*time.Millisecond)
+	setDefault(&cfg.Retry.MaxDelay, max(10*time.Second, cfg.Retry.BaseDelay))
+	setDefault(&cfg.Retry.Budget, 100)
+	setDefault(&cfg.AttemptTimeout, 95*time.Second)
+	setDefault(&cfg.MaxResponseBytes, 64<<20)
+	setDefault(&cfg.Transport.MaxIdleConns, 512)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (cfg *Config) check() error {
+	var problems []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	if u := cfg.BaseURL; u == nil {
+		require(false, "BaseURL: must be set")
+	} else {
+		plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
+		require((u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && *u == plain,
+			"BaseURL: must be http or https, a host and an optional path, is %q", u.Redacted())
+	}
+	require(cfg.Token != nil, "Token: must be set")
+	require(httpguts.ValidHeaderFieldValue(cfg.APIVersion), "APIVersion: must fit a header, is %q", cfg.APIVersion)
+	require(httpguts.ValidHeaderFieldValue(cfg.UserAgent), "UserAgent: must fit a header, is %q", cfg.UserAgent)
+	require(cfg.AttemptHeader == "" || httpguts.ValidHeaderFieldName(cfg.AttemptHeader),
+		"AttemptHeader: must be the name of a header, is %q", cfg.AttemptHeader)
+	require(cfg.Retry.MaxAttempts > 0, "Retry.MaxAttempts: must be at least 1, is %d", cfg.Retry.MaxAttempts)
+	require(cfg.Retry.BaseDelay > 0, "Retry.BaseDelay: must be positive, is %v", cfg.Retry.BaseDelay)
+	require(cfg.Retry.MaxDelay >= cfg.Retry.BaseDelay,
+		"Retry.MaxDelay: must be at least Retry.BaseDelay (%v), is %v", cfg.Retry.BaseDelay, cfg.Retry.MaxDelay)
+	require(cfg.Retry.Budget > 0 && cfg.Retry.Budget <= math.MaxInt32,
+		"Retry.Budget: must be between 1 and %d, is %d", math.MaxInt32, cfg.Retry.Budget)
+	require(cfg.AttemptTimeout > 0, "AttemptTimeout: must be positive, is %v", cfg.AttemptTimeout)
+	require(cfg.MaxResponseBytes > 0 && cfg.MaxResponseBytes <= math.MaxInt32,
+		"MaxResponseBytes: must be between 1 and %d, is %d", math.MaxInt32, cfg.MaxResponseBytes)
+	require(cfg.Transport.MaxIdleConns > 0, "Transport.MaxIdleConns: must be positive, is %d", cfg.Transport.MaxIdleConns)
+	return errors.Join(problems...)
+}

@@ -1,0 +1,115 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// maxErrorBodyBytes is how much of an error body is read.
+const maxErrorBodyBytes = 64 << 10
+
+// readErrorBody takes the text and the request id out of an error body. Samsara sends an
+// object with message and requestId, on v1 paths a JSON string or plain text, and proxies in
+// between send HTML; which one it is shows in the bytes, the Content-Type is often wrong. The
+// results are single lines of valid UTF-8, of any length, and may be empty.
+func readErrorBody(body []byte) (message, requestID string) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if len(body) == 0 {
+		return "", ""
+	}
+	message = string(body)
+	switch body[0] {
+	case '{':
+		var object errorObject
+		if json.Unmarshal(body, &object) == nil {
+			message = textOr(object.Message, message)
+			requestID = textOr(object.RequestID, "")
+		}
+	case '"':
+		message = textOr(body, message)
+	case '<':
+		message = htmlText(body)
+	}
+	return oneLine(message), oneLine(requestID)
+}
+
+// errorObject is Samsara's error, its members as they come.
+type errorObject struct {
+	Message   json.RawMessage `json:"message"`
+	RequestID json.RawMessage `json:"requestId"`
+}
+
+// isErrorObject reports whether a JSON document is an object that has a message, perhaps a
+// requestId, and nothing else.
+func isErrorObject(document []byte) bool {
+	var members map[string]json.RawMessage
+	if len(document) > maxErrorBodyBytes || json.Unmarshal(document, &members) != nil {
+		return false
+	}
+	_, hasMessage := members["message"]
+	delete(members, "message")
+	delete(members, "requestId")
+	return hasMessage && len(members) == 0
+}
+
+// textOr returns the text of a JSON string, and otherwise the fallback.
+func textOr(value []byte, fallback string) string {
+	var text *string
+	if json.Unmarshal(value, &text) != nil || text == nil {
+		return fallback
+	}
+	return *text
+}
+
+// htmlText returns the title of an HTML page, or else the first text that a reader sees.
+func htmlText(page []byte) string {
+	var first string
+	var inside atom.Atom
+	tokens := html.NewTokenizer(bytes.NewReader(page))
+	for {
+		switch tokens.Next() {
+		case html.ErrorToken:
+			return first
+		case html.StartTagToken:
+			name, _ := tokens.TagName()
+			inside = atom.Lookup(name)
+		case html.EndTagToken:
+			inside = 0
+		case html.TextToken:
+			text := strings.TrimSpace(string(tokens.Text()))
+			switch {
+			case text == "" || inside == atom.Script || inside == atom.Style:
+			case inside == atom.Title:
+				return text
+			case first == "":
+				first = text
+			}
+		case html.SelfClosingTagToken, html.CommentToken, html.DoctypeToken:
+		}
+	}
+}
+
+// oneLine makes text from outside fit for a log line and a gRPC message: valid UTF-8, every
+// run of spaces and unprintable characters a single space.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\ufffd"), func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}), " ")
+}
+
+// bounded cuts valid UTF-8 down to limit bytes, at a character's border.
+func bounded(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}

@@ -1,0 +1,132 @@
+package upstream
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// MaxMessageBytes bounds Error.Message. Percent-encoded as grpc-message and once more in the
+// details it stays below the 8 KiB of headers that gRPC clients in Java and C++ accept.
+const MaxMessageBytes = 1 << 10
+
+// maxRequestIDBytes bounds Error.RequestID and Response.RequestID.
+const maxRequestIDBytes = 128
+
+// Error is why a call has no response. It never holds the API token, nor the request's query
+// or body. What is lost on its way to a gRPC client is Err.
+type Error struct {
+	Code codes.Code
+	// Reason is upper snake case: one of the Reason constants where Domain is DomainGateway,
+	// else a name for HTTPStatus.
+	Reason string
+	// Domain is DomainSamsara or DomainGateway.
+	Domain string
+	// Message is the upstream's text or the gateway's, for people. It is one line of valid
+	// UTF-8, at most MaxMessageBytes long and never empty.
+	Message string
+	// HTTPStatus is the status of the response that the error is about, 0 where there is none.
+	HTTPStatus int
+	// Method and Template are those of the Request.
+	Method, Template string
+	// Attempts is how many HTTP attempts were made.
+	Attempts int
+	// RequestID is the upstream's name for the request that the error is about, empty where it
+	// gave none.
+	RequestID string
+	// RetryAfter is how long to wait before calling again, where RetryAfterKnown.
+	RetryAfter      time.Duration
+	RetryAfterKnown bool
+	// Err is the cause, nil where the upstream's status is all there is to know.
+	Err error
+
+	// unsent is whether no connection was ever obtained for the last attempt.
+	unsent bool
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %s (attempts: %d): %s", e.Method, e.Template, e.Reason, e.Attempts, e.Message)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// GRPCStatus returns the error as gRPC clients see it: Code and Message with google.rpc.ErrorInfo,
+// with RequestInfo where the upstream named the request, and with RetryInfo where a wait is
+// known.
+func (e *Error) GRPCStatus() *status.Status {
+	metadata := map[string]string{
+		"method":   e.Method,
+		"path":     e.Template,
+		"attempts": strconv.Itoa(e.Attempts),
+	}
+	if e.HTTPStatus != 0 {
+		metadata["http_status"] = strconv.Itoa(e.HTTPStatus)
+	}
+	details := []protoadapt.MessageV1{
+		&errdetails.ErrorInfo{Reason: e.Reason, Domain: e.Domain, Metadata: metadata},
+	}
+	if e.RequestID != "" {
+		details = append(details, &errdetails.RequestInfo{RequestId: e.RequestID})
+	}
+	if e.RetryAfterKnown {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
+	}
+	st := status.New(e.Code, e.Message)
+	detailed, err := st.WithDetails(details...)
+	if err != nil { // a field that is not UTF-8, or a code that has no details
+		return st
+	}
+	return detailed
+}
+
+// fault returns an error of the gateway's own. The detail is for people and may be empty.
+func fault(reason, detail string, cause error) *Error {
+	message := explain(reason)
+	if detail != "" {
+		message += ": " + detail
+	}
+	return &Error{
+		Code:    faultCode(reason),
+		Reason:  reason,
+		Domain:  DomainGateway,
+		Message: bounded(oneLine(message), MaxMessageBytes),
+		Err:     cause,
+	}
+}
+
+// explain says in words what a reason of the gateway's own means.
+func explain(reason string) string {
+	switch reason {
+	case ReasonUnreachable:
+		return "no connection to the upstream"
+	case ReasonReset:
+		return "the connection to the upstream broke"
+	case ReasonTruncated:
+		return "the upstream's response ended early"
+	case ReasonTimeout:
+		return "the upstream did not answer in time"
+	case ReasonBodyInvalid:
+		return "the upstream's response body is not what the operation returns"
+	case ReasonBodyTooLarge:
+		return "the upstream's response body is too large"
+	case ReasonErrorInBody:
+		return "the upstream answered success with an error for a body"
+	case ReasonDeadlineExceeded:
+		return "the caller's deadline passed"
+	case ReasonCancelled:
+		return "the caller cancelled"
+	case ReasonTokenUnavailable:
+		return "the gateway has no API token to send"
+	case ReasonRequestInvalid:
+		return "the request cannot be sent"
+	default:
+		return "unexpected response"
+	}
+}

@@ -1,0 +1,131 @@
+package upstream
+
+import (
+	"net/http"
+	"strconv"
+
+	"google.golang.org/grpc/codes"
+)
+
+// The domains of an Error: who gave the verdict.
+const (
+	// DomainSamsara marks a verdict that the upstream gave by a 4XX or 5XX status.
+	DomainSamsara = "samsara.com"
+	// DomainGateway marks a verdict of the gateway's own.
+	DomainGateway = "gateway.samsara.internal"
+)
+
+// The reasons of errors in DomainGateway.
+const (
+	// ReasonUnreachable means that no connection was made: name, dial, TLS or proxy failed.
+	ReasonUnreachable = "UPSTREAM_UNREACHABLE"
+	// ReasonReset means that the connection broke, or did not speak HTTP.
+	ReasonReset = "UPSTREAM_RESET"
+	// ReasonTruncated means that a response ended before its announced end.
+	ReasonTruncated = "UPSTREAM_TRUNCATED"
+	// ReasonTimeout means that an attempt took longer than Config.AttemptTimeout.
+	ReasonTimeout = "UPSTREAM_TIMEOUT"
+	// ReasonBodyInvalid means that a 2XX body is missing, or is not the JSON it should be.
+	ReasonBodyInvalid = "UPSTREAM_BODY_INVALID"
+	// ReasonBodyTooLarge means that a 2XX body is larger than Config.MaxResponseBytes.
+	ReasonBodyTooLarge = "UPSTREAM_BODY_TOO_LARGE"
+	// ReasonErrorInBody means that a 2XX body is an error object and nothing else.
+	ReasonErrorInBody = "UPSTREAM_ERROR_IN_BODY"
+	// ReasonUnexpectedStatus means a status that is neither 2XX, 4XX nor 5XX, such as a
+	// redirect that is not followed.
+	ReasonUnexpectedStatus = "UPSTREAM_UNEXPECTED_STATUS"
+	// ReasonDeadlineExceeded means that the caller's deadline passed.
+	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
+	// ReasonCancelled means that the caller cancelled.
+	ReasonCancelled = "CANCELLED"
+	// ReasonTokenUnavailable means that there is no API token to send.
+	ReasonTokenUnavailable = "TOKEN_UNAVAILABLE" //nolint:gosec // G101: the name of an error
+	// ReasonRequestInvalid means that a Request breaks the rules stated at its fields.
+	ReasonRequestInvalid = "REQUEST_INVALID"
+)
+
+// verdict maps an HTTP status other than 2XX onto a code, a reason and a domain. It is total.
+func verdict(status int) (code codes.Code, reason, domain string) {
+	switch status {
+	case http.StatusBadRequest:
+		return codes.InvalidArgument, "BAD_REQUEST", DomainSamsara
+	case http.StatusUnauthorized:
+		return codes.Unauthenticated, "UNAUTHORIZED", DomainSamsara
+	case http.StatusForbidden:
+		return codes.PermissionDenied, "FORBIDDEN", DomainSamsara
+	case http.StatusNotFound:
+		return codes.NotFound, "NOT_FOUND", DomainSamsara
+	case http.StatusMethodNotAllowed:
+		return codes.Unimplemented, "METHOD_NOT_ALLOWED", DomainSamsara
+	case http.StatusRequestTimeout:
+		return codes.Unavailable, "REQUEST_TIMEOUT", DomainSamsara
+	case http.StatusConflict:
+		return codes.Aborted, "CONFLICT", DomainSamsara
+	case http.StatusGone:
+		return codes.NotFound, "GONE", DomainSamsara
+	case http.StatusPreconditionFailed:
+		return codes.FailedPrecondition, "PRECONDITION_FAILED", DomainSamsara
+	case http.StatusRequestEntityTooLarge:
+		return codes.InvalidArgument, "PAYLOAD_TOO_LARGE", DomainSamsara
+	case http.StatusUnprocessableEntity:
+		return codes.InvalidArgument, "UNPROCESSABLE", DomainSamsara
+	case http.StatusTooManyRequests:
+		return codes.ResourceExhausted, "RATE_LIMITED", DomainSamsara
+	case http.StatusInternalServerError:
+		return codes.Unavailable, "INTERNAL_SERVER_ERROR", DomainSamsara
+	case http.StatusNotImplemented:
+		return codes.Unavailable, "NOT_IMPLEMENTED", DomainSamsara
+	case http.StatusBadGateway:
+		return codes.Unavailable, "BAD_GATEWAY", DomainSamsara
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable, "SERVICE_UNAVAILABLE", DomainSamsara
+	case http.StatusGatewayTimeout:
+		return codes.Unavailable, "GATEWAY_TIMEOUT", DomainSamsara
+	}
+	switch status / 100 {
+	case 4:
+		return codes.InvalidArgument, "HTTP_" + strconv.Itoa(status), DomainSamsara
+	case 5:
+		return codes.Unavailable, "HTTP_" + strconv.Itoa(status), DomainSamsara
+	default:
+		return codes.Internal, ReasonUnexpectedStatus, DomainGateway
+	}
+}
+
+// faultCode maps a reason of the gateway's own onto a code.
+func faultCode(reason string) codes.Code {
+	switch reason {
+	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonTokenUnavailable:
+		return codes.Unavailable
+	case ReasonBodyTooLarge:
+		return codes.ResourceExhausted
+	case ReasonDeadlineExceeded:
+		return codes.DeadlineExceeded
+	case ReasonCancelled:
+		return codes.Canceled
+	default:
+		return codes.Internal
+	}
+}
+
+// transient reports whether another attempt could end differently: the upstream was
+// unavailable, or asked for patience.
+func (e *Error) transient() bool {
+	if e.HTTPStatus == http.StatusTooManyRequests {
+		return true
+	}
+	return e.Code == codes.Unavailable && e.Reason != ReasonTokenUnavailable
+}
+
+// unprocessed reports whether the upstream certainly did not act on the attempt: there was no
+// connection to send it on, or it was turned away by 429 or 503.
+func (e *Error) unprocessed() bool {
+	switch e.HTTPStatus {
+	case 0:
+		return e.unsent
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,110 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
+	// idleTimeout is shorter than the 60 s after which common load balancers hang up, because
+	// a POST that meets a hang-up cannot be repeated.
+	idleTimeout = 50 * time.Second
+	// pingAfter and pingTimeout find out that an HTTP/2 connection is dead, which otherwise
+	// every request on it would learn by its own timeout.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 10 * time.Second
+	// maxHeaderBytes bounds the header of a response.
+	maxHeaderBytes = 64 << 10
+	// maxRedirects is how many redirects one attempt follows.
+	maxRedirects = 3
+)
+
+// TransportConfig sizes the connections. TLS is at least 1.2, and HTTP/2 is used where the
+// upstream offers it.
+type TransportConfig struct {
+	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
+	MaxIdleConns int
+	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
+	// translating does, so it is for paid or slow links.
+	Gzip bool
+	// RootCAs are whom to trust instead of the system's certificate authorities.
+	RootCAs *x509.CertPool
+	// DialContext connects instead of TCP. Where it is nil, connections go through the proxy
+	// named by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, since many companies have no other way
+	// out.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// newTransport leaves the wait for the response header unbounded: an attempt's timeout
+// covers it. Within an attempt net/http sends a GET once more where a connection that was kept
+// idle turns out to be closed.
+func newTransport(cfg TransportConfig) *http.Transport {
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+		TLSHandshakeTimeout:    handshakeTimeout,
+		DisableCompression:     true,
+		MaxIdleConns:           cfg.MaxIdleConns,
+		MaxIdleConnsPerHost:    cfg.MaxIdleConns,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	if cfg.DialContext != nil {
+		transport.Proxy = nil
+		transport.DialContext = cfg.DialContext
+	}
+	return transport
+}
+
+// send sends a request, following redirects as redirected does. The response's body must be
+// drained.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	for hops := 0; ; hops++ {
+		resp, err := c.transport.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			// Not asked for. Its body is the connection, which need not ever end.
+			_ = resp.Body.Close()
+			resp.Body = http.NoBody
+		}
+		next := redirected(req, resp)
+		if next == nil || hops == maxRedirects {
+			return resp, nil
+		}
+		drain(resp.Body)
+		req = next
+	}
+}
+
+// redirected returns the request that a redirect leads to, or nil where resp is none or must
+// not be followed: only a GET is, and never to another scheme or host, because the request
+// carries the token.
+func redirected(req *http.Request, resp *http.Response) *http.Request {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil
+	}
+	location, err := resp.Location()
+	if err != nil || req.Method != http.MethodGet || location.Scheme != req.URL.Scheme || !strings.EqualFold(location.Host, req.URL.Host) {
+		return nil
+	}
+	target := *req.URL
+	target.Path, target.RawPath, target.RawQuery = location.Path, location.RawPath, location.RawQuery
+	next := req.WithContext(req.Context())
+	next.URL = &target
+	return next
+}

@@ -25,11 +25,15 @@ type subject struct {
 	n    uint64
 	key  string    // its id, where it is not the one that follows from n
 	at   time.Time // the time that its report is of
-	hash uint64    // of seed, noun, n, and the members on the way down
+	// How many levels of objects to invent below; required ones go maxRequiredDepth deeper.
+	depth int
+	hash  uint64 // of seed, noun, n, and the members on the way down; set by about
 }
 
-func (f *fleet) subject(noun string, n uint64, key string, at time.Time) subject {
-	return subject{noun: noun, n: n, key: key, at: at, hash: mix(mixNumber(f.seed, n), noun)}
+// about returns s with its hash.
+func (f *fleet) about(s subject) subject {
+	s.hash = mix(mixNumber(f.seed, s.n), s.noun)
+	return s
 }
 
 func (s subject) id() string {
@@ -42,15 +46,14 @@ func (s subject) id() string {
 // ref returns the number of the seeded record that the i-th reference of a record leads to.
 func ref(n uint64, i int) uint64 { return (n+uint64(i)-1)%fleetSize + 1 }
 
-// object invents an object, down to depth levels of nested objects. What skip reports is left
-// out; nil skips nothing.
-func (f *fleet) object(s *schema, sub subject, depth int, skip func(*member) bool) map[string]any {
+// object invents an object. What skip reports is left out; nil skips nothing.
+func (f *fleet) object(s *schema, sub subject, skip func(*member) bool) map[string]any {
 	out := make(map[string]any, len(s.members))
 	for _, m := range s.members {
 		if skip != nil && skip(m) {
 			continue
 		}
-		if v := f.member(m, sub, depth); v != nil {
+		if v := f.member(m, sub); v != nil {
 			out[m.name] = v
 		}
 	}
@@ -58,10 +61,10 @@ func (f *fleet) object(s *schema, sub subject, depth int, skip func(*member) boo
 }
 
 // member invents the value of a member, nil where the object is deep enough without it.
-func (f *fleet) member(m *member, sub subject, depth int) any {
+func (f *fleet) member(m *member, sub subject) any {
 	below := sub
 	below.hash = mix(sub.hash, m.name)
-	if depth <= 0 && m.kind == object && !m.rule.GetRequired() || depth < -maxRequiredDepth {
+	if sub.depth <= 0 && m.kind == object && !m.rule.GetRequired() || sub.depth < -maxRequiredDepth {
 		return nil
 	}
 	switch m.shape {
@@ -76,7 +79,7 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 		values := make([]any, 0, n)
 		for i := range n {
 			below.hash = mixNumber(below.hash, uint64(i))
-			if v := f.one(m, below, i, depth); v != nil {
+			if v := f.one(m, below, i); v != nil {
 				values = append(values, v)
 			}
 		}
@@ -85,27 +88,28 @@ func (f *fleet) member(m *member, sub subject, depth int) any {
 		if m.term.ends("externalids") {
 			return externalIDs(sub.noun, sub.n)
 		}
-		return map[string]any{"sample": f.one(m, below, 0, depth)}
+		return map[string]any{"sample": f.one(m, below, 0)}
 	case single:
 	}
-	return f.one(m, below, 0, depth)
+	return f.one(m, below, 0)
 }
 
 // one invents one value; i tells the elements of a list apart.
-func (f *fleet) one(m *member, sub subject, i, depth int) any {
+func (f *fleet) one(m *member, sub subject, i int) any {
 	if m.kind != object {
 		return scalar(m, sub, i)
 	}
+	sub.depth--
 	if root := m.schema.root; root != nil {
-		return f.member(root, sub, depth-1)
+		return f.member(root, sub)
 	}
 	switch {
 	case hasID(m.schema) && m.noun != "data": // another record
-		sub = f.subject(m.noun, ref(sub.n, i), "", sub.at)
+		sub = f.about(subject{noun: m.noun, n: ref(sub.n, i), at: sub.at, depth: sub.depth})
 	case m.shape == list: // the last one is the latest
 		sub.at = sub.at.Add(-time.Duration(listSize-1-i) * time.Second)
 	}
-	return f.object(m.schema, sub, depth-1, nil)
+	return f.object(m.schema, sub, nil)
 }
 
 func hasID(s *schema) bool {
@@ -161,30 +165,39 @@ func spend(s *schema, depth int, left *int) bool {
 	return true
 }
 
-// present returns a record as a schema shows it: what clients have set where it fits, what echo
-// says, and what is invented for the rest.
-func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any, at time.Time, skip func(*member) bool) map[string]any {
-	sub := f.subject(c.noun, r.n, r.key, at)
-	out := f.object(s, sub, s.depth, skip)
-	for _, m := range s.members {
-		if skip != nil && skip(m) {
+// view is how an operation shows the records of a collection.
+type view struct {
+	schema *schema
+	of     *collection
+	echo   map[string]any     // members that the request says
+	skip   func(*member) bool // members that are left out; nil for none
+	at     time.Time
+}
+
+// present returns a record in a view: what clients have set where it fits, what the request says,
+// and what is invented for the rest.
+func (f *fleet) present(r record, v view) map[string]any {
+	sub := f.about(subject{noun: v.of.noun, n: r.n, key: r.key, at: v.at, depth: v.schema.depth})
+	out := f.object(v.schema, sub, v.skip)
+	for _, m := range v.schema.members {
+		if v.skip != nil && v.skip(m) {
 			continue
 		}
-		switch v, ok := r.overlay[m.name]; {
-		case ok && v == nil:
+		switch set, ok := r.overlay[m.name]; {
+		case ok && set == nil:
 			delete(out, m.name)
 		case ok:
-			if fitting, ok := m.fit(v); ok {
+			if fitting, ok := m.fit(set); ok {
 				f.complete(m, fitting, sub)
 				out[m.name] = fitting
 			}
 		default:
-			if refs, ok := f.references(m, r, at); ok {
+			if refs, ok := f.references(m, r, v.at); ok {
 				out[m.name] = refs
 			}
 		}
-		if v, ok := echo[m.name]; ok && m.kind != object {
-			if fitting, ok := m.fit(v); ok {
+		if said, ok := v.echo[m.name]; ok && m.kind != object {
+			if fitting, ok := m.fit(said); ok {
 				out[m.name] = fitting
 			}
 		}
@@ -192,13 +205,13 @@ func (f *fleet) present(s *schema, c *collection, r record, echo map[string]any,
 			out[m.name] = timestamp(r.changed)
 		}
 	}
-	keyField := s.named[c.keyField]
+	keyField := v.schema.named[v.of.keyField]
 	if keyField == nil {
-		keyField = s.named["id"]
+		keyField = v.schema.named["id"]
 	}
-	if keyField != nil {
-		if v, ok := keyField.fit(r.key); ok && keyField.name != "name" && r.overlay[keyField.name] == nil {
-			out[keyField.name] = v
+	if keyField != nil && keyField.name != "name" && r.overlay[keyField.name] == nil {
+		if id, ok := keyField.fit(r.key); ok {
+			out[keyField.name] = id
 		}
 	}
 	return out
@@ -209,20 +222,26 @@ func (f *fleet) complete(m *member, v any, sub subject) {
 	if !m.isRecord() {
 		return
 	}
-	sub.hash = mix(sub.hash, m.name)
-	switch v := v.(type) {
-	case []any:
-		element := *m
-		element.shape = single
-		for i := range v {
-			f.complete(&element, v[i], sub)
+	sub.hash, sub.depth = mix(sub.hash, m.name), 1
+	objects := []any{v}
+	switch m.shape {
+	case list:
+		objects, _ = v.([]any)
+	case dict:
+		values, _ := v.(map[string]any)
+		objects = slices.Collect(maps.Values(values))
+	case single:
+	}
+	for _, o := range objects {
+		values, ok := o.(map[string]any)
+		if !ok {
+			continue
 		}
-	case map[string]any:
 		for _, below := range m.schema.members {
-			if has, ok := v[below.name]; ok {
+			if has, ok := values[below.name]; ok {
 				f.complete(below, has, sub)
 			} else if below.rule.GetRequired() {
-				v[below.name] = f.member(below, sub, 1)
+				values[below.name] = f.member(below, sub)
 			}
 		}
 	}
@@ -242,7 +261,7 @@ func (f *fleet) references(m *member, r record, at time.Time) (any, bool) {
 		if number, err := strconv.ParseUint(jsonText(id), 10, 64); err == nil && number > firstID {
 			n = number - firstID
 		}
-		out := f.object(m.schema, f.subject(m.noun, n, "", at), 1, nil)
+		out := f.object(m.schema, f.about(subject{noun: m.noun, n: n, at: at, depth: 1}), nil)
 		out["id"] = v
 		return out
 	}

@@ -42,23 +42,29 @@ func endpoints(t testing.TB) []*endpoint.Endpoint {
 	t.Helper()
 	var out []*endpoint.Endpoint
 	protoregistry.GlobalFiles.RangeFiles(func(fd protoreflect.FileDescriptor) bool {
-		for i := range fd.Services().Len() {
-			methods := fd.Services().Get(i).Methods()
-			for j := range methods.Len() {
-				md := methods.Get(j)
-				op, ok := proto.GetExtension(md.Options(), gatewayv1.E_Operation).(*gatewayv1.Operation)
-				if ok && op != nil {
-					out = append(out, &endpoint.Endpoint{
-						FullMethod: fmt.Sprintf("/%s/%s", md.Parent().FullName(), md.Name()), Method: md, Operation: op,
-					})
-				}
-			}
-		}
+		out = append(out, endpointsIn(fd)...)
 		return true
 	})
 	slices.SortFunc(out, func(a, b *endpoint.Endpoint) int { return strings.Compare(a.FullMethod, b.FullMethod) })
 	if len(out) == 0 {
 		t.Fatal("no annotated methods are linked in")
+	}
+	return out
+}
+
+// endpointsIn returns the annotated methods of one file, in its order.
+func endpointsIn(fd protoreflect.FileDescriptor) []*endpoint.Endpoint {
+	var out []*endpoint.Endpoint
+	for i := range fd.Services().Len() {
+		methods := fd.Services().Get(i).Methods()
+		for j := range methods.Len() {
+			md := methods.Get(j)
+			if op, ok := proto.GetExtension(md.Options(), gatewayv1.E_Operation).(*gatewayv1.Operation); ok && op != nil {
+				out = append(out, &endpoint.Endpoint{
+					FullMethod: fmt.Sprintf("/%s/%s", md.Parent().FullName(), md.Name()), Method: md, Operation: op,
+				})
+			}
+		}
 	}
 	return out
 }

@@ -22,7 +22,7 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 	case op == nil:
 		return refused(path, id, refuse(http.StatusNotFound, "there is no such path"))
 	}
-	q, why := op.read(r, names)
+	q, why := op.read(r, names, s.now())
 	if why != nil {
 		return refused(path, id, why)
 	}
@@ -31,9 +31,6 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 		return refused(path, id, why)
 	}
 	out := reply{status: int(op.GetSuccessStatus())}
-	if out.status == 0 {
-		out.status = http.StatusOK
-	}
 	if v != nil && out.status != http.StatusNoContent {
 		out.contentType, out.body = "application/json", encode(v)
 	}
@@ -43,13 +40,13 @@ func (s *Sandbox) operate(r *http.Request, path, id string) reply {
 // perform does what an operation does to the records and returns the response, nil where the
 // operation has none.
 func (s *Sandbox) perform(q *request) (any, *refusal) {
-	op, now := q.op, s.now()
+	op := q.op
 	for _, k := range op.keys {
 		if _, ok := k.collection.find(q.path[k.param]); !ok {
 			return nil, unknown(k.param, q.path[k.param])
 		}
 	}
-	subjects, why := s.affect(q, now)
+	subjects, why := s.affect(q)
 	if why != nil {
 		return nil, why
 	}
@@ -57,7 +54,7 @@ func (s *Sandbox) perform(q *request) (any, *refusal) {
 	switch {
 	case !op.envelope.isList:
 	case op.effect == reads || len(subjects) == 0:
-		if p, why = s.page(q, now); why != nil {
+		if p, why = s.page(q); why != nil {
 			return nil, why
 		}
 	default:
@@ -65,7 +62,7 @@ func (s *Sandbox) perform(q *request) (any, *refusal) {
 			p.items = append(p.items, item{record: r})
 		}
 	}
-	return s.response(q, subjects, p, now), nil
+	return s.response(q, subjects, p), nil
 }
 
 func unknown(param, id string) *refusal {
@@ -73,10 +70,10 @@ func unknown(param, id string) *refusal {
 }
 
 // affect applies the effect of an operation and returns the records that it is about.
-func (s *Sandbox) affect(q *request, now time.Time) ([]record, *refusal) {
+func (s *Sandbox) affect(q *request) ([]record, *refusal) {
 	op, c := q.op, q.op.target.collection
 	if op.effect == creates {
-		return c.add(q.inputs(), now)
+		return c.add(q.inputs(), q.now)
 	}
 	ids, input := q.ids(), q.inputs()[0]
 	switch {
@@ -98,11 +95,11 @@ func (s *Sandbox) affect(q *request, now time.Time) ([]record, *refusal) {
 		ok := true
 		switch op.effect {
 		case merges:
-			records[i], ok = c.update(r.key, now, func(r record) map[string]any {
-				return merged(r.overlay, s.shown(op, c, r, now), input)
+			records[i], ok = c.update(r.key, q.now, func(r record) map[string]any {
+				return merged(r.overlay, s.shown(q, r), input)
 			})
 		case replaces:
-			records[i], ok = c.update(r.key, now, func(record) map[string]any { return replacement(op.body, input) })
+			records[i], ok = c.update(r.key, q.now, func(record) map[string]any { return replacement(op.body, input) })
 		case deletes:
 			records[i], ok = c.remove(r.key)
 		case reads, creates:
@@ -114,39 +111,39 @@ func (s *Sandbox) affect(q *request, now time.Time) ([]record, *refusal) {
 	return records, nil
 }
 
-// shown returns a record as an operation answers it.
-func (s *Sandbox) shown(op *operation, c *collection, r record, now time.Time) map[string]any {
-	if op.envelope.record == nil {
+// shown returns a record as an operation answers it, nothing where it answers none.
+func (s *Sandbox) shown(q *request, r record) map[string]any {
+	if q.op.envelope.record == nil {
 		return nil
 	}
-	return s.fleet.present(op.envelope.record, c, r, nil, now, nil)
+	return s.fleet.present(r, q.view(q.now))
 }
 
 // frameDepth is how many levels of objects are invented around the records of a response.
 const frameDepth = 2
 
 // response builds the JSON of a response around the records that it is about.
-func (s *Sandbox) response(q *request, subjects []record, p page, now time.Time) any {
+func (s *Sandbox) response(q *request, subjects []record, p page) any {
 	op, c, e := q.op, q.op.target.collection, q.op.envelope
 	if len(op.response.members) == 0 {
 		return nil
 	}
-	moment := q.until(now).Truncate(tick)
-	subject := c.first()
+	moment := q.until().Truncate(tick)
+	first := c.first()
 	if len(subjects) > 0 {
-		subject = subjects[0]
+		first = subjects[0]
 	}
-	about := s.fleet.subject(c.noun, subject.n, subject.key, moment)
+	about := s.fleet.about(subject{noun: c.noun, n: first.n, key: first.key, at: moment, depth: frameDepth})
 	var out any
 	switch {
 	case e.record == nil && op.response.root != nil:
-		return s.fleet.member(op.response.root, about, frameDepth)
+		return s.fleet.member(op.response.root, about)
 	case e.record == nil:
-		out = s.fleet.object(op.response, about, frameDepth, nil)
+		out = s.fleet.object(op.response, about, nil)
 	case e.isList:
 		out = s.list(q, p, moment)
 	default:
-		out = s.fleet.present(e.record, c, subject, q.echo(), moment, q.unselected())
+		out = s.fleet.present(first, q.view(moment))
 	}
 	for i, m := range slices.Backward(e.at) {
 		holder := op.response
@@ -156,13 +153,13 @@ func (s *Sandbox) response(q *request, subjects []record, p page, now time.Time)
 		if holder.root != nil {
 			break // a bare list
 		}
-		frame := s.fleet.object(holder, about, frameDepth, func(other *member) bool { return other == m || other == e.paging })
+		frame := s.fleet.object(holder, about, func(other *member) bool { return other == m || other == e.paging })
 		frame[m.name] = out
 		q.link(holder, frame, p)
 		out = frame
 	}
 	if outer, ok := out.(map[string]any); ok && e.paging != nil {
-		outer[e.paging.name] = s.cursors(e.paging.schema, q, p, now)
+		outer[e.paging.name] = s.cursors(q, p)
 	}
 	return out
 }
@@ -170,27 +167,26 @@ func (s *Sandbox) response(q *request, subjects []record, p page, now time.Time)
 // list presents the records of a page, each at its time.
 func (s *Sandbox) list(q *request, p page, moment time.Time) []any {
 	values := make([]any, 0, len(p.items))
-	echo, skip := q.echo(), q.unselected()
+	v := q.view(moment)
 	for _, i := range p.items {
-		at := moment
 		if i.tick != 0 {
-			at = time.UnixMilli(i.tick * tick.Milliseconds())
+			v.at = time.UnixMilli(i.tick * tick.Milliseconds())
 		}
-		values = append(values, s.fleet.present(q.op.envelope.record, q.op.target.collection, i.record, echo, at, skip))
+		values = append(values, s.fleet.present(i.record, v))
 	}
 	return values
 }
 
 // cursors fills in a pagination object.
-func (s *Sandbox) cursors(of *schema, q *request, p page, now time.Time) map[string]any {
+func (s *Sandbox) cursors(q *request, p page) map[string]any {
 	out := map[string]any{"hasNextPage": p.hasNext, "hasPrevPage": p.hasPrev, "startCursor": "", "endCursor": ""}
 	if p.hasNext || p.openEnded {
-		out["endCursor"] = s.cursor(p.last, q.fingerprint, now)
+		out["endCursor"] = s.cursor(q, p.last)
 	}
 	if p.hasPrev {
-		out["startCursor"] = s.cursor(p.first, q.fingerprint, now)
+		out["startCursor"] = s.cursor(q, p.first)
 	}
-	maps.DeleteFunc(out, func(name string, _ any) bool { return of.named[name] == nil })
+	maps.DeleteFunc(out, func(name string, _ any) bool { return q.op.envelope.paging.schema.named[name] == nil })
 	return out
 }
 

@@ -69,6 +69,9 @@ func newOperation(e *endpoint.Endpoint, known schemas) (*operation, error) {
 		return nil, fmt.Errorf("%s: %s is not an HTTP method", e.FullMethod, op.GetMethod())
 	}
 	op.verb = verb
+	if status := op.GetSuccessStatus(); status < 200 || status > 299 {
+		return nil, fmt.Errorf("%s: success status must be from 200 to 299, is %d", e.FullMethod, status)
+	}
 	if opts, ok := e.Method.Options().(*descriptorpb.MethodOptions); ok {
 		op.deprecated = opts.GetDeprecated()
 	}

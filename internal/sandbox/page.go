@@ -41,17 +41,18 @@ const end = math.MaxUint64
 
 // cursor writes a position so that it is opaque, long, and bound to its parameters, to this seed
 // and to the time of its making.
-func (s *Sandbox) cursor(p position, fingerprint uint64, now time.Time) string {
+func (s *Sandbox) cursor(q *request, p position) string {
 	raw := make([]byte, 0, 40)
-	for _, part := range []uint64{fingerprint, uint64(p.tick), p.n, uint64(now.Unix())} {
+	for _, part := range []uint64{q.fingerprint, uint64(p.tick), p.n, uint64(q.now.Unix())} {
 		raw = binary.BigEndian.AppendUint64(raw, part)
 	}
 	raw = binary.BigEndian.AppendUint64(raw, mix(s.fleet.seed, string(raw)))
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// position reads a cursor back.
-func (s *Sandbox) position(name, text string, fingerprint uint64, now time.Time) (position, *refusal) {
+// position reads back the cursor in a parameter.
+func (s *Sandbox) position(q *request, name string) (position, *refusal) {
+	text := jsonText(q.args[name])
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(raw) != 40 || binary.BigEndian.Uint64(raw[32:]) != mix(s.fleet.seed, string(raw[:32])) {
 		return position{}, refuse(http.StatusBadRequest, "%s: %s is not a cursor of this API", name, quote(text))
@@ -59,9 +60,9 @@ func (s *Sandbox) position(name, text string, fingerprint uint64, now time.Time)
 	p := position{tick: int64(binary.BigEndian.Uint64(raw[8:])), n: binary.BigEndian.Uint64(raw[16:])}
 	made := time.Unix(int64(binary.BigEndian.Uint64(raw[24:])), 0)
 	switch {
-	case binary.BigEndian.Uint64(raw) != fingerprint:
+	case binary.BigEndian.Uint64(raw) != q.fingerprint:
 		return position{}, refuse(http.StatusBadRequest, "the parameters are not those of the first page")
-	case now.Sub(made) > cursorLifetime:
+	case q.now.Sub(made) > cursorLifetime:
 		return position{}, refuse(http.StatusBadRequest, "%s: the cursor is older than %d days", name, int(cursorLifetime.Hours()/24))
 	}
 	return p, nil
@@ -82,44 +83,56 @@ type page struct {
 }
 
 // page selects the records of a list or stream that the request asks for.
-func (s *Sandbox) page(q *request, now time.Time) (page, *refusal) {
-	op := q.op
-	from, backwards := position{}, false
-	paged := op.GetPagination() == gatewayv1.Pagination_PAGINATION_CURSOR || op.GetPagination() == gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL
-	text := ""
-	for _, name := range []string{"after", "startingAfter", "endingBefore"} {
-		v, _ := q.args[name].(string)
-		if v == "" || !paged {
-			continue
-		}
-		if text != "" {
-			return page{}, refuse(http.StatusBadRequest, "startingAfter: must not be sent together with endingBefore")
-		}
-		var refused *refusal
-		if from, refused = s.position(name, v, q.fingerprint, now); refused != nil {
-			return page{}, refused
-		}
-		text, backwards = v, name == "endingBefore"
-	}
+func (s *Sandbox) page(q *request) (page, *refusal) {
 	limit, refused := q.limit()
 	if refused != nil {
 		return page{}, refused
 	}
-	records := slices.DeleteFunc(op.target.collection.all(), func(r record) bool { return !q.keeps(r) })
-	switch {
-	case op.GetFeed():
-		return q.feedPage(records, from, text == "", limit, now)
-	case op.GetPagination() == gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
+	records := slices.DeleteFunc(q.op.target.collection.all(), func(r record) bool { return !q.keeps(r) })
+	switch q.op.GetPagination() {
+	case gatewayv1.Pagination_PAGINATION_UNSPECIFIED:
+		return listPage(records, 0, len(records)), nil
+	case gatewayv1.Pagination_PAGINATION_PAGE_NUMBER:
 		return q.numberedPage(records)
-	case !paged:
-		limit = len(records)
+	case gatewayv1.Pagination_PAGINATION_CURSOR, gatewayv1.Pagination_PAGINATION_BIDIRECTIONAL:
 	}
-	if backwards {
+	cursor, refused := q.cursorName()
+	if refused != nil {
+		return page{}, refused
+	}
+	from := position{}
+	if cursor != "" {
+		if from, refused = s.position(q, cursor); refused != nil {
+			return page{}, refused
+		}
+	}
+	switch {
+	case q.op.GetFeed():
+		if cursor == "" {
+			from = q.begin()
+		}
+		return q.feedPage(records, from, limit), nil
+	case cursor == "endingBefore":
 		stop := countWhile(records, func(r record) bool { return r.n < from.n })
 		return listPage(records, max(0, stop-limit), stop), nil
 	}
 	start := countWhile(records, func(r record) bool { return r.n <= from.n })
 	return listPage(records, start, min(len(records), start+limit)), nil
+}
+
+// cursorName returns the parameter that holds the cursor, empty on the first page.
+func (q *request) cursorName() (string, *refusal) {
+	found := ""
+	for _, name := range []string{"after", "startingAfter", "endingBefore"} {
+		switch {
+		case jsonText(q.args[name]) == "":
+		case found != "":
+			return "", refuse(http.StatusBadRequest, "%s: must not be sent together with %s", name, found)
+		default:
+			found = name
+		}
+	}
+	return found, nil
 }
 
 // countWhile returns how many records come first for which keep holds.
@@ -153,16 +166,19 @@ func (q *request) numberedPage(records []record) (page, *refusal) {
 	return listPage(records, start, min(len(records), start+numberedPageSize)), nil
 }
 
-// feedPage selects from a feed or stream, in which each record reports once a tick. A first page
-// without a start has the reports of the tick that is.
-func (q *request) feedPage(records []record, from position, first bool, limit int, now time.Time) (page, *refusal) {
-	last := ticks(q.until(now))
-	if first {
-		from = position{tick: last - 1, n: end}
-		if start, ok := q.time("startTime"); ok {
-			from.tick = max(ticks(start.Add(tick-1))-1, last-history)
-		}
+// begin returns where the first page of a feed or stream begins: at its start time, or with the
+// reports of the tick that is.
+func (q *request) begin() position {
+	last := ticks(q.until())
+	if start, ok := q.time("startTime"); ok {
+		return position{tick: max(ticks(start.Add(tick-1))-1, last-history), n: end}
 	}
+	return position{tick: last - 1, n: end}
+}
+
+// feedPage selects from a feed or stream, in which each record reports once a tick.
+func (q *request) feedPage(records []record, from position, limit int) page {
+	last := ticks(q.until())
 	p := page{openEnded: true, last: from}
 	for t := from.tick; t <= last; t++ {
 		for _, r := range records {
@@ -171,7 +187,7 @@ func (q *request) feedPage(records []record, from position, first bool, limit in
 			}
 			if len(p.items) == limit {
 				p.hasNext = true
-				return p, nil
+				return p
 			}
 			p.items = append(p.items, item{record: r, tick: t})
 			p.last = position{tick: t, n: r.n}
@@ -180,19 +196,19 @@ func (q *request) feedPage(records []record, from position, first bool, limit in
 	if last >= from.tick {
 		p.last = position{tick: last, n: end}
 	}
-	return p, nil
+	return p
 }
 
 func ticks(t time.Time) int64 { return t.UnixMilli() / tick.Milliseconds() }
 
 // until returns the latest time that a reply may be about.
-func (q *request) until(now time.Time) time.Time {
+func (q *request) until() time.Time {
 	for _, name := range []string{"endTime", "endMs"} {
-		if t, ok := q.time(name); ok && t.Before(now) {
+		if t, ok := q.time(name); ok && t.Before(q.now) {
 			return t
 		}
 	}
-	return now
+	return q.now
 }
 
 // time returns a parameter that is a time, as RFC 3339 or Unix milliseconds.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
 )
@@ -23,11 +24,12 @@ type request struct {
 	args        map[string]any    // path and query parameters: string, json.Number, bool or []any of these
 	body        map[string]any    // nil without a body
 	fingerprint uint64            // of everything but the cursor: what a cursor is bound to
+	now         time.Time
 }
 
 // read checks a request against its operation. All that is wrong with it is in the one refusal.
-func (op *operation) read(r *http.Request, names []string) (*request, *refusal) {
-	q := &request{op: op, path: map[string]string{}, args: map[string]any{}}
+func (op *operation) read(r *http.Request, names []string, now time.Time) (*request, *refusal) {
+	q := &request{op: op, now: now, path: map[string]string{}, args: map[string]any{}}
 	var problems []string
 	for i, m := range op.path {
 		v, rule := m.parse(names[i])
@@ -267,4 +269,9 @@ func (q *request) unselected() func(*member) bool {
 		return nil
 	}
 	return func(m *member) bool { return m.isRecord() && m.schema.named["time"] != nil && !selected(m) }
+}
+
+// view returns how the operation shows its records at a time.
+func (q *request) view(at time.Time) view {
+	return view{schema: q.op.envelope.record, of: q.op.target.collection, echo: q.echo(), skip: q.unselected(), at: at}
 }

@@ -81,7 +81,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"null is refused where it patches nothing":  {line: "POST /tags", body: `{"name":"a","parentTagId":null}`, status: 400, message: "parentTagId: must not be null"},
 		"a value outside the enumeration in a body": {line: "PATCH " + vehicle, body: `{"auxInputType1":"teleporter"}`, status: 400, message: "auxInputType1: must be one of"},
 		"two cursors at once are refused": {
-			line: "GET /v1/fleet/assets/locations?startingAfter=a&endingBefore=b", status: 400, message: "cursor",
+			line: "GET /v1/fleet/assets/locations?startingAfter=a&endingBefore=b", status: 400, message: "endingBefore: must not be sent together with startingAfter",
 		},
 	}
 	a := serve(t, nil)
@@ -127,6 +127,14 @@ func TestErrorsHaveSamsarasShapes(t *testing.T) {
 		"text for a server error": {
 			line: "GET /fleet/vehicles", headers: []string{sandbox.FaultHeader, "status=503"},
 			want: answer{status: 503, text: "Service Unavailable"},
+		},
+		"text for a status without a name": {
+			line: "GET /me", headers: []string{sandbox.FaultHeader, "status=599"},
+			want: answer{status: 599, text: "Fault"},
+		},
+		"the header's name for a fault that is none": {
+			line: "GET /me", headers: []string{sandbox.FaultHeader, "explode"},
+			want: answer{status: 400, text: `{"message":"Samsara-Sandbox-Fault: explode: is not a part of a fault","requestId":"ID"}`},
 		},
 		"text for a server error below v1": {
 			line: "GET /v1/fleet/assets", headers: []string{sandbox.FaultHeader, "status=500"},

@@ -25,6 +25,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -51,7 +52,8 @@ type Config struct {
 	Seed uint64
 	// Now is the clock; nil for time.Now. It must be safe for concurrent use.
 	Now func() time.Time
-	// Faults apply to all requests with the right token. The first that is due wins.
+	// Faults apply to all requests with the right token. The first that is due wins. Each must
+	// be one that ParseFault returns.
 	Faults []Fault
 	// Logger receives a debug record for each request, never with the token; nil for none.
 	Logger *slog.Logger
@@ -88,6 +90,13 @@ func New(c Config) (*Sandbox, error) {
 	if c.Token == "" {
 		errs = append(errs, errors.New("token: must not be empty"))
 	}
+	for i, f := range c.Faults {
+		if again, err := ParseFault(f.String()); err != nil {
+			errs = append(errs, fmt.Errorf("fault %d: %w", i, err))
+		} else if again != f {
+			errs = append(errs, fmt.Errorf("fault %d: is %q in its text form, which stands for another fault", i, f))
+		}
+	}
 	known := schemas{}
 	var ops []*operation
 	for _, e := range c.Endpoints {
@@ -102,7 +111,7 @@ func New(c Config) (*Sandbox, error) {
 	slices.SortStableFunc(ops, func(a, b *operation) int { return order(a.deprecated) - order(b.deprecated) })
 	ops = slices.DeleteFunc(ops, func(op *operation) bool {
 		other := s.routes.add(op)
-		if other != nil && op.deprecated == other.deprecated {
+		if other != nil && !op.deprecated {
 			errs = append(errs, fmt.Errorf("%s %s: served by both %s and %s", op.verb, op.GetPath(), other.GetId(), op.GetId()))
 		}
 		return other != nil
@@ -174,7 +183,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	}
 	fault, err := s.faults.due(r)
 	if err != nil {
-		return refused(path, id, refuse(http.StatusBadRequest, "%s: %s", FaultHeader, err)), Fault{}
+		return refused(path, id, refuse(http.StatusBadRequest, "%s", err)), Fault{}
 	}
 	if fault.Latency > 0 && !wait(r.Context(), fault.Latency) {
 		return reply{}, Fault{Reset: true} // the client has gone
@@ -184,7 +193,7 @@ func (s *Sandbox) answer(r *http.Request, id string) (reply, Fault) {
 	}
 	out := reply{}
 	if fault.Status != 0 {
-		out = refused(path, id, refuse(fault.Status, "%s", http.StatusText(fault.Status)))
+		out = refused(path, id, refuse(fault.Status, "%s", cmp.Or(http.StatusText(fault.Status), "Fault")))
 	} else {
 		out = s.operate(r, path, id)
 	}

@@ -141,6 +141,8 @@ func loadEndpoints() ([]*endpoint.Endpoint, error) {
 type upstreamTarget struct {
 	url   *url.URL
 	token func() (string, error)
+	// attemptHeader is the header that tells the number of an attempt; empty: not told.
+	attemptHeader string
 }
 
 // embedSandbox returns a sandbox on a loopback port of its own, with a token that only this
@@ -160,6 +162,8 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	return part{l, httpServe(box), box.Shutdown}, upstreamTarget{
 		url:   &url.URL{Scheme: "http", Host: l.Addr().String()},
 		token: upstream.StaticToken(token),
+		// A fault for the first attempts of a call is then one for those of each call.
+		attemptHeader: sandbox.AttemptHeader,
 	}, nil
 }
 
@@ -168,10 +172,11 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 		return nil, fmt.Errorf("API token: %w", err)
 	}
 	return upstream.New(upstream.Config{
-		BaseURL:    target.url,
-		Token:      target.token,
-		APIVersion: cfg.APIVersion,
-		UserAgent:  "samsara-gateway/" + readBuild().Version,
+		BaseURL:       target.url,
+		Token:         target.token,
+		APIVersion:    cfg.APIVersion,
+		AttemptHeader: target.attemptHeader,
+		UserAgent:     "samsara-gateway/" + readBuild().Version,
 		Retry: upstream.RetryPolicy{
 			MaxAttempts: cfg.RetryMaxAttempts, BaseDelay: cfg.RetryBaseDelay, MaxDelay: cfg.RetryMaxDelay,
 		},

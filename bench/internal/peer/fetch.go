@@ -50,7 +50,7 @@ type fetcher struct {
 }
 
 func newFetcher(upstream *url.URL) *fetcher {
-	return &fetcher{base: *upstream.JoinPath(fleet.Path), transport: transport()}
+	return &fetcher{base: url.URL{Scheme: upstream.Scheme, Host: upstream.Host, Path: fleet.Path}, transport: transport()}
 }
 
 // fetch gets an answer and hands it to use, after which the bytes are used again.

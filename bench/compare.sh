@@ -22,7 +22,7 @@ git -C "$root" worktree add --quiet --detach "$work/base" "$base"
 # compile SIDE TREE builds the test binaries of every package that has benchmarks.
 compile() {
 	mkdir "$work/$1.bin"
-	(cd "$2" && grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -r -n1 dirname | sort -u) |
+	(cd "$2" && git grep -lE '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u) |
 		while read -r folder; do
 			go -C "$2/$folder" test -c -o "$work/$1.bin/${folder//\//_}" .
 			echo "$2/$folder" >"$work/$1.bin/${folder//\//_}.folder"

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"samsara.internal/gateway/bench/internal/report"
 )
 
@@ -19,8 +21,8 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, err := field("/proc/meminfo", "MemTotal")
-	if err != nil {
+	var memory unix.Sysinfo_t
+	if err := unix.Sysinfo(&memory); err != nil {
 		return nil, err
 	}
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
@@ -33,7 +35,7 @@ func circumstances(gateway, commit string) ([]report.Fact, error) {
 	}
 	facts = append(
 		facts,
-		report.Fact{Name: "machine", Value: fmt.Sprintf("%d × %s, %s memory", runtime.NumCPU(), model, memory)},
+		report.Fact{Name: "machine", Value: fmt.Sprintf("%d × %s, %d GiB memory", runtime.NumCPU(), model, memory.Totalram*uint64(memory.Unit)>>30)},
 		report.Fact{Name: "kernel", Value: fmt.Sprintf("Linux %s, %s", strings.TrimSpace(string(kernel)), runtime.GOARCH)},
 		report.Fact{Name: "load of the machine before the run", Value: strings.Join(strings.Fields(string(busy))[:3], " ")},
 	)
@@ -74,7 +76,7 @@ func versions(paths ...string) ([]report.Fact, error) {
 
 // field returns the first value of a name in a file of lines "name: value".
 func field(path, name string) (string, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // one of two in /proc
+	text, err := os.ReadFile(path) //nolint:gosec // a file in /proc
 	if err != nil {
 		return "", err
 	}

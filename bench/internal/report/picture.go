@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -19,7 +20,7 @@ import (
 // WritePicture writes, as SVG, CPU a request by body size beside throughput by concurrency.
 // Bars reach from the least to the greatest of the rounds.
 func (r *Results) WritePicture(w io.Writer) error {
-	bySize := newPlot("CPU a request, concurrency 50", "size of the JSON body", "µs, log scale")
+	bySize := newPlot(fmt.Sprintf("CPU a request, concurrency %d", High), "size of the JSON body", "µs, log scale")
 	bySize.X.Tick.Marker = ticks(AllSizes(), func(size int) string { return fleet.Body{Bytes: size}.String() })
 	bySize.Y.Scale, bySize.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	byConcurrency := newPlot("Throughput, 2 KB", "requests at a time", "requests a second")
@@ -51,7 +52,12 @@ func (r *Results) WritePicture(w io.Writer) error {
 	for i, p := range []*plot.Plot{bySize, byConcurrency} {
 		p.Draw(tiles.At(whole, i, 0))
 	}
-	_, err := canvas.WriteTo(w)
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	// Few readers have the font that the text was measured with.
+	_, err := w.Write(bytes.ReplaceAll(svg.Bytes(), []byte("Liberation Sans"), []byte("Liberation Sans,Arial,Helvetica,sans-serif")))
 	return err
 }
 

@@ -29,7 +29,6 @@ const (
 type process struct {
 	command *exec.Cmd
 	address string
-	log     io.Reader
 	drained chan struct{}
 }
 

@@ -97,9 +97,13 @@ func TestMembersStandInDeclaredOrder(t *testing.T) {
 	}
 	last := -1
 	for decoder.More() {
-		name, err := decoder.Token()
+		token, err := decoder.Token()
 		if err != nil {
 			t.Fatal(err)
+		}
+		name, ok := token.(string)
+		if !ok {
+			t.Fatalf("token %v, want the name of a member", token)
 		}
 		var skipped json.RawMessage
 		if err := decoder.Decode(&skipped); err != nil {
@@ -108,7 +112,7 @@ func TestMembersStandInDeclaredOrder(t *testing.T) {
 		if name == "_links" {
 			continue
 		}
-		field := fields.ByJSONName(name.(string))
+		field := fields.ByJSONName(name)
 		if field == nil || field.Index() < last {
 			t.Fatalf("member %q is not declared, or before the one it follows", name)
 		}

@@ -186,7 +186,9 @@ func dial(b *testing.B, cfg service.Config) *grpc.ClientConn {
 		if err := server.Stop(ctx); err != nil {
 			b.Error(err)
 		}
-		<-served
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
 	})
 	return connection
 }

@@ -9,8 +9,6 @@ import (
 
 	"connectrpc.com/vanguard"
 	"google.golang.org/genproto/googleapis/api/annotations"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -38,10 +36,7 @@ func (h *handwritten) GetVehicleStats(ctx context.Context, req *vehiclestatsv1.G
 	err := h.from.fetch(ctx, query, func(body []byte) error {
 		return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, &resp)
 	})
-	if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error())
-	}
-	return &resp, nil
+	return &resp, err
 }
 
 // newVanguard translates gRPC to REST and leaves fetching to a reverse proxy, as vanguard's

@@ -48,7 +48,7 @@ func (r *Results) WritePicture(w io.Writer) error {
 	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: 8, PadBottom: 8, PadLeft: 8, PadRight: 8}
 	whole := draw.New(canvas)
 	whole.SetColor(color.White)
-	whole.Fill(whole.Rectangle.Path())
+	whole.Fill(whole.Path())
 	for i, p := range []*plot.Plot{bySize, byConcurrency} {
 		p.Draw(tiles.At(whole, i, 0))
 	}

@@ -15,38 +15,37 @@ import (
 )
 
 // results has three rounds, in which the machine gets slower: ratios within a round stay.
-func results(gatewayMicros time.Duration) *report.Results {
+func results(gatewayMicros int) *report.Results {
 	r := &report.Results{
 		Rounds: 3, Setup: []report.Fact{{Name: "machine", Value: "a fake"}},
 		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
 	}
-	for slowness := range time.Duration(3) {
-		slowness++
+	for slowness := 1; slowness <= 3; slowness++ {
 		for _, server := range report.Servers() {
-			cpu := 100 * time.Microsecond
+			cpu := time.Duration(100*slowness) * time.Microsecond
 			if server == report.Gateway {
-				cpu = gatewayMicros * time.Microsecond
+				cpu = time.Duration(gatewayMicros*slowness) * time.Microsecond
 			}
 			for _, size := range report.AllSizes() {
 				for _, c := range report.Concurrencies() {
 					cell := report.Cell{Server: server, Body: fleet.Body{Bytes: size, Order: fleet.Declared}, Concurrency: c}
-					r.Samples[cell] = append(r.Samples[cell], load.Sample{CPU: cpu * slowness, P50: cpu * slowness, P99: 2 * cpu * slowness, Throughput: 1000})
+					r.Samples[cell] = append(r.Samples[cell], load.Sample{CPU: cpu, P50: cpu, P99: 2 * cpu, Throughput: 1000})
 				}
 			}
 			r.PeakBytes[server] = append(r.PeakBytes[server], float64(50<<20*slowness))
 		}
-		add := func(nanos time.Duration, format string, args ...any) {
+		add := func(nanos int, format string, args ...any) {
 			name := fmt.Sprintf(format, args...)
-			r.Micro[name] = append(r.Micro[name], report.Micro{Time: nanos * slowness})
+			r.Micro[name] = append(r.Micro[name], report.Micro{Time: time.Duration(nanos * slowness)})
 		}
 		for _, size := range report.AllSizes() {
 			for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
-				add(time.Duration(size), "Decode/%d/%s/gateway", size, order)
-				add(time.Duration(size*30), "Decode/%d/%s/protojson", size, order)
-				add(time.Duration(size*4), "Decode/%d/%s/valid", size, order)
+				add(size, "Decode/%d/%s/gateway", size, order)
+				add(size*30, "Decode/%d/%s/protojson", size, order)
+				add(size*4, "Decode/%d/%s/valid", size, order)
 			}
-			add(time.Duration(size), "Encode/%d/gateway", size)
-			add(time.Duration(size*2), "Encode/%d/protojson", size)
+			add(size, "Encode/%d/gateway", size)
+			add(size*2, "Encode/%d/protojson", size)
 		}
 		add(1000, "Methods/1")
 		add(1050, "Methods/387")

@@ -13,6 +13,13 @@ SPEC_OLD ?= $(wildcard $(abspath ../shared)/samsara-openapi-2024-11-18.json)
 BASELINE := proto/baseline.binpb.gz
 FUZZTIME ?= 5s
 ARGS ?=
+ROUNDS ?= 5
+QUICK ?=
+# The figures of a trial say nothing, and do not replace those that were measured.
+BENCH_OUT := $(if $(QUICK),$(BIN)/bench-quick,bench)
+BASE ?=
+COUNT ?= 6
+BENCH ?= .
 PACKAGES = $$(go list ./... | grep -v '^samsara.internal/gateway/gen')
 
 TOOLS := buf ghz golangci-lint grpcurl
@@ -23,7 +30,7 @@ TOOL_grpcurl := github.com/fullstorydev/grpcurl/cmd/grpcurl
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/gateway ## build bin/gateway
@@ -47,8 +54,23 @@ fuzz: ## run each fuzz target for FUZZTIME, 5s unless said otherwise
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+bench: build ## measure beside floors and peers, into bench/RESULTS.md; ROUNDS=5; QUICK=1 only tries it
+	go -C bench build -o '$(BIN)/bench' .
+	go -C bench test -c -o '$(BIN)/bench-micro' ./internal/micro
+	mkdir -p '$(BENCH_OUT)'
+	bin/bench run --gateway bin/gateway --micro bin/bench-micro --commit "$$(git describe --always --dirty)" \
+		--out '$(BENCH_OUT)' $(if $(QUICK),--rounds 1 --cpu 20ms --micro-time 5ms,--rounds $(ROUNDS))
+
+.PHONY: bench-ghz
+bench-ghz: build bin/ghz ## load the gateway before its sandbox with ghz, into bench/ghz/summary.txt
+	env -u SAMSARA_API_TOKEN bin/gateway --sandbox --listen 127.0.0.1:50061 --admin-listen= --log-level error & \
+	trap "kill $$!" EXIT; \
+	for _ in {1..100}; do (: </dev/tcp/127.0.0.1/50061) 2>/dev/null && break; sleep 0.1; done; \
+	for config in bench/ghz/*.json; do bin/ghz --config "$$config"; done | tee bench/ghz/summary.txt
+
+.PHONY: bench-compare
+bench-compare: ## compare the Go benchmarks with those of the commit BASE=; COUNT=6 BENCH=.
+	@bench/compare.sh '$(BASE)' '$(COUNT)' '$(BENCH)'
 
 .PHONY: proto
 proto: bin/buf ## write proto/ from the OpenAPI document SPEC=

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Compares the Go benchmarks of the working tree with those of another commit: both are run in
+# turns, so that a slow spell of the machine falls on both, and benchstat judges the difference.
+#
+#	bench/compare.sh BASE COUNT BENCH
+#
+# BASE is the other commit, COUNT how often each is run (benchstat wants 6 or more), BENCH which
+# benchmarks, a regular expression. A benchmark that one side does not have is shown for the
+# other alone.
+set -euo pipefail
+
+base=${1:-} count=${2:-6} bench=${3:-.}
+root=$(git rev-parse --show-toplevel)
+git -C "$root" rev-parse --verify --quiet --end-of-options "$base^{commit}" >/dev/null || {
+	echo "bench/compare.sh: BASE=$base: must be a commit" >&2
+	exit 1
+}
+work=$(mktemp -d)
+trap 'git -C "$root" worktree remove --force "$work/base"; rm -rf "$work"' EXIT
+git -C "$root" worktree add --quiet --detach "$work/base" "$base"
+
+# compile SIDE TREE builds the test binaries of every package that has benchmarks.
+compile() {
+	mkdir "$work/$1.bin"
+	(cd "$2" && git grep -lE '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u) |
+		while read -r folder; do
+			go -C "$2/$folder" test -c -o "$work/$1.bin/${folder//\//_}" .
+			echo "$2/$folder" >"$work/$1.bin/${folder//\//_}.folder"
+		done
+}
+compile old "$work/base"
+compile new "$root"
+
+for ((i = 1; i <= count; i++)); do
+	for side in old new; do
+		echo "$side, $i of $count" >&2
+		for folder in "$work/$side.bin"/*.folder; do
+			(cd "$(<"$folder")" && "${folder%.folder}" -test.run '^$' -test.bench "$bench" -test.benchmem) >>"$work/$side.txt"
+		done
+	done
+done
+go -C "$root/bench" tool benchstat "old=$work/old.txt" "new=$work/new.txt"

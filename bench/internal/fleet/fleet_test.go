@@ -1,0 +1,145 @@
+package fleet_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"samsara.internal/gateway/bench/internal/fleet"
+	_ "samsara.internal/gateway/gen"
+	vehiclestatsv1 "samsara.internal/gateway/gen/samsara/vehicle_stats/v1"
+	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/transcode"
+)
+
+func TestTheGatewayReadsAnAnswerAsProtojsonDoes(t *testing.T) {
+	t.Parallel()
+	endpoints, err := endpoint.Load(protoregistry.GlobalFiles, protoregistry.GlobalTypes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoder *transcode.Decoder
+	for _, e := range endpoints {
+		if e.FullMethod == vehiclestatsv1.VehicleStatsService_GetVehicleStats_FullMethodName {
+			decoder = e.Response
+		}
+	}
+	for _, order := range []fleet.Order{fleet.Declared, fleet.Shuffled} {
+		body := fleet.Body{Bytes: 50 << 10, Order: order}
+		var drift transcode.Drift
+		wire, err := decoder.Append(nil, body.JSON(), &drift)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := drift.Findings(); len(f) != 1 || f[0].Kind != transcode.Unknown || f[0].Member != "_links" {
+			t.Errorf("%s: findings %v, want the unknown _links alone", order, f)
+		}
+		want, err := fleet.Answer(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got vehiclestatsv1.GetVehicleStatsResponse
+		if err := proto.Unmarshal(wire, &got); err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(&got, want) {
+			t.Errorf("%s: the gateway and protojson read it differently", order)
+		}
+	}
+}
+
+func TestAnAnswerIsAsLongAsItIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
+		got := len(fleet.Body{Bytes: size, Order: fleet.Declared}.JSON())
+		if got < size || got > size+1500 {
+			t.Errorf("an answer of %d bytes has %d", size, got)
+		}
+	}
+}
+
+func TestTheShuffledOrderIsAnotherOneOfTheSameMembers(t *testing.T) {
+	t.Parallel()
+	declared := fleet.Body{Bytes: 2 << 10, Order: fleet.Declared}.JSON()
+	shuffled := fleet.Body{Bytes: 2 << 10, Order: fleet.Shuffled}.JSON()
+	if bytes.Equal(declared, shuffled) {
+		t.Fatal("both orders are the same")
+	}
+	canonical := func(b []byte) string {
+		var v any
+		if err := json.Unmarshal(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if canonical(declared) != canonical(shuffled) {
+		t.Error("the orders differ in more than order")
+	}
+}
+
+func TestMembersStandInDeclaredOrder(t *testing.T) {
+	t.Parallel()
+	var doc struct{ Data []json.RawMessage }
+	if err := json.Unmarshal(fleet.Body{Order: fleet.Declared}.JSON(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	fields := new(vehiclestatsv1.VehicleStatsData).ProtoReflect().Descriptor().Fields()
+	decoder := json.NewDecoder(bytes.NewReader(doc.Data[0]))
+	if _, err := decoder.Token(); err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, ok := token.(string)
+		if !ok {
+			t.Fatalf("token %v, want the name of a member", token)
+		}
+		var skipped json.RawMessage
+		if err := decoder.Decode(&skipped); err != nil {
+			t.Fatal(err)
+		}
+		if name == "_links" {
+			continue
+		}
+		field := fields.ByJSONName(name)
+		if field == nil || field.Index() < last {
+			t.Fatalf("member %q is not declared, or before the one it follows", name)
+		}
+		last = field.Index()
+	}
+}
+
+func TestACursorNamesItsBody(t *testing.T) {
+	t.Parallel()
+	want := fleet.Body{Bytes: 12345, Order: fleet.Shuffled}
+	if got, err := fleet.ParseCursor(want.Cursor()); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, cursor := range []string{"", "declared", "declared-", "declared--1", "declared-99999999999", "sorted-5"} {
+		if _, err := fleet.ParseCursor(cursor); err == nil {
+			t.Errorf("cursor %q is taken", cursor)
+		}
+	}
+}
+
+func TestARouteIsAsLongAsItIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	route, err := fleet.Route(50 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(route.GetStops()); n < 50 || n > 150 {
+		t.Errorf("it has %d stops", n)
+	}
+}

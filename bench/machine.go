@@ -1,0 +1,89 @@
+package main
+
+import (
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"samsara.internal/gateway/bench/internal/report"
+)
+
+// circumstances returns what the figures depend on.
+func circumstances(gateway, commit string) ([]report.Fact, error) {
+	facts := []report.Fact{{Name: "date", Value: time.Now().UTC().Format(time.DateOnly)}, {Name: "commit", Value: commit}}
+	model, err := field("/proc/cpuinfo", "model name")
+	if err != nil {
+		return nil, err
+	}
+	var memory unix.Sysinfo_t
+	if err := unix.Sysinfo(&memory); err != nil {
+		return nil, err
+	}
+	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return nil, err
+	}
+	busy, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return nil, err
+	}
+	facts = append(
+		facts,
+		report.Fact{Name: "machine", Value: fmt.Sprintf("%d × %s, %d GiB memory", runtime.NumCPU(), model, memory.Totalram*uint64(memory.Unit)>>30)},
+		report.Fact{Name: "kernel", Value: fmt.Sprintf("Linux %s, %s", strings.TrimSpace(string(kernel)), runtime.GOARCH)},
+		report.Fact{Name: "load of the machine before the run", Value: strings.Join(strings.Fields(string(busy))[:3], " ")},
+	)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	versions, err := versions(gateway, self)
+	if err != nil {
+		return nil, err
+	}
+	return append(facts, versions...), nil
+}
+
+// versions returns those of what the binaries were built with.
+func versions(paths ...string) ([]report.Fact, error) {
+	var facts []report.Fact
+	add := func(fact report.Fact) {
+		if !slices.Contains(facts, fact) {
+			facts = append(facts, fact)
+		}
+	}
+	for _, path := range paths {
+		info, err := buildinfo.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		add(report.Fact{Name: "Go", Value: strings.TrimPrefix(info.GoVersion, "go")})
+		for _, module := range info.Deps {
+			switch module.Path {
+			case "google.golang.org/grpc", "google.golang.org/protobuf", "connectrpc.com/vanguard":
+				add(report.Fact{Name: module.Path, Value: module.Version})
+			}
+		}
+	}
+	return facts, nil
+}
+
+// field returns the first value of a name in a file of lines "name: value".
+func field(path, name string) (string, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // a file in /proc
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("%s: has no %q", path, name)
+}

@@ -1,0 +1,84 @@
+// Bench measures the gateway beside floors and peers, and writes what it found.
+//
+//	bench run [flags]          measure, and write RESULTS.md and results.svg
+//	bench serve [flags] NAME   be one of the servers of package peer; run starts these itself
+//
+// It needs Linux: what a server costs is read from the kernel.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"samsara.internal/gateway/bench/internal/peer"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	if err := run(ctx, os.Args[1:], os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:forbidigo // this is main
+	}
+}
+
+// run does what the arguments ask for until it is done or ctx ends.
+func run(ctx context.Context, args []string, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	var command string
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("bench "+command, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	switch command {
+	case "run":
+		h := harness{log: log}
+		h.flags(flags)
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		return h.run(ctx)
+	case "serve":
+		upstream := flags.String("upstream", "", "base `URL` of the upstream")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		return serve(ctx, flags.Arg(0), *upstream, log)
+	default:
+		return fmt.Errorf("command %q: must be run or serve", command)
+	}
+}
+
+// serve runs a server on a loopback port of its own, which it logs, until ctx ends.
+func serve(ctx context.Context, name, upstream string, log *slog.Logger) error {
+	base, err := url.Parse(upstream)
+	if err != nil {
+		return err
+	}
+	server, err := peer.New(name, base, bodies())
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() {
+		_ = l.Close() // Serve says that it is closed
+	})()
+	log.InfoContext(ctx, "serving", "address", l.Addr().String())
+	if err := server.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}

@@ -44,6 +44,7 @@ run: build ## run the gateway before its sandbox; more flags with ARGS=
 test: build bin/grpcurl bin/ghz cc ## run all tests with the race detector
 	SAMSARA_TEST_BIN='$(BIN)' SAMSARA_OPENAPI='$(SPEC)' SAMSARA_OPENAPI_OLD='$(SPEC_OLD)' \
 		go test -race -timeout 15m $(PACKAGES)
+	go -C bench test ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME, 5s unless said otherwise
@@ -92,6 +93,7 @@ checkgenerate: $(if $(SPEC),proto) generate ## fail unless proto/ and gen/ are a
 .PHONY: lint
 lint: bin/golangci-lint bin/buf ## lint Go and proto, and refuse changes that break clients
 	bin/golangci-lint run
+	cd bench && ../bin/golangci-lint run --config ../.golangci.yml
 	bin/buf lint
 	bin/buf format -d --exit-code
 	bin/buf breaking --against $(BASELINE)
@@ -104,6 +106,7 @@ baseline: bin/buf ## promise the present proto/ to clients: breaking changes are
 tidy: ## fail unless go.mod and go.sum are tidy
 	go mod tidy -diff
 	go -C tools mod tidy -diff
+	go -C bench mod tidy -diff
 
 .PHONY: grpcurl
 grpcurl: bin/grpcurl ## run grpcurl with ARGS=

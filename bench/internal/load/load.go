@@ -120,7 +120,7 @@ func CPUTime(pid int) (time.Duration, error) {
 	// kind: 2 is the scheduler's count of a whole process. See clock_getcpuclockid(3).
 	const wholeProcess = 2
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|wholeProcess), &t); err != nil { //nolint:gosec // ids are below 2^22
+	if err := unix.ClockGettime(int32(^pid<<3|wholeProcess), &t); err != nil {
 		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil

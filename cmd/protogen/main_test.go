@@ -28,6 +28,8 @@ func documents() []document {
 		{"quirks", "", "testdata/quirks.json"},
 		{"evolution", "testdata/evolution-1.json", "testdata/evolution-2.json"},
 		{"evolution back", "testdata/evolution-2.json", "testdata/evolution-1.json"},
+		{"copies", "testdata/copies-1.json", "testdata/copies-2.json"},
+		{"copies back", "testdata/copies-2.json", "testdata/copies-1.json"},
 		{"everything gone", "testdata/quirks.json", "testdata/evolution-1.json"},
 	}
 	current, old := os.Getenv("SAMSARA_OPENAPI"), os.Getenv("SAMSARA_OPENAPI_OLD") //nolint:forbidigo // the makefile names documents that are not in the repository
@@ -70,8 +72,10 @@ func TestTree(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for name, specs := range map[string][]string{
-		"quirks":    {"testdata/quirks.json"},
-		"evolution": {"testdata/evolution-1.json", "testdata/evolution-2.json"},
+		"quirks":       {"testdata/quirks.json"},
+		"evolution":    {"testdata/evolution-1.json", "testdata/evolution-2.json"},
+		"copies":       {"testdata/copies-1.json"},
+		"copies-later": {"testdata/copies-1.json", "testdata/copies-2.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -71,16 +71,16 @@ func (t *tree) sorted() []*pkg {
 // schema returns the package's message for the schema of that name, nil if there is none.
 func (p *pkg) schema(key string) *message {
 	for _, m := range p.messages {
-		if m.schema == key && key != "" {
+		if slices.Contains(m.schemas, key) {
 			return m
 		}
 	}
 	return nil
 }
 
-// add appends an empty message for a schema; "" for a request or a response.
-func (p *pkg) add(schema string) *message {
-	m := &message{pkg: p, schema: schema}
+// add appends an empty message for schemas; none for a request or a response.
+func (p *pkg) add(schemas ...string) *message {
+	m := &message{pkg: p, schemas: schemas}
 	p.messages = append(p.messages, m)
 	return m
 }
@@ -107,11 +107,11 @@ type method struct {
 	deprecated        bool
 }
 
-// message is one message; schema is empty for requests and responses.
+// message is one message. It stands for schemas, sorted; requests and responses have none.
 type message struct {
 	pkg        *pkg
 	name       string
-	schema     string
+	schemas    []string
 	fields     []*field
 	reserved   reserved
 	deprecated bool

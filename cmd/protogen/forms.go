@@ -114,8 +114,8 @@ func member(wire string, k kind, l label, root bool, below string) string {
 	return fmt.Sprintf("%q %d %d %t %s", wire, k.proto(), l, root, below)
 }
 
-// fits says whether the message can stand for the schema of that name too.
-func (f *forms) fits(m *message, key string) bool {
-	form := f.schemas[key]
-	return f.messages[m] == form || slices.ContainsFunc(m.schemas, func(other string) bool { return f.schemas[other] == form })
+// alike says whether the message stands for a schema of the document that is the same thing as
+// the schema of that name.
+func (f *forms) alike(m *message, key string) bool {
+	return slices.ContainsFunc(m.schemas, func(other string) bool { return f.schemas[other] == f.schemas[key] })
 }

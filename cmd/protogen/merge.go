@@ -97,8 +97,11 @@ func (m *merger) reach(to *message, src source, input bool) {
 			p.message = m.messageFor(to.pkg, p.shape, input)
 		}
 		src.fields[i] = p
-		m.join(p.message, p.shape.of.key)
-		m.reach(p.message, m.forms.sources[p.shape.of.key], input)
+		below := m.forms.sources[p.shape.of.key]
+		if p.message.pkg.schema(below.key) == nil && m.forms.alike(p.message, below.key) {
+			p.message.join(below.key)
+		}
+		m.reach(p.message, below, input)
 	}
 }
 
@@ -115,7 +118,8 @@ func (m *merger) promised(to *message, p property) *message {
 }
 
 // messageFor returns the message that stands for a schema in a package: one of the package's
-// own if there is one, a shared one if there is one or should be, else a new one of its own.
+// own if there is one, a shared one if there is one or should be, else a new one of its own. A
+// message that was made for another schema, but is the same thing, will do.
 func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
 	key := s.of.key
 	homes := []*pkg{p}
@@ -129,7 +133,8 @@ func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
 	}
 	for _, home := range homes {
 		for _, known := range home.messages {
-			if m.forms.fits(known, key) {
+			if m.forms.alike(known, key) || m.forms.messages[known] == m.forms.schemas[key] {
+				known.join(key)
 				return known
 			}
 		}
@@ -140,14 +145,6 @@ func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
 	added := p.add(key)
 	m.unnamed = append(m.unnamed, unnamed{message: added, input: input, element: s.label != single})
 	return added
-}
-
-// join adds a schema to those that the message stands for, unless it has another message.
-func (m *merger) join(to *message, key string) {
-	if to.pkg.schema(key) == nil && m.forms.fits(to, key) {
-		to.schemas = append(to.schemas, key)
-		slices.Sort(to.schemas)
-	}
 }
 
 // deprecateUnused marks the messages that no method in good standing leads to.

@@ -85,6 +85,12 @@ func (p *pkg) add(schemas ...string) *message {
 	return m
 }
 
+// join makes the message stand for one more schema.
+func (m *message) join(schema string) {
+	m.schemas = append(m.schemas, schema)
+	slices.Sort(m.schemas)
+}
+
 // names returns the names of the package's messages, and those that a message must not have
 // because of what the Go plugins derive from the service's name.
 func (p *pkg) names() map[string]bool {

@@ -52,11 +52,15 @@ func windowWord(limit *gatewayv1.RateLimit) string {
 }
 
 func (m *message) comment() string {
-	text := "Schema " + m.schema + "."
-	if name, ok := strings.CutSuffix(m.name, "Request"); ok && m.schema == "" {
-		text = "Request of " + name + "."
-	} else if name, ok := strings.CutSuffix(m.name, "Response"); ok && m.schema == "" {
-		text = "Response of " + name + "."
+	text := "Schema " + strings.Join(m.schemas, ", ") + "."
+	switch request, ok := strings.CutSuffix(m.name, "Request"); {
+	case len(m.schemas) > 1:
+		text = "Schemas " + strings.Join(m.schemas, ", ") + "."
+	case len(m.schemas) == 1:
+	case ok:
+		text = "Request of " + request + "."
+	default:
+		text = "Response of " + strings.TrimSuffix(m.name, "Response") + "."
 	}
 	if m.deprecated {
 		text += " " + kept

@@ -28,7 +28,13 @@ func checkDocument(t *testing.T, spec, module string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := walker{T: t, methods: map[string][]protoreflect.MethodDescriptor{}, seen: map[string]bool{}, wanted: map[protoreflect.FieldDescriptor][]string{}}
+	w := walker{
+		T:       t,
+		methods: map[string][]protoreflect.MethodDescriptor{},
+		options: map[protoreflect.FieldDescriptor]*gatewayv1.Field{},
+		seen:    map[string]bool{},
+		wanted:  map[protoreflect.FieldDescriptor][]string{},
+	}
 	if err := json.Unmarshal(raw, &w.document); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +63,8 @@ type walker struct {
 		}
 	}
 	methods map[string][]protoreflect.MethodDescriptor // by HTTP method and path
-	seen    map[string]bool                            // message and schema
+	options map[protoreflect.FieldDescriptor]*gatewayv1.Field
+	seen    map[string]bool // message and schema
 	// What the document wants a field to be. A message that stands for several schemas, because
 	// a reference changed, can be right for only one of them.
 	wanted map[protoreflect.FieldDescriptor][]string
@@ -176,7 +183,7 @@ func (w *walker) parameter(in protoreflect.MessageDescriptor, p parameter) {
 	if f == nil {
 		return
 	}
-	options := fieldOptions(w.T, f)
+	options := w.fieldOptions(f)
 	if want := p.Required && !p.Unknown; options.GetRequired() != want {
 		w.Errorf("%s is required: %t, want %t", f.FullName(), options.GetRequired(), want)
 	}
@@ -200,7 +207,7 @@ func (w *walker) body(in protoreflect.MessageDescriptor, body jsonSchemaObject, 
 	}
 	for i := range in.Fields().Len() {
 		f := in.Fields().Get(i)
-		if o := fieldOptions(w.T, f); o.GetRoot() && !o.GetRetired() && o.GetIn() == location {
+		if o := w.fieldOptions(f); o.GetRoot() && !o.GetRetired() && o.GetIn() == location {
 			w.wants(f, w.typ("", body))
 			w.below(f, body)
 			return
@@ -264,7 +271,7 @@ func (w *walker) field(in protoreflect.MessageDescriptor, wire string, location 
 	var found protoreflect.FieldDescriptor
 	for i := range in.Fields().Len() {
 		f := in.Fields().Get(i)
-		o := fieldOptions(w.T, f)
+		o := w.fieldOptions(f)
 		name := f.JSONName()
 		if o.GetName() != "" {
 			name = o.GetName()
@@ -395,11 +402,13 @@ func annotation(t *testing.T, d protoreflect.MethodDescriptor) *gatewayv1.Operat
 	return operation
 }
 
-func fieldOptions(t *testing.T, d protoreflect.FieldDescriptor) *gatewayv1.Field {
-	t.Helper()
-	var options descriptorpb.FieldOptions
-	if err := reparse(d, &options); err != nil {
-		t.Fatal(err)
+func (w *walker) fieldOptions(d protoreflect.FieldDescriptor) *gatewayv1.Field {
+	if w.options[d] == nil {
+		var options descriptorpb.FieldOptions
+		if err := reparse(d, &options); err != nil {
+			w.Fatal(err)
+		}
+		w.options[d] = fieldExtension(&options)
 	}
-	return fieldExtension(&options)
+	return w.options[d]
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	gatewayv1 "samsara.internal/gateway/gen/samsara/gateway/v1"
@@ -40,6 +42,43 @@ func newProperty(wire string, s schema) property {
 	}
 	p.read(s.Description)
 	return p
+}
+
+// commonProperty states what holds of a property in all schemas that one message stands for.
+// Values are for information, so those of any schema are told.
+func commonProperty(all []property) property {
+	common := all[0]
+	common.options = proto.CloneOf(common.options)
+	o := common.options
+	for _, p := range all[1:] {
+		common.deprecated = common.deprecated && p.deprecated
+		common.notes.commaSeparated = common.notes.commaSeparated && p.notes.commaSeparated
+		common.notes.unixMilliseconds = common.notes.unixMilliseconds && p.notes.unixMilliseconds
+		o.Required = o.GetRequired() && p.options.GetRequired()
+		o.Minimum = weaker(o.Minimum, p.options.Minimum, math.Min)
+		o.Maximum = weaker(o.Maximum, p.options.Maximum, math.Max)
+		if o.GetFormat() != p.options.GetFormat() {
+			o.Format = ""
+		}
+		if o.GetDefault() != p.options.GetDefault() {
+			o.Default = ""
+		}
+		for _, v := range p.options.GetValues() {
+			if !slices.Contains(o.GetValues(), v) {
+				o.Values = append(o.Values, v)
+			}
+		}
+	}
+	return common
+}
+
+// weaker returns the bound that allows more; none allows everything.
+func weaker(a, b *float64, pick func(a, b float64) float64) *float64 {
+	if a == nil || b == nil {
+		return nil
+	}
+	v := pick(*a, *b)
+	return &v
 }
 
 // bound sets the bounds of a length or a count; 0 is no lower bound.

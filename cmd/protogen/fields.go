@@ -42,33 +42,46 @@ func (s source) has(taken slot) bool {
 }
 
 // update brings the message's fields up to what the document says of it. Where several schemas
-// share the message and disagree, the one the message was made for counts first.
+// share the message and disagree, those that the message stands for count first.
 func (m *message) update(sources []source) {
-	if own := slices.IndexFunc(sources, func(s source) bool { return s.key == m.schema }); own > 0 {
-		sources[0], sources[own] = sources[own], sources[0]
-	}
+	slices.SortStableFunc(sources, func(a, b source) int { return m.rank(a) - m.rank(b) })
 	current := map[slot]*field{}
 	for _, src := range sources {
 		for _, p := range src.fields {
 			if f := m.match(p, src); f != nil && current[p.slot()] == nil {
-				f.set(p)
 				current[p.slot()] = f
 			}
 		}
 	}
+	said := map[*field][]property{}
 	for _, src := range sources {
 		for _, p := range src.fields {
 			if current[p.slot()] == nil {
 				current[p.slot()] = m.newField(p)
 			}
+			if f := current[p.slot()]; f.fits(p) {
+				said[f] = append(said[f], p)
+			}
 		}
 	}
 	for _, f := range m.fields {
-		if current[f.slot()] != f {
-			f.deprecated, f.options.Required = true, false
-			f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
+		if properties := said[f]; properties != nil {
+			common := commonProperty(properties)
+			common.options.Required = common.options.GetRequired() && len(properties) == len(sources)
+			f.set(common)
+			continue
 		}
+		f.deprecated, f.options.Required = true, false
+		f.options.Retired = f.options.GetRoot() || current[f.slot()] != nil
 	}
+}
+
+// rank puts the schemas that the message stands for before those that only came by a reference.
+func (m *message) rank(s source) int {
+	if len(m.schemas) == 0 || slices.Contains(m.schemas, s.key) {
+		return 0
+	}
+	return 1
 }
 
 // newField adds a field for the property. A name that is taken, or that every update mask has,

@@ -65,6 +65,12 @@ func generate(ctx context.Context, spec, root string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading %s: %w", spec, err)
 	}
+	return update(ctx, operations, root)
+}
+
+// update brings the tree below root up to a document's operations, which it leaves as they are,
+// and returns how many files it changed.
+func update(ctx context.Context, operations []operation, root string) (int, error) {
 	t, err := readTree(ctx, root)
 	if err != nil {
 		return 0, fmt.Errorf("reading the tree below %s: %w", root, err)

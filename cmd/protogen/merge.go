@@ -5,7 +5,7 @@ import "slices"
 // merge brings the tree up to the document. What the tree has keeps its name, number and type;
 // what the document adds is added; what it lacks stays, deprecated.
 func merge(t *tree, operations []operation) {
-	m := merger{tree: t, shared: sharedSchemas(operations), sources: map[*message][]source{}}
+	m := merger{tree: t, forms: newForms(t, operations), sources: map[*message][]source{}}
 	type binding struct {
 		method    *method
 		operation operation
@@ -37,7 +37,7 @@ func merge(t *tree, operations []operation) {
 // merger holds what is found out on the way.
 type merger struct {
 	tree    *tree
-	shared  map[string]bool
+	forms   *forms
 	sources map[*message][]source // what the document says of each message
 	reached []*message            // the keys of sources, in the order they were reached
 	unnamed []unnamed
@@ -71,7 +71,7 @@ func (p *pkg) newMethod(o operation) *method {
 		return taken[name+"Request"] || taken[name+"Response"] ||
 			slices.ContainsFunc(p.methods, func(m *method) bool { return m.name == name })
 	})
-	added := &method{name: name, operation: o.placed(p.place), deprecated: o.deprecated, request: p.add(""), response: p.add("")}
+	added := &method{name: name, operation: o.placed(p.place), deprecated: o.deprecated, request: p.add(), response: p.add()}
 	added.request.name, added.response.name = name+"Request", name+"Response"
 	p.methods = append(p.methods, added)
 	return added
@@ -97,7 +97,11 @@ func (m *merger) reach(to *message, src source, input bool) {
 			p.message = m.messageFor(to.pkg, p.shape, input)
 		}
 		src.fields[i] = p
-		m.reach(p.message, p.shape.source(), input)
+		below := m.forms.sources[p.shape.of.key]
+		if p.message.pkg.schema(below.key) == nil && m.forms.alike(p.message, below.key) {
+			p.message.join(below.key)
+		}
+		m.reach(p.message, below, input)
 	}
 }
 
@@ -113,24 +117,33 @@ func (m *merger) promised(to *message, p property) *message {
 	return nil
 }
 
-// messageFor returns the message that stands for a schema in a package: the package's own if
-// it has one, the shared one if there is one or should be, else a new one of its own.
+// messageFor returns the message that stands for a schema in a package: one of the package's
+// own if there is one, a shared one if there is one or should be, else a new one of its own. A
+// message that was made for another schema, but is the same thing, will do.
 func (m *merger) messageFor(p *pkg, s shape, input bool) *message {
 	key := s.of.key
-	if own := p.schema(key); own != nil {
-		return own
+	homes := []*pkg{p}
+	if types := m.tree.packages[typesPlace()]; types != nil {
+		homes = append(homes, types)
 	}
-	types := m.tree.packages[typesPlace()]
-	if types != nil {
-		if common := types.schema(key); common != nil {
-			return common
+	for _, home := range homes {
+		if known := home.schema(key); known != nil {
+			return known
 		}
 	}
-	if m.shared[key] {
+	for _, home := range homes {
+		for _, known := range home.messages {
+			if m.forms.alike(known, key) || m.forms.messages[known] == m.forms.schemas[key] {
+				known.join(key)
+				return known
+			}
+		}
+	}
+	if m.forms.shared[m.forms.schemas[key]] {
 		p = m.tree.at(typesPlace())
 	}
 	added := p.add(key)
-	m.unnamed = append(m.unnamed, unnamed{added, input, s.label != single})
+	m.unnamed = append(m.unnamed, unnamed{message: added, input: input, element: s.label != single})
 	return added
 }
 
@@ -162,32 +175,4 @@ func (m *message) use(used map[*message]bool) {
 			f.message.use(used)
 		}
 	}
-}
-
-// sharedSchemas returns the schemas that operations of more than one package lead to.
-func sharedSchemas(operations []operation) map[string]bool {
-	places := map[string]map[place]bool{}
-	var visit func(src source, from place)
-	visit = func(src source, from place) {
-		for _, p := range src.fields {
-			key := p.shape.of.key
-			if p.shape.kind.proto() != kindMessage || places[key][from] {
-				continue
-			}
-			if places[key] == nil {
-				places[key] = map[place]bool{}
-			}
-			places[key][from] = true
-			visit(p.shape.source(), from)
-		}
-	}
-	for _, o := range operations {
-		visit(o.request, o.place)
-		visit(o.response, o.place)
-	}
-	shared := map[string]bool{}
-	for key, from := range places {
-		shared[key] = len(from) > 1
-	}
-	return shared
 }

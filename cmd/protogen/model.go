@@ -71,18 +71,24 @@ func (t *tree) sorted() []*pkg {
 // schema returns the package's message for the schema of that name, nil if there is none.
 func (p *pkg) schema(key string) *message {
 	for _, m := range p.messages {
-		if m.schema == key && key != "" {
+		if slices.Contains(m.schemas, key) {
 			return m
 		}
 	}
 	return nil
 }
 
-// add appends an empty message for a schema; "" for a request or a response.
-func (p *pkg) add(schema string) *message {
-	m := &message{pkg: p, schema: schema}
+// add appends an empty message for schemas; none for a request or a response.
+func (p *pkg) add(schemas ...string) *message {
+	m := &message{pkg: p, schemas: schemas}
 	p.messages = append(p.messages, m)
 	return m
+}
+
+// join makes the message stand for one more schema.
+func (m *message) join(schema string) {
+	m.schemas = append(m.schemas, schema)
+	slices.Sort(m.schemas)
 }
 
 // names returns the names of the package's messages, and those that a message must not have
@@ -107,11 +113,11 @@ type method struct {
 	deprecated        bool
 }
 
-// message is one message; schema is empty for requests and responses.
+// message is one message. It stands for schemas, sorted; requests and responses have none.
 type message struct {
 	pkg        *pkg
 	name       string
-	schema     string
+	schemas    []string
 	fields     []*field
 	reserved   reserved
 	deprecated bool

@@ -1,130 +1,211 @@
 package main
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
 )
 
 // unnamed is a new message, with what counts for its name: whether it was first reached from a
-// request, and as an element of a list or map.
+// request, and as an element of a list or map; how many operations lead to it; the names it
+// could have, the best first.
 type unnamed struct {
 	*message
 	input, element bool
+	uses           int
+	candidates     []string
 }
 
-// nameMessages names the new messages. Where the forms of a request and of a response compete
-// for a name, the response's gets it.
+// nameMessages names the new messages of each package.
 func (m *merger) nameMessages() {
 	for _, p := range m.tree.sorted() {
-		for _, input := range []bool{false, true} {
-			var group []unnamed
-			for _, added := range m.unnamed {
-				if added.pkg == p && added.input == input {
-					group = append(group, added)
-				}
+		var group []unnamed
+		for _, added := range m.unnamed {
+			if added.pkg != p {
+				continue
 			}
-			p.nameMessages(group)
+			added.candidates = m.forms.names.candidates(added)
+			for _, key := range added.schemas {
+				added.uses += m.forms.uses[key]
+			}
+			group = append(group, added)
 		}
+		slices.SortFunc(group, compareClaims)
+		p.nameMessages(group)
 	}
 }
 
-// nameMessages gives each message the best name it can have. A name that several want goes to
-// the schema with the shortest name of its own, to none of them where that does not decide;
-// what is left is numbered.
-func (p *pkg) nameMessages(group []unnamed) {
-	slices.SortFunc(group, func(a, b unnamed) int { return strings.Compare(a.schema, b.schema) })
-	taken := p.names()
-	candidates := make([][]string, len(group))
-	rounds := 0
-	for i, m := range group {
-		candidates[i] = m.candidates()
-		rounds = max(rounds, len(candidates[i]))
+// compareClaims puts the message first that has the better claim to a name: what could have no
+// other, what a response holds, what more operations lead to, what has the shorter schema name.
+func compareClaims(a, b unnamed) int {
+	return cmp.Or(slices.Compare(a.claim(), b.claim()), cmp.Compare(a.schemas[0], b.schemas[0]))
+}
+
+func (u unnamed) claim() []int {
+	input, shortest := 0, len(u.schemas[0])
+	if u.input {
+		input = 1
 	}
-	for round := range rounds {
-		wanted := map[string][]unnamed{}
-		for i, m := range group {
-			if m.name == "" && round < len(candidates[i]) {
-				name := candidates[i][round]
-				wanted[name] = append(wanted[name], m)
+	for _, key := range u.schemas {
+		shortest = min(shortest, len(key))
+	}
+	return []int{min(2, len(u.candidates)), input, -u.uses, shortest}
+}
+
+// nameMessages gives each message of the group, which is in the order of their claims, the best
+// name it can have. The order decides who gets a plain name. A longer name should tell apart, so
+// it goes to nobody while several want it. What has no name then is numbered.
+func (p *pkg) nameMessages(group []unnamed) {
+	taken := p.names()
+	longest := 0
+	for _, m := range group {
+		longest = max(longest, len(m.candidates))
+	}
+	for choice := range longest {
+		wanted := map[string]int{}
+		for _, m := range group {
+			if m.name == "" && choice < len(m.candidates) {
+				wanted[m.candidates[choice]]++
 			}
 		}
-		for name, by := range wanted {
-			slices.SortStableFunc(by, func(a, b unnamed) int { return len(words(a.schema)) - len(words(b.schema)) })
-			if !taken[name] && (len(by) == 1 || len(words(by[0].schema)) < len(words(by[1].schema))) {
-				by[0].name = name
+		for _, m := range group {
+			if m.name != "" || choice >= len(m.candidates) {
+				continue
+			}
+			if name := m.candidates[choice]; !taken[name] && (wanted[name] == 1 || choice == 0) {
+				m.name = name
 				taken[name] = true
 			}
 		}
 	}
-	for i, m := range group {
+	for _, m := range group {
 		if m.name == "" {
-			m.name = unique(candidates[i][0], "", func(name string) bool { return taken[name] })
+			m.name = unique(m.candidates[0], "", func(name string) bool { return taken[name] })
 			taken[m.name] = true
 		}
 	}
 }
 
-// candidates lists names, the best first. What a request sends gives way to what a response
-// holds by an Input after its name.
-func (u unnamed) candidates() []string {
-	names := messageNames(u.schema, u.element)
-	if !u.input {
-		return names
-	}
-	var all []string
-	for _, name := range names {
-		all = append(all, name)
-		if !strings.Contains(name, "Input") {
-			all = append(all, name+"Input")
-		}
-	}
-	return all
+// names makes names of messages from names of schemas. Those carry the debris of the generator
+// that wrote the document: Goa, ResponseBody, Object, the operation, versions, hashes.
+type names struct {
+	operations [][]string // the words of each operationId, the longest first
 }
 
-// messageNames lists names for the message of a schema, the best first. The document's schema
-// names carry the debris of the generator that wrote it: Goa, ResponseBody, Object, the
-// operation, versions, hashes. A later name keeps some of it, to tell schemas apart. The schema
-// of an element is named in the singular, if the name was made from a property's.
-func messageNames(key string, element bool) []string {
-	all := withoutBody(keyWords(regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")))
-	verb, thing := cutOperation(all)
-	variant := without(thing, "Request", "Response", "Object", "Goa")
-	plain := without(withoutVersion(variant), "Variant")
-	var names []string
-	for _, candidate := range [][]string{
-		plain,
-		slices.Concat(verb, plain),
-		variant,
-		slices.Concat(verb, variant),
-		without(thing, "Request", "Response", "Goa"),
-		without(thing, "Request", "Response", "Object"),
-		thing,
-	} {
-		candidate = collapse(candidate)
-		n := len(candidate)
-		if n == 0 {
-			continue
-		}
-		if element && strings.ContainsAny(key, "._[{") {
-			candidate[n-1] = singular(candidate[n-1])
-		}
-		name := identifier(upperCamel(candidate), "Schema")
-		if !slices.Contains(names, name) && !strings.HasSuffix(name, "Request") && !strings.HasSuffix(name, "Response") {
-			names = append(names, name)
+func newNames(t *tree, operations []operation) names {
+	var n names
+	for _, o := range operations {
+		n.operations = append(n.operations, words(o.annotation.GetId()))
+	}
+	for _, p := range t.sorted() {
+		for _, method := range p.methods {
+			n.operations = append(n.operations, words(method.operation.GetId()))
 		}
 	}
-	if len(names) == 0 {
+	slices.SortStableFunc(n.operations, func(a, b []string) int { return len(b) - len(a) })
+	return n
+}
+
+// plain is a schema's name without any debris. What is meant to be sent is no other thing than
+// what is received, so an Input at the end of a request's schema is debris too.
+func (n names) plain(key string) string {
+	_, _, thing := n.split(key)
+	plain := withoutDebris(thing)
+	if last := len(plain) - 1; last > 0 && plain[last] == "Input" && strings.HasSuffix(key, "RequestBody") {
+		plain = plain[:last]
+	}
+	return upperCamel(collapse(plain))
+}
+
+// candidates lists names for a message, the best first: the plain name, then those with the
+// least debris that tells schemas apart. What only requests send may be an Input. The schema of
+// an element is named in the singular, if the name was made from a property's.
+func (n names) candidates(u unnamed) []string {
+	var all [][]string
+	for _, key := range u.schemas {
+		verb, noun, thing := n.split(key)
+		plain := withoutDebris(thing)
+		forms := [][]string{
+			plain,
+			slices.Concat(noun, plain),
+			slices.Concat(verb, noun, plain),
+			without(thing, "Request", "Response", "Object", "Goa", "Variant"),
+			without(thing, "Request", "Response", "Goa", "Variant"),
+			without(thing, "Goa", "Variant"),
+		}
+		if strings.HasSuffix(key, "TypeRequestBody") || strings.HasSuffix(key, "TypeResponseBody") {
+			forms = append(forms, append(slices.Clip(plain), "Type"))
+		}
+		for _, name := range forms {
+			name = collapse(name)
+			if last := len(name) - 1; last >= 0 && u.element && strings.ContainsAny(key, "._[{") {
+				name[last] = singular(name[last])
+			}
+			all = append(all, name)
+			if u.input && !slices.Contains(name, "Input") {
+				all = append(all, append(slices.Clip(name), "Input"))
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b []string) int { return len(a) - len(b) })
+	var found []string
+	for _, w := range all {
+		name := identifier(upperCamel(w), "Schema")
+		if len(w) > 0 && !slices.Contains(found, name) && !strings.HasSuffix(name, "Request") && !strings.HasSuffix(name, "Response") {
+			found = append(found, name)
+		}
+	}
+	if len(found) == 0 {
 		return []string{"Schema"}
 	}
-	return names
+	return found
+}
+
+// split tells the words of a schema's name that come from an operation, as EntityCreateThing
+// and CreateThingEntityRest have them, from the rest.
+func (n names) split(key string) (verb, noun, thing []string) {
+	all := withoutBody(keyWords(key))
+	if i := slices.Index(all, "Pagination"); i >= 0 {
+		return nil, all[:i], all[i : i+1]
+	}
+	if service := slices.Index(all, "Service"); service > 0 && n.operation(all[service+1:]) > 0 {
+		all = slices.Concat([]string{"Entity"}, all[service+1:])
+	}
+	switch entity := slices.Index(all, "Entity"); {
+	case entity == 0 && len(all) > 1:
+		all = all[1:]
+		if i := n.operation(all); i > 0 && i < len(all) {
+			return all[:1], all[1:i], all[i:]
+		}
+		all[len(all)-1] = singular(all[len(all)-1])
+	case entity > 0 && entity+1 < len(all) && isVerb(all[0]):
+		return all[:1], all[1:entity], all[entity+1:]
+	}
+	if len(all) > 1 && isVerb(all[0]) {
+		return all[:1], nil, all[1:]
+	}
+	return nil, nil, all
+}
+
+// operation returns how many words at the beginning are the name of an operation.
+func (n names) operation(w []string) int {
+	for _, id := range n.operations {
+		if len(id) <= len(w) && slices.EqualFunc(id, w[:len(id)], strings.EqualFold) {
+			return len(id)
+		}
+	}
+	return 0
 }
 
 // keyWords are the words of a schema's key; what a property holds many of is in the singular. A
-// body without a name of its own goes by its operation's path.
+// body without a name of its own goes by its operation's path. A schema's name may follow on
+// Object as it is, in lower case.
 func keyWords(key string) []string {
 	var all []string
 	key = regexp.MustCompile(`^[A-Z]+ /(\S*) (?:body|response)`).ReplaceAllString(key, "$1")
+	key = regexp.MustCompile(`PublicVariant[0-9A-Fa-f]{12}`).ReplaceAllString(key, "Variant")
+	key = regexp.MustCompile(`Object([a-hj-z][a-z])`).ReplaceAllString(key, "Object_$1")
 	for _, part := range strings.Split(key, ".") {
 		name := strings.TrimRight(part, "[]{}")
 		found := words(name)
@@ -142,28 +223,15 @@ func withoutBody(w []string) []string {
 	if n < 3 || w[n-1] != "Body" || w[n-2] != "Request" && w[n-2] != "Response" {
 		return w
 	}
-	if w[n-3] == "Type" && n > 3 {
+	if n > 3 && w[n-3] == "Type" && w[n-4] != "Of" {
 		return w[:n-3]
 	}
 	return w[:n-2]
 }
 
-// cutOperation splits CreateThingEntityRest and EntityCreateThing, the names of schemas made
-// for one operation, into the verb and the rest.
-func cutOperation(w []string) (verb, rest []string) {
-	entity := slices.Index(w, "Entity")
-	if entity == 0 && len(w) > 2 && isVerb(w[1]) {
-		return w[1:2], w[2:]
-	}
-	if entity > 0 && entity+1 < len(w) && isVerb(w[0]) {
-		return w[:1], w[entity+1:]
-	}
-	return nil, w
-}
-
 func isVerb(word string) bool {
-	switch word {
-	case "Create", "Update", "List", "Get", "Delete", "Patch", "Post", "Put", "Replace", "Resolve":
+	switch strings.ToLower(word) {
+	case "create", "update", "list", "get", "delete", "patch", "post", "put", "replace", "resolve":
 		return true
 	}
 	return false
@@ -179,6 +247,15 @@ func without(w []string, dropped ...string) []string {
 		}
 	}
 	return kept
+}
+
+// withoutDebris drops what says nothing about the thing itself.
+func withoutDebris(w []string) []string {
+	w = without(withoutVersion(w), "Request", "Response", "Res", "Object", "Goa", "Variant")
+	if last := len(w) - 1; last > 0 && w[last] == "Body" {
+		w = w[:last]
+	}
+	return w
 }
 
 // withoutVersion drops V1, V2025_10_23 and the like.

@@ -142,8 +142,8 @@ func (out *printer) message(m *message) {
 	if m.deprecated {
 		body.line(1, "option deprecated = true;")
 	}
-	if m.schema != "" {
-		body.line(1, "option (samsara.gateway.v1.schema) = %q;", m.schema)
+	for _, schema := range m.schemas {
+		body.line(1, "option (samsara.gateway.v1.schema) = %q;", schema)
 	}
 	body.reserved(m.reserved)
 	slices.SortFunc(m.fields, func(a, b *field) int { return cmp.Compare(a.number, b.number) })

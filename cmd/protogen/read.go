@@ -98,7 +98,7 @@ func (r *reader) declare(file protoreflect.FileDescriptor) error {
 		if err := reparse(d, &options); err != nil {
 			return err
 		}
-		m := r.tree.at(p).add(stringExtension(&options, gatewayv1.E_Schema))
+		m := r.tree.at(p).add(schemaExtension(&options)...)
 		m.name, m.deprecated = string(d.Name()), options.GetDeprecated()
 		for i := range d.ReservedRanges().Len() {
 			numbers := d.ReservedRanges().Get(i)
@@ -208,8 +208,8 @@ func reparse(d protoreflect.Descriptor, into proto.Message) error {
 	return proto.Unmarshal(raw, into)
 }
 
-func stringExtension(options proto.Message, extension protoreflect.ExtensionType) string {
-	value, _ := proto.GetExtension(options, extension).(string)
+func schemaExtension(options *descriptorpb.MessageOptions) []string {
+	value, _ := proto.GetExtension(options, gatewayv1.E_Schema).([]string)
 	return value
 }
 

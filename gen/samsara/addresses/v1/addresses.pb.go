@@ -177,7 +177,7 @@ type CreateAddressRequest struct {
 	// Body member `formattedAddress`. Required. At most 1024 characters.
 	FormattedAddress *string `protobuf:"bytes,4,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
 	// Body member `geofence`. Required.
-	Geofence *CreateAddressGeofence `protobuf:"bytes,5,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	Geofence *AddressGeofence `protobuf:"bytes,5,opt,name=geofence,proto3" json:"geofence,omitempty"`
 	// Body member `latitude`.
 	Latitude *float64 `protobuf:"fixed64,6,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	// Body member `longitude`.
@@ -250,7 +250,7 @@ func (x *CreateAddressRequest) GetFormattedAddress() string {
 	return ""
 }
 
-func (x *CreateAddressRequest) GetGeofence() *CreateAddressGeofence {
+func (x *CreateAddressRequest) GetGeofence() *AddressGeofence {
 	if x != nil {
 		return x.Geofence
 	}
@@ -446,7 +446,7 @@ type UpdateAddressRequest struct {
 	// Body member `formattedAddress`. At most 1024 characters.
 	FormattedAddress *string `protobuf:"bytes,5,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
 	// Body member `geofence`.
-	Geofence *UpdateAddressGeofence `protobuf:"bytes,6,opt,name=geofence,proto3" json:"geofence,omitempty"`
+	Geofence *AddressGeofence `protobuf:"bytes,6,opt,name=geofence,proto3" json:"geofence,omitempty"`
 	// Body member `latitude`.
 	Latitude *float64 `protobuf:"fixed64,7,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
 	// Body member `longitude`.
@@ -529,7 +529,7 @@ func (x *UpdateAddressRequest) GetFormattedAddress() string {
 	return ""
 }
 
-func (x *UpdateAddressRequest) GetGeofence() *UpdateAddressGeofence {
+func (x *UpdateAddressRequest) GetGeofence() *AddressGeofence {
 	if x != nil {
 		return x.Geofence
 	}
@@ -863,7 +863,7 @@ func (x *Address) GetTags() []*v1.TagTiny {
 	return nil
 }
 
-// Schema AddressGeofence.
+// Schemas AddressGeofence, CreateAddressRequest_geofence, UpdateAddressRequest_geofence.
 type AddressGeofence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `circle`.
@@ -1092,7 +1092,7 @@ func (x *AddressGeofencePolygonVertex) GetLongitude() float64 {
 	return 0
 }
 
-// Schema AddressGeofence_settings.
+// Schemas AddressGeofence_settings, CreateAddressRequest_geofence_settings.
 type AddressGeofenceSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `showAddresses`.
@@ -1202,180 +1202,6 @@ func (x *ContactTiny) GetLastName() string {
 	return ""
 }
 
-// Schema CreateAddressRequest_geofence.
-type CreateAddressGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `circle`.
-	Circle *AddressGeofenceCircle `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *AddressGeofencePolygon `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `settings`.
-	Settings      *CreateAddressGeofenceSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateAddressGeofence) Reset() {
-	*x = CreateAddressGeofence{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateAddressGeofence) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateAddressGeofence) ProtoMessage() {}
-
-func (x *CreateAddressGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateAddressGeofence.ProtoReflect.Descriptor instead.
-func (*CreateAddressGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *CreateAddressGeofence) GetCircle() *AddressGeofenceCircle {
-	if x != nil {
-		return x.Circle
-	}
-	return nil
-}
-
-func (x *CreateAddressGeofence) GetPolygon() *AddressGeofencePolygon {
-	if x != nil {
-		return x.Polygon
-	}
-	return nil
-}
-
-func (x *CreateAddressGeofence) GetSettings() *CreateAddressGeofenceSettings {
-	if x != nil {
-		return x.Settings
-	}
-	return nil
-}
-
-// Schema CreateAddressRequest_geofence_settings.
-type CreateAddressGeofenceSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `showAddresses`.
-	ShowAddresses *bool `protobuf:"varint,1,opt,name=show_addresses,json=showAddresses,proto3,oneof" json:"show_addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateAddressGeofenceSettings) Reset() {
-	*x = CreateAddressGeofenceSettings{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateAddressGeofenceSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateAddressGeofenceSettings) ProtoMessage() {}
-
-func (x *CreateAddressGeofenceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateAddressGeofenceSettings.ProtoReflect.Descriptor instead.
-func (*CreateAddressGeofenceSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *CreateAddressGeofenceSettings) GetShowAddresses() bool {
-	if x != nil && x.ShowAddresses != nil {
-		return *x.ShowAddresses
-	}
-	return false
-}
-
-// Schema UpdateAddressRequest_geofence.
-type UpdateAddressGeofence struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `circle`.
-	Circle *AddressGeofenceCircle `protobuf:"bytes,1,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *AddressGeofencePolygon `protobuf:"bytes,2,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `settings`.
-	Settings      *AddressGeofenceSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateAddressGeofence) Reset() {
-	*x = UpdateAddressGeofence{}
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateAddressGeofence) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateAddressGeofence) ProtoMessage() {}
-
-func (x *UpdateAddressGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_addresses_v1_addresses_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateAddressGeofence.ProtoReflect.Descriptor instead.
-func (*UpdateAddressGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_addresses_v1_addresses_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *UpdateAddressGeofence) GetCircle() *AddressGeofenceCircle {
-	if x != nil {
-		return x.Circle
-	}
-	return nil
-}
-
-func (x *UpdateAddressGeofence) GetPolygon() *AddressGeofencePolygon {
-	if x != nil {
-		return x.Polygon
-	}
-	return nil
-}
-
-func (x *UpdateAddressGeofence) GetSettings() *AddressGeofenceSettings {
-	if x != nil {
-		return x.Settings
-	}
-	return nil
-}
-
 var File_samsara_addresses_v1_addresses_proto protoreflect.FileDescriptor
 
 const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
@@ -1394,15 +1220,15 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1d.samsara.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x80\a\n" +
+	"pagination\"\xfa\x06\n" +
 	"\x14CreateAddressRequest\x12\xed\x01\n" +
 	"\raddress_types\x18\x01 \x03(\tB\xc7\x01\xda\xce\x18\xc2\x01\b\x032\x04yard2\tshortHaul2\rworkforceSite2\briskZone2\x0eindustrialSite2\n" +
 	"alertsOnly2\x11agricultureSource2\ravoidanceZone2\x13knownGPSJammingZone2\x0eauthorizedZone2\x10unauthorizedZone2\x06vendor2\tinventory2\fcustomerSiteR\faddressTypes\x12'\n" +
 	"\vcontact_ids\x18\x02 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"contactIds\x12f\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2;.samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12C\n" +
-	"\x11formatted_address\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00\x00\x90@H\x00R\x10formattedAddress\x88\x01\x01\x12Q\n" +
-	"\bgeofence\x18\x05 \x01(\v2+.samsara.addresses.v1.CreateAddressGeofenceB\b\xda\xce\x18\x04\b\x03 \x01R\bgeofence\x12'\n" +
+	"\x11formatted_address\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00\x00\x90@H\x00R\x10formattedAddress\x88\x01\x01\x12K\n" +
+	"\bgeofence\x18\x05 \x01(\v2%.samsara.addresses.v1.AddressGeofenceB\b\xda\xce\x18\x04\b\x03 \x01R\bgeofence\x12'\n" +
 	"\blatitude\x18\x06 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x01R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\a \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x02R\tlongitude\x88\x01\x01\x12*\n" +
 	"\x04name\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00\xe0o@H\x03R\x04name\x88\x01\x01\x12*\n" +
@@ -1424,7 +1250,7 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"O\n" +
 	"\x12GetAddressResponse\x129\n" +
-	"\x04data\x18\x01 \x01(\v2\x1d.samsara.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe5\a\n" +
+	"\x04data\x18\x01 \x01(\v2\x1d.samsara.addresses.v1.AddressB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdf\a\n" +
 	"\x14UpdateAddressRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\xed\x01\n" +
 	"\raddress_types\x18\x02 \x03(\tB\xc7\x01\xda\xce\x18\xc2\x01\b\x032\x04yard2\tshortHaul2\rworkforceSite2\briskZone2\x0eindustrialSite2\n" +
@@ -1432,8 +1258,8 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\vcontact_ids\x18\x03 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"contactIds\x12f\n" +
 	"\fexternal_ids\x18\x04 \x03(\v2;.samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12A\n" +
-	"\x11formatted_address\x18\x05 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x90@H\x01R\x10formattedAddress\x88\x01\x01\x12O\n" +
-	"\bgeofence\x18\x06 \x01(\v2+.samsara.addresses.v1.UpdateAddressGeofenceB\x06\xda\xce\x18\x02\b\x03R\bgeofence\x12'\n" +
+	"\x11formatted_address\x18\x05 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x90@H\x01R\x10formattedAddress\x88\x01\x01\x12I\n" +
+	"\bgeofence\x18\x06 \x01(\v2%.samsara.addresses.v1.AddressGeofenceB\x06\xda\xce\x18\x02\b\x03R\bgeofence\x12'\n" +
 	"\blatitude\x18\a \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x02R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\b \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x03R\tlongitude\x88\x01\x01\x12(\n" +
 	"\x04name\x18\t \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\xe0o@H\x04R\x04name\x88\x01\x01\x12*\n" +
@@ -1485,11 +1311,11 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\n" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_notes\"\xfe\x01\n" +
+	"\x06_notes\"\xc0\x02\n" +
 	"\x0fAddressGeofence\x12C\n" +
 	"\x06circle\x18\x01 \x01(\v2+.samsara.addresses.v1.AddressGeofenceCircleR\x06circle\x12F\n" +
 	"\apolygon\x18\x02 \x01(\v2,.samsara.addresses.v1.AddressGeofencePolygonR\apolygon\x12I\n" +
-	"\bsettings\x18\x03 \x01(\v2-.samsara.addresses.v1.AddressGeofenceSettingsR\bsettings:\x13\xda\xce\x18\x0fAddressGeofence\"\xd6\x01\n" +
+	"\bsettings\x18\x03 \x01(\v2-.samsara.addresses.v1.AddressGeofenceSettingsR\bsettings:U\xda\xce\x18\x0fAddressGeofence\xda\xce\x18\x1dCreateAddressRequest_geofence\xda\xce\x18\x1dUpdateAddressRequest_geofence\"\xd6\x01\n" +
 	"\x15AddressGeofenceCircle\x12\x1f\n" +
 	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01\x120\n" +
@@ -1505,9 +1331,9 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:$\xda\xce\x18 AddressGeofence_polygon_verticesB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude\"v\n" +
+	"_longitude\"\xa0\x01\n" +
 	"\x17AddressGeofenceSettings\x12*\n" +
-	"\x0eshow_addresses\x18\x01 \x01(\bH\x00R\rshowAddresses\x88\x01\x01:\x1c\xda\xce\x18\x18AddressGeofence_settingsB\x11\n" +
+	"\x0eshow_addresses\x18\x01 \x01(\bH\x00R\rshowAddresses\x88\x01\x01:F\xda\xce\x18\x18AddressGeofence_settings\xda\xce\x18&CreateAddressRequest_geofence_settingsB\x11\n" +
 	"\x0f_show_addresses\"\xa5\x01\n" +
 	"\vContactTiny\x12\"\n" +
 	"\n" +
@@ -1517,18 +1343,7 @@ const file_samsara_addresses_v1_addresses_proto_rawDesc = "" +
 	"\v_first_nameB\x05\n" +
 	"\x03_idB\f\n" +
 	"\n" +
-	"_last_name\"\x98\x02\n" +
-	"\x15CreateAddressGeofence\x12C\n" +
-	"\x06circle\x18\x01 \x01(\v2+.samsara.addresses.v1.AddressGeofenceCircleR\x06circle\x12F\n" +
-	"\apolygon\x18\x02 \x01(\v2,.samsara.addresses.v1.AddressGeofencePolygonR\apolygon\x12O\n" +
-	"\bsettings\x18\x03 \x01(\v23.samsara.addresses.v1.CreateAddressGeofenceSettingsR\bsettings:!\xda\xce\x18\x1dCreateAddressRequest_geofence\"\x8a\x01\n" +
-	"\x1dCreateAddressGeofenceSettings\x12*\n" +
-	"\x0eshow_addresses\x18\x01 \x01(\bH\x00R\rshowAddresses\x88\x01\x01:*\xda\xce\x18&CreateAddressRequest_geofence_settingsB\x11\n" +
-	"\x0f_show_addresses\"\x92\x02\n" +
-	"\x15UpdateAddressGeofence\x12C\n" +
-	"\x06circle\x18\x01 \x01(\v2+.samsara.addresses.v1.AddressGeofenceCircleR\x06circle\x12F\n" +
-	"\apolygon\x18\x02 \x01(\v2,.samsara.addresses.v1.AddressGeofencePolygonR\apolygon\x12I\n" +
-	"\bsettings\x18\x03 \x01(\v2-.samsara.addresses.v1.AddressGeofenceSettingsR\bsettings:!\xda\xce\x18\x1dUpdateAddressRequest_geofence2\xd3\x06\n" +
+	"_last_name2\xd3\x06\n" +
 	"\x10AddressesService\x12\xa4\x01\n" +
 	"\rListAddresses\x12*.samsara.addresses.v1.ListAddressesRequest\x1a+.samsara.addresses.v1.ListAddressesResponse\":\xda\xce\x186\n" +
 	"\rlistAddresses\x10\x01\x1a\n" +
@@ -1557,75 +1372,66 @@ func file_samsara_addresses_v1_addresses_proto_rawDescGZIP() []byte {
 	return file_samsara_addresses_v1_addresses_proto_rawDescData
 }
 
-var file_samsara_addresses_v1_addresses_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_samsara_addresses_v1_addresses_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_samsara_addresses_v1_addresses_proto_goTypes = []any{
-	(*ListAddressesRequest)(nil),          // 0: samsara.addresses.v1.ListAddressesRequest
-	(*ListAddressesResponse)(nil),         // 1: samsara.addresses.v1.ListAddressesResponse
-	(*CreateAddressRequest)(nil),          // 2: samsara.addresses.v1.CreateAddressRequest
-	(*CreateAddressResponse)(nil),         // 3: samsara.addresses.v1.CreateAddressResponse
-	(*GetAddressRequest)(nil),             // 4: samsara.addresses.v1.GetAddressRequest
-	(*GetAddressResponse)(nil),            // 5: samsara.addresses.v1.GetAddressResponse
-	(*UpdateAddressRequest)(nil),          // 6: samsara.addresses.v1.UpdateAddressRequest
-	(*UpdateAddressResponse)(nil),         // 7: samsara.addresses.v1.UpdateAddressResponse
-	(*DeleteAddressRequest)(nil),          // 8: samsara.addresses.v1.DeleteAddressRequest
-	(*DeleteAddressResponse)(nil),         // 9: samsara.addresses.v1.DeleteAddressResponse
-	(*Address)(nil),                       // 10: samsara.addresses.v1.Address
-	(*AddressGeofence)(nil),               // 11: samsara.addresses.v1.AddressGeofence
-	(*AddressGeofenceCircle)(nil),         // 12: samsara.addresses.v1.AddressGeofenceCircle
-	(*AddressGeofencePolygon)(nil),        // 13: samsara.addresses.v1.AddressGeofencePolygon
-	(*AddressGeofencePolygonVertex)(nil),  // 14: samsara.addresses.v1.AddressGeofencePolygonVertex
-	(*AddressGeofenceSettings)(nil),       // 15: samsara.addresses.v1.AddressGeofenceSettings
-	(*ContactTiny)(nil),                   // 16: samsara.addresses.v1.ContactTiny
-	(*CreateAddressGeofence)(nil),         // 17: samsara.addresses.v1.CreateAddressGeofence
-	(*CreateAddressGeofenceSettings)(nil), // 18: samsara.addresses.v1.CreateAddressGeofenceSettings
-	(*UpdateAddressGeofence)(nil),         // 19: samsara.addresses.v1.UpdateAddressGeofence
-	nil,                                   // 20: samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
-	nil,                                   // 21: samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
-	nil,                                   // 22: samsara.addresses.v1.Address.ExternalIdsEntry
-	(*v1.Pagination)(nil),                 // 23: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),         // 24: google.protobuf.FieldMask
-	(*v1.TagTiny)(nil),                    // 25: samsara.types.v1.TagTiny
+	(*ListAddressesRequest)(nil),         // 0: samsara.addresses.v1.ListAddressesRequest
+	(*ListAddressesResponse)(nil),        // 1: samsara.addresses.v1.ListAddressesResponse
+	(*CreateAddressRequest)(nil),         // 2: samsara.addresses.v1.CreateAddressRequest
+	(*CreateAddressResponse)(nil),        // 3: samsara.addresses.v1.CreateAddressResponse
+	(*GetAddressRequest)(nil),            // 4: samsara.addresses.v1.GetAddressRequest
+	(*GetAddressResponse)(nil),           // 5: samsara.addresses.v1.GetAddressResponse
+	(*UpdateAddressRequest)(nil),         // 6: samsara.addresses.v1.UpdateAddressRequest
+	(*UpdateAddressResponse)(nil),        // 7: samsara.addresses.v1.UpdateAddressResponse
+	(*DeleteAddressRequest)(nil),         // 8: samsara.addresses.v1.DeleteAddressRequest
+	(*DeleteAddressResponse)(nil),        // 9: samsara.addresses.v1.DeleteAddressResponse
+	(*Address)(nil),                      // 10: samsara.addresses.v1.Address
+	(*AddressGeofence)(nil),              // 11: samsara.addresses.v1.AddressGeofence
+	(*AddressGeofenceCircle)(nil),        // 12: samsara.addresses.v1.AddressGeofenceCircle
+	(*AddressGeofencePolygon)(nil),       // 13: samsara.addresses.v1.AddressGeofencePolygon
+	(*AddressGeofencePolygonVertex)(nil), // 14: samsara.addresses.v1.AddressGeofencePolygonVertex
+	(*AddressGeofenceSettings)(nil),      // 15: samsara.addresses.v1.AddressGeofenceSettings
+	(*ContactTiny)(nil),                  // 16: samsara.addresses.v1.ContactTiny
+	nil,                                  // 17: samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
+	nil,                                  // 18: samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
+	nil,                                  // 19: samsara.addresses.v1.Address.ExternalIdsEntry
+	(*v1.Pagination)(nil),                // 20: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),        // 21: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                   // 22: samsara.types.v1.TagTiny
 }
 var file_samsara_addresses_v1_addresses_proto_depIdxs = []int32{
 	10, // 0: samsara.addresses.v1.ListAddressesResponse.data:type_name -> samsara.addresses.v1.Address
-	23, // 1: samsara.addresses.v1.ListAddressesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	20, // 2: samsara.addresses.v1.CreateAddressRequest.external_ids:type_name -> samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
-	17, // 3: samsara.addresses.v1.CreateAddressRequest.geofence:type_name -> samsara.addresses.v1.CreateAddressGeofence
+	20, // 1: samsara.addresses.v1.ListAddressesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	17, // 2: samsara.addresses.v1.CreateAddressRequest.external_ids:type_name -> samsara.addresses.v1.CreateAddressRequest.ExternalIdsEntry
+	11, // 3: samsara.addresses.v1.CreateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
 	10, // 4: samsara.addresses.v1.CreateAddressResponse.data:type_name -> samsara.addresses.v1.Address
 	10, // 5: samsara.addresses.v1.GetAddressResponse.data:type_name -> samsara.addresses.v1.Address
-	21, // 6: samsara.addresses.v1.UpdateAddressRequest.external_ids:type_name -> samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
-	19, // 7: samsara.addresses.v1.UpdateAddressRequest.geofence:type_name -> samsara.addresses.v1.UpdateAddressGeofence
-	24, // 8: samsara.addresses.v1.UpdateAddressRequest.update_mask:type_name -> google.protobuf.FieldMask
+	18, // 6: samsara.addresses.v1.UpdateAddressRequest.external_ids:type_name -> samsara.addresses.v1.UpdateAddressRequest.ExternalIdsEntry
+	11, // 7: samsara.addresses.v1.UpdateAddressRequest.geofence:type_name -> samsara.addresses.v1.AddressGeofence
+	21, // 8: samsara.addresses.v1.UpdateAddressRequest.update_mask:type_name -> google.protobuf.FieldMask
 	10, // 9: samsara.addresses.v1.UpdateAddressResponse.data:type_name -> samsara.addresses.v1.Address
 	16, // 10: samsara.addresses.v1.Address.contacts:type_name -> samsara.addresses.v1.ContactTiny
-	22, // 11: samsara.addresses.v1.Address.external_ids:type_name -> samsara.addresses.v1.Address.ExternalIdsEntry
+	19, // 11: samsara.addresses.v1.Address.external_ids:type_name -> samsara.addresses.v1.Address.ExternalIdsEntry
 	11, // 12: samsara.addresses.v1.Address.geofence:type_name -> samsara.addresses.v1.AddressGeofence
-	25, // 13: samsara.addresses.v1.Address.tags:type_name -> samsara.types.v1.TagTiny
+	22, // 13: samsara.addresses.v1.Address.tags:type_name -> samsara.types.v1.TagTiny
 	12, // 14: samsara.addresses.v1.AddressGeofence.circle:type_name -> samsara.addresses.v1.AddressGeofenceCircle
 	13, // 15: samsara.addresses.v1.AddressGeofence.polygon:type_name -> samsara.addresses.v1.AddressGeofencePolygon
 	15, // 16: samsara.addresses.v1.AddressGeofence.settings:type_name -> samsara.addresses.v1.AddressGeofenceSettings
 	14, // 17: samsara.addresses.v1.AddressGeofencePolygon.vertices:type_name -> samsara.addresses.v1.AddressGeofencePolygonVertex
-	12, // 18: samsara.addresses.v1.CreateAddressGeofence.circle:type_name -> samsara.addresses.v1.AddressGeofenceCircle
-	13, // 19: samsara.addresses.v1.CreateAddressGeofence.polygon:type_name -> samsara.addresses.v1.AddressGeofencePolygon
-	18, // 20: samsara.addresses.v1.CreateAddressGeofence.settings:type_name -> samsara.addresses.v1.CreateAddressGeofenceSettings
-	12, // 21: samsara.addresses.v1.UpdateAddressGeofence.circle:type_name -> samsara.addresses.v1.AddressGeofenceCircle
-	13, // 22: samsara.addresses.v1.UpdateAddressGeofence.polygon:type_name -> samsara.addresses.v1.AddressGeofencePolygon
-	15, // 23: samsara.addresses.v1.UpdateAddressGeofence.settings:type_name -> samsara.addresses.v1.AddressGeofenceSettings
-	0,  // 24: samsara.addresses.v1.AddressesService.ListAddresses:input_type -> samsara.addresses.v1.ListAddressesRequest
-	2,  // 25: samsara.addresses.v1.AddressesService.CreateAddress:input_type -> samsara.addresses.v1.CreateAddressRequest
-	4,  // 26: samsara.addresses.v1.AddressesService.GetAddress:input_type -> samsara.addresses.v1.GetAddressRequest
-	6,  // 27: samsara.addresses.v1.AddressesService.UpdateAddress:input_type -> samsara.addresses.v1.UpdateAddressRequest
-	8,  // 28: samsara.addresses.v1.AddressesService.DeleteAddress:input_type -> samsara.addresses.v1.DeleteAddressRequest
-	1,  // 29: samsara.addresses.v1.AddressesService.ListAddresses:output_type -> samsara.addresses.v1.ListAddressesResponse
-	3,  // 30: samsara.addresses.v1.AddressesService.CreateAddress:output_type -> samsara.addresses.v1.CreateAddressResponse
-	5,  // 31: samsara.addresses.v1.AddressesService.GetAddress:output_type -> samsara.addresses.v1.GetAddressResponse
-	7,  // 32: samsara.addresses.v1.AddressesService.UpdateAddress:output_type -> samsara.addresses.v1.UpdateAddressResponse
-	9,  // 33: samsara.addresses.v1.AddressesService.DeleteAddress:output_type -> samsara.addresses.v1.DeleteAddressResponse
-	29, // [29:34] is the sub-list for method output_type
-	24, // [24:29] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	0,  // 18: samsara.addresses.v1.AddressesService.ListAddresses:input_type -> samsara.addresses.v1.ListAddressesRequest
+	2,  // 19: samsara.addresses.v1.AddressesService.CreateAddress:input_type -> samsara.addresses.v1.CreateAddressRequest
+	4,  // 20: samsara.addresses.v1.AddressesService.GetAddress:input_type -> samsara.addresses.v1.GetAddressRequest
+	6,  // 21: samsara.addresses.v1.AddressesService.UpdateAddress:input_type -> samsara.addresses.v1.UpdateAddressRequest
+	8,  // 22: samsara.addresses.v1.AddressesService.DeleteAddress:input_type -> samsara.addresses.v1.DeleteAddressRequest
+	1,  // 23: samsara.addresses.v1.AddressesService.ListAddresses:output_type -> samsara.addresses.v1.ListAddressesResponse
+	3,  // 24: samsara.addresses.v1.AddressesService.CreateAddress:output_type -> samsara.addresses.v1.CreateAddressResponse
+	5,  // 25: samsara.addresses.v1.AddressesService.GetAddress:output_type -> samsara.addresses.v1.GetAddressResponse
+	7,  // 26: samsara.addresses.v1.AddressesService.UpdateAddress:output_type -> samsara.addresses.v1.UpdateAddressResponse
+	9,  // 27: samsara.addresses.v1.AddressesService.DeleteAddress:output_type -> samsara.addresses.v1.DeleteAddressResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_samsara_addresses_v1_addresses_proto_init() }
@@ -1644,14 +1450,13 @@ func file_samsara_addresses_v1_addresses_proto_init() {
 	file_samsara_addresses_v1_addresses_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_addresses_v1_addresses_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_addresses_v1_addresses_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_addresses_v1_addresses_proto_rawDesc), len(file_samsara_addresses_v1_addresses_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

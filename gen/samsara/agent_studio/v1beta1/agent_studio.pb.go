@@ -232,7 +232,7 @@ type GetVoiceSessionsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*AgentStudioVoiceSessionSummary `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,7 +274,7 @@ func (x *GetVoiceSessionsStreamResponse) GetData() []*AgentStudioVoiceSessionSum
 	return nil
 }
 
-func (x *GetVoiceSessionsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetVoiceSessionsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -805,11 +805,11 @@ const file_samsara_agent_studio_v1beta1_agent_studio_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xc3\x01\n" +
+	"\v_start_time\"\xc0\x01\n" +
 	"\x1eGetVoiceSessionsStreamResponse\x12X\n" +
-	"\x04data\x18\x01 \x03(\v2<.samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummaryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2<.samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummaryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xd5\x01\n" +
 	" AgentStudioVoiceSessionCallEvent\x12@\n" +
 	"\x10happened_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1f\n" +
@@ -923,12 +923,12 @@ var file_samsara_agent_studio_v1beta1_agent_studio_proto_goTypes = []any{
 	(*AgentStudioVoiceSessionSummary)(nil),         // 6: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
 	(*AgentStudioVoiceSessionToolCall)(nil),        // 7: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
 	(*AgentStudioVoiceSessionTranscriptEntry)(nil), // 8: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry
-	(*v1.GoaPagination)(nil),                       // 9: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                          // 9: samsara.types.v1.Pagination
 }
 var file_samsara_agent_studio_v1beta1_agent_studio_proto_depIdxs = []int32{
 	5, // 0: samsara.agent_studio.v1beta1.GetVoiceSessionsResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail
 	6, // 1: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.data:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionSummary
-	9, // 2: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	9, // 2: samsara.agent_studio.v1beta1.GetVoiceSessionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	4, // 3: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.call_events:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionCallEvent
 	7, // 4: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.tool_calls:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionToolCall
 	8, // 5: samsara.agent_studio.v1beta1.AgentStudioVoiceSessionDetail.transcript:type_name -> samsara.agent_studio.v1beta1.AgentStudioVoiceSessionTranscriptEntry

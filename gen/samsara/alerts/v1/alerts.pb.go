@@ -103,9 +103,9 @@ func (x *GetConfigurationsRequest) GetStatus() string {
 type GetConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*GetWorkflowConfiguration `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*WorkflowConfiguration `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,14 +140,14 @@ func (*GetConfigurationsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetConfigurationsResponse) GetData() []*GetWorkflowConfiguration {
+func (x *GetConfigurationsResponse) GetData() []*WorkflowConfiguration {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *GetConfigurationsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetConfigurationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -158,7 +158,7 @@ func (x *GetConfigurationsResponse) GetPagination() *v1.GoaPagination {
 type PostConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `actions`. Required.
-	Actions []*ActionInput `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
 	// Body member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `isEnabled`. Required. Default: `true`.
@@ -166,11 +166,11 @@ type PostConfigurationsRequest struct {
 	// Body member `name`. Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `operationalSettings`.
-	OperationalSettings *OperationalSettingsInput `protobuf:"bytes,5,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
+	OperationalSettings *OperationalSettings `protobuf:"bytes,5,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
 	// Body member `scope`. Required.
-	Scope *ScopeInput `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope *Scope `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Body member `triggers`. Required.
-	Triggers      []*WorkflowTriggerInput `protobuf:"bytes,7,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	Triggers      []*WorkflowTrigger `protobuf:"bytes,7,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,7 +205,7 @@ func (*PostConfigurationsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PostConfigurationsRequest) GetActions() []*ActionInput {
+func (x *PostConfigurationsRequest) GetActions() []*Action {
 	if x != nil {
 		return x.Actions
 	}
@@ -233,21 +233,21 @@ func (x *PostConfigurationsRequest) GetName() string {
 	return ""
 }
 
-func (x *PostConfigurationsRequest) GetOperationalSettings() *OperationalSettingsInput {
+func (x *PostConfigurationsRequest) GetOperationalSettings() *OperationalSettings {
 	if x != nil {
 		return x.OperationalSettings
 	}
 	return nil
 }
 
-func (x *PostConfigurationsRequest) GetScope() *ScopeInput {
+func (x *PostConfigurationsRequest) GetScope() *Scope {
 	if x != nil {
 		return x.Scope
 	}
 	return nil
 }
 
-func (x *PostConfigurationsRequest) GetTriggers() []*WorkflowTriggerInput {
+func (x *PostConfigurationsRequest) GetTriggers() []*WorkflowTrigger {
 	if x != nil {
 		return x.Triggers
 	}
@@ -258,7 +258,7 @@ func (x *PostConfigurationsRequest) GetTriggers() []*WorkflowTriggerInput {
 type PostConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PostResWorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *WorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,7 +293,7 @@ func (*PostConfigurationsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *PostConfigurationsResponse) GetData() *PostResWorkflowConfiguration {
+func (x *PostConfigurationsResponse) GetData() *WorkflowConfiguration {
 	if x != nil {
 		return x.Data
 	}
@@ -304,7 +304,7 @@ func (x *PostConfigurationsResponse) GetData() *PostResWorkflowConfiguration {
 type PatchConfigurationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `actions`.
-	Actions []*ActionInput `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
 	// Body member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `id`. Required.
@@ -314,11 +314,11 @@ type PatchConfigurationsRequest struct {
 	// Body member `name`.
 	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `operationalSettings`.
-	OperationalSettings *OperationalSettingsInput `protobuf:"bytes,6,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
+	OperationalSettings *OperationalSettings `protobuf:"bytes,6,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
 	// Body member `scope`.
-	Scope *ScopeInput `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope *Scope `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Body member `triggers`.
-	Triggers []*WorkflowTriggerInput `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	Triggers []*WorkflowTrigger `protobuf:"bytes,8,rep,name=triggers,proto3" json:"triggers,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,9,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -356,7 +356,7 @@ func (*PatchConfigurationsRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *PatchConfigurationsRequest) GetActions() []*ActionInput {
+func (x *PatchConfigurationsRequest) GetActions() []*Action {
 	if x != nil {
 		return x.Actions
 	}
@@ -391,21 +391,21 @@ func (x *PatchConfigurationsRequest) GetName() string {
 	return ""
 }
 
-func (x *PatchConfigurationsRequest) GetOperationalSettings() *OperationalSettingsInput {
+func (x *PatchConfigurationsRequest) GetOperationalSettings() *OperationalSettings {
 	if x != nil {
 		return x.OperationalSettings
 	}
 	return nil
 }
 
-func (x *PatchConfigurationsRequest) GetScope() *ScopeInput {
+func (x *PatchConfigurationsRequest) GetScope() *Scope {
 	if x != nil {
 		return x.Scope
 	}
 	return nil
 }
 
-func (x *PatchConfigurationsRequest) GetTriggers() []*WorkflowTriggerInput {
+func (x *PatchConfigurationsRequest) GetTriggers() []*WorkflowTrigger {
 	if x != nil {
 		return x.Triggers
 	}
@@ -423,7 +423,7 @@ func (x *PatchConfigurationsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type PatchConfigurationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PatchWorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *WorkflowConfiguration `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -458,7 +458,7 @@ func (*PatchConfigurationsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *PatchConfigurationsResponse) GetData() *PatchWorkflowConfiguration {
+func (x *PatchConfigurationsResponse) GetData() *WorkflowConfiguration {
 	if x != nil {
 		return x.Data
 	}
@@ -625,9 +625,9 @@ func (x *GetIncidentsRequest) GetStartTime() string {
 type GetIncidentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*GetWorkflowIncident `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*WorkflowIncident `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -662,21 +662,21 @@ func (*GetIncidentsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *GetIncidentsResponse) GetData() []*GetWorkflowIncident {
+func (x *GetIncidentsResponse) GetData() []*WorkflowIncident {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *GetIncidentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetIncidentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
 }
 
-// Schema ActionObjectResponseBody.
+// Schemas ActionObjectRequestBody, ActionObjectResponseBody.
 type Action struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `actionParams`.
@@ -731,62 +731,7 @@ func (x *Action) GetActionTypeId() int64 {
 	return 0
 }
 
-// Schema ActionObjectRequestBody.
-type ActionInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actionParams`.
-	ActionParams *ActionParamsInput `protobuf:"bytes,1,opt,name=action_params,json=actionParams,proto3" json:"action_params,omitempty"`
-	// Member `actionTypeId`. Required.
-	ActionTypeId  *int64 `protobuf:"varint,2,opt,name=action_type_id,json=actionTypeId,proto3,oneof" json:"action_type_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ActionInput) Reset() {
-	*x = ActionInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ActionInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ActionInput) ProtoMessage() {}
-
-func (x *ActionInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ActionInput.ProtoReflect.Descriptor instead.
-func (*ActionInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *ActionInput) GetActionParams() *ActionParamsInput {
-	if x != nil {
-		return x.ActionParams
-	}
-	return nil
-}
-
-func (x *ActionInput) GetActionTypeId() int64 {
-	if x != nil && x.ActionTypeId != nil {
-		return *x.ActionTypeId
-	}
-	return 0
-}
-
-// Schema ActionParamsObjectResponseBody.
+// Schemas ActionParamsObjectRequestBody, ActionParamsObjectResponseBody.
 type ActionParams struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driverAppNotification`.
@@ -801,7 +746,7 @@ type ActionParams struct {
 
 func (x *ActionParams) Reset() {
 	*x = ActionParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +758,7 @@ func (x *ActionParams) String() string {
 func (*ActionParams) ProtoMessage() {}
 
 func (x *ActionParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +771,7 @@ func (x *ActionParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActionParams.ProtoReflect.Descriptor instead.
 func (*ActionParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{12}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ActionParams) GetDriverAppNotification() *DriverAppNotification {
@@ -850,75 +795,11 @@ func (x *ActionParams) GetWebhooks() *WebhookParams {
 	return nil
 }
 
-// Schema ActionParamsObjectRequestBody.
-type ActionParamsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverAppNotification`.
-	DriverAppNotification *DriverAppNotificationInput `protobuf:"bytes,1,opt,name=driver_app_notification,json=driverAppNotification,proto3" json:"driver_app_notification,omitempty"`
-	// Member `recipients`.
-	Recipients []*RecipientInput `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	// Member `webhooks`.
-	Webhooks      *WebhookParamsInput `protobuf:"bytes,3,opt,name=webhooks,proto3" json:"webhooks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ActionParamsInput) Reset() {
-	*x = ActionParamsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ActionParamsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ActionParamsInput) ProtoMessage() {}
-
-func (x *ActionParamsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ActionParamsInput.ProtoReflect.Descriptor instead.
-func (*ActionParamsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *ActionParamsInput) GetDriverAppNotification() *DriverAppNotificationInput {
-	if x != nil {
-		return x.DriverAppNotification
-	}
-	return nil
-}
-
-func (x *ActionParamsInput) GetRecipients() []*RecipientInput {
-	if x != nil {
-		return x.Recipients
-	}
-	return nil
-}
-
-func (x *ActionParamsInput) GetWebhooks() *WebhookParamsInput {
-	if x != nil {
-		return x.Webhooks
-	}
-	return nil
-}
-
 // Schema alertObjectAssetResponseBody.
 type AlertAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -928,7 +809,7 @@ type AlertAsset struct {
 	// Member `serial`. Required.
 	Serial *string `protobuf:"bytes,5,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `type`. Required. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`,
 	// `vehicle`. Default: `uncategorized`.
 	Type          *string `protobuf:"bytes,7,opt,name=type,proto3,oneof" json:"type,omitempty"`
@@ -938,7 +819,7 @@ type AlertAsset struct {
 
 func (x *AlertAsset) Reset() {
 	*x = AlertAsset{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +831,7 @@ func (x *AlertAsset) String() string {
 func (*AlertAsset) ProtoMessage() {}
 
 func (x *AlertAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,10 +844,10 @@ func (x *AlertAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertAsset.ProtoReflect.Descriptor instead.
 func (*AlertAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{14}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *AlertAsset) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *AlertAsset) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1001,7 +882,7 @@ func (x *AlertAsset) GetSerial() string {
 	return ""
 }
 
-func (x *AlertAsset) GetTags() []*v1.GoaTagTiny {
+func (x *AlertAsset) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1019,7 +900,7 @@ func (x *AlertAsset) GetType() string {
 type AlertDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -1027,14 +908,14 @@ type AlertDriver struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertDriver) Reset() {
 	*x = AlertDriver{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +927,7 @@ func (x *AlertDriver) String() string {
 func (*AlertDriver) ProtoMessage() {}
 
 func (x *AlertDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,10 +940,10 @@ func (x *AlertDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertDriver.ProtoReflect.Descriptor instead.
 func (*AlertDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{15}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *AlertDriver) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *AlertDriver) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1090,7 +971,7 @@ func (x *AlertDriver) GetName() string {
 	return ""
 }
 
-func (x *AlertDriver) GetTags() []*v1.GoaTagTiny {
+func (x *AlertDriver) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1110,7 +991,7 @@ type AlertMachineInput struct {
 
 func (x *AlertMachineInput) Reset() {
 	*x = AlertMachineInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1003,7 @@ func (x *AlertMachineInput) String() string {
 func (*AlertMachineInput) ProtoMessage() {}
 
 func (x *AlertMachineInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1016,7 @@ func (x *AlertMachineInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertMachineInput.ProtoReflect.Descriptor instead.
 func (*AlertMachineInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{16}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AlertMachineInput) GetId() string {
@@ -1162,14 +1043,14 @@ type AlertOnvifCameraStream struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertOnvifCameraStream) Reset() {
 	*x = AlertOnvifCameraStream{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1062,7 @@ func (x *AlertOnvifCameraStream) String() string {
 func (*AlertOnvifCameraStream) ProtoMessage() {}
 
 func (x *AlertOnvifCameraStream) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1075,7 @@ func (x *AlertOnvifCameraStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertOnvifCameraStream.ProtoReflect.Descriptor instead.
 func (*AlertOnvifCameraStream) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{17}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AlertOnvifCameraStream) GetCameraDevice() *AlertWorkforceCameraDevice {
@@ -1218,7 +1099,7 @@ func (x *AlertOnvifCameraStream) GetName() string {
 	return ""
 }
 
-func (x *AlertOnvifCameraStream) GetTags() []*v1.GoaTagTiny {
+func (x *AlertOnvifCameraStream) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1236,7 +1117,7 @@ type AlertProduct struct {
 
 func (x *AlertProduct) Reset() {
 	*x = AlertProduct{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1129,7 @@ func (x *AlertProduct) String() string {
 func (*AlertProduct) ProtoMessage() {}
 
 func (x *AlertProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1142,7 @@ func (x *AlertProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertProduct.ProtoReflect.Descriptor instead.
 func (*AlertProduct) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{18}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AlertProduct) GetShortName() string {
@@ -1286,7 +1167,7 @@ type AlertRoute struct {
 
 func (x *AlertRoute) Reset() {
 	*x = AlertRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1179,7 @@ func (x *AlertRoute) String() string {
 func (*AlertRoute) ProtoMessage() {}
 
 func (x *AlertRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1192,7 @@ func (x *AlertRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertRoute.ProtoReflect.Descriptor instead.
 func (*AlertRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{19}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AlertRoute) GetExternalIds() map[string]string {
@@ -1347,14 +1228,14 @@ type AlertSensor struct {
 	// Member `product`.
 	Product *AlertProduct `protobuf:"bytes,4,opt,name=product,proto3" json:"product,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertSensor) Reset() {
 	*x = AlertSensor{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1247,7 @@ func (x *AlertSensor) String() string {
 func (*AlertSensor) ProtoMessage() {}
 
 func (x *AlertSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1260,7 @@ func (x *AlertSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertSensor.ProtoReflect.Descriptor instead.
 func (*AlertSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{20}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AlertSensor) GetId() string {
@@ -1410,7 +1291,7 @@ func (x *AlertSensor) GetProduct() *AlertProduct {
 	return nil
 }
 
-func (x *AlertSensor) GetTags() []*v1.GoaTagTiny {
+func (x *AlertSensor) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1425,14 +1306,14 @@ type AlertSites struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertSites) Reset() {
 	*x = AlertSites{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1325,7 @@ func (x *AlertSites) String() string {
 func (*AlertSites) ProtoMessage() {}
 
 func (x *AlertSites) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1338,7 @@ func (x *AlertSites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertSites.ProtoReflect.Descriptor instead.
 func (*AlertSites) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{21}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AlertSites) GetId() string {
@@ -1474,7 +1355,7 @@ func (x *AlertSites) GetName() string {
 	return ""
 }
 
-func (x *AlertSites) GetTags() []*v1.GoaTagTiny {
+func (x *AlertSites) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1485,7 +1366,7 @@ func (x *AlertSites) GetTags() []*v1.GoaTagTiny {
 type AlertTrailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -1493,7 +1374,7 @@ type AlertTrailer struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `trailerSerialNumber`.
 	TrailerSerialNumber *string `protobuf:"bytes,6,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -1502,7 +1383,7 @@ type AlertTrailer struct {
 
 func (x *AlertTrailer) Reset() {
 	*x = AlertTrailer{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1395,7 @@ func (x *AlertTrailer) String() string {
 func (*AlertTrailer) ProtoMessage() {}
 
 func (x *AlertTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,10 +1408,10 @@ func (x *AlertTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertTrailer.ProtoReflect.Descriptor instead.
 func (*AlertTrailer) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{22}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *AlertTrailer) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *AlertTrailer) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1558,7 +1439,7 @@ func (x *AlertTrailer) GetName() string {
 	return ""
 }
 
-func (x *AlertTrailer) GetTags() []*v1.GoaTagTiny {
+func (x *AlertTrailer) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1576,7 +1457,7 @@ func (x *AlertTrailer) GetTrailerSerialNumber() string {
 type AlertVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -1588,14 +1469,14 @@ type AlertVehicle struct {
 	// Member `staticAssignedDriver`.
 	StaticAssignedDriver *v1.Driver `protobuf:"bytes,6,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertVehicle) Reset() {
 	*x = AlertVehicle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1488,7 @@ func (x *AlertVehicle) String() string {
 func (*AlertVehicle) ProtoMessage() {}
 
 func (x *AlertVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,10 +1501,10 @@ func (x *AlertVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertVehicle.ProtoReflect.Descriptor instead.
 func (*AlertVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{23}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *AlertVehicle) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *AlertVehicle) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1665,7 +1546,7 @@ func (x *AlertVehicle) GetStaticAssignedDriver() *v1.Driver {
 	return nil
 }
 
-func (x *AlertVehicle) GetTags() []*v1.GoaTagTiny {
+func (x *AlertVehicle) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1682,14 +1563,14 @@ type AlertWorkforceCameraDevice struct {
 	// Member `sites`.
 	Sites []*AlertSites `protobuf:"bytes,3,rep,name=sites,proto3" json:"sites,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertWorkforceCameraDevice) Reset() {
 	*x = AlertWorkforceCameraDevice{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1582,7 @@ func (x *AlertWorkforceCameraDevice) String() string {
 func (*AlertWorkforceCameraDevice) ProtoMessage() {}
 
 func (x *AlertWorkforceCameraDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1595,7 @@ func (x *AlertWorkforceCameraDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertWorkforceCameraDevice.ProtoReflect.Descriptor instead.
 func (*AlertWorkforceCameraDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{24}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AlertWorkforceCameraDevice) GetId() string {
@@ -1738,7 +1619,7 @@ func (x *AlertWorkforceCameraDevice) GetSites() []*AlertSites {
 	return nil
 }
 
-func (x *AlertWorkforceCameraDevice) GetTags() []*v1.GoaTagTiny {
+func (x *AlertWorkforceCameraDevice) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1756,7 +1637,7 @@ type AmbientTemperature struct {
 
 func (x *AmbientTemperature) Reset() {
 	*x = AmbientTemperature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1649,7 @@ func (x *AmbientTemperature) String() string {
 func (*AmbientTemperature) ProtoMessage() {}
 
 func (x *AmbientTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1662,7 @@ func (x *AmbientTemperature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmbientTemperature.ProtoReflect.Descriptor instead.
 func (*AmbientTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{25}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AmbientTemperature) GetSensor() *AlertSensor {
@@ -1791,7 +1672,7 @@ func (x *AmbientTemperature) GetSensor() *AlertSensor {
 	return nil
 }
 
-// Schema AmbientTemperatureDetailsObjectResponseBody.
+// Schemas AmbientTemperatureDetailsObjectRequestBody, AmbientTemperatureDetailsObjectResponseBody.
 type AmbientTemperatureDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `cargoIsFull`.
@@ -1810,7 +1691,7 @@ type AmbientTemperatureDetails struct {
 
 func (x *AmbientTemperatureDetails) Reset() {
 	*x = AmbientTemperatureDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1703,7 @@ func (x *AmbientTemperatureDetails) String() string {
 func (*AmbientTemperatureDetails) ProtoMessage() {}
 
 func (x *AmbientTemperatureDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1716,7 @@ func (x *AmbientTemperatureDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmbientTemperatureDetails.ProtoReflect.Descriptor instead.
 func (*AmbientTemperatureDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{26}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AmbientTemperatureDetails) GetCargoIsFull() bool {
@@ -1873,89 +1754,7 @@ func (x *AmbientTemperatureDetails) GetTemperatureCelcius() int64 {
 	return 0
 }
 
-// Schema AmbientTemperatureDetailsObjectRequestBody.
-type AmbientTemperatureDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoIsFull`.
-	CargoIsFull *bool `protobuf:"varint,1,opt,name=cargo_is_full,json=cargoIsFull,proto3,oneof" json:"cargo_is_full,omitempty"`
-	// Member `doorsAreClosed`.
-	DoorsAreClosed *bool `protobuf:"varint,2,opt,name=doors_are_closed,json=doorsAreClosed,proto3,oneof" json:"doors_are_closed,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,3,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
-	Operation *string `protobuf:"bytes,4,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `temperatureCelcius`. Required.
-	TemperatureCelcius *int64 `protobuf:"varint,5,opt,name=temperature_celcius,json=temperatureCelcius,proto3,oneof" json:"temperature_celcius,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *AmbientTemperatureDetailsInput) Reset() {
-	*x = AmbientTemperatureDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AmbientTemperatureDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AmbientTemperatureDetailsInput) ProtoMessage() {}
-
-func (x *AmbientTemperatureDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AmbientTemperatureDetailsInput.ProtoReflect.Descriptor instead.
-func (*AmbientTemperatureDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *AmbientTemperatureDetailsInput) GetCargoIsFull() bool {
-	if x != nil && x.CargoIsFull != nil {
-		return *x.CargoIsFull
-	}
-	return false
-}
-
-func (x *AmbientTemperatureDetailsInput) GetDoorsAreClosed() bool {
-	if x != nil && x.DoorsAreClosed != nil {
-		return *x.DoorsAreClosed
-	}
-	return false
-}
-
-func (x *AmbientTemperatureDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *AmbientTemperatureDetailsInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
-func (x *AmbientTemperatureDetailsInput) GetTemperatureCelcius() int64 {
-	if x != nil && x.TemperatureCelcius != nil {
-		return *x.TemperatureCelcius
-	}
-	return 0
-}
-
-// Schema BehaviorCountDetailsResponseBody.
+// Schemas BehaviorCountDetailsRequestBody, BehaviorCountDetailsResponseBody.
 type BehaviorCountDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
@@ -1971,7 +1770,7 @@ type BehaviorCountDetails struct {
 
 func (x *BehaviorCountDetails) Reset() {
 	*x = BehaviorCountDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +1782,7 @@ func (x *BehaviorCountDetails) String() string {
 func (*BehaviorCountDetails) ProtoMessage() {}
 
 func (x *BehaviorCountDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +1795,7 @@ func (x *BehaviorCountDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BehaviorCountDetails.ProtoReflect.Descriptor instead.
 func (*BehaviorCountDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{28}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BehaviorCountDetails) GetComparison() string {
@@ -2020,71 +1819,6 @@ func (x *BehaviorCountDetails) GetNumDays() int64 {
 	return 0
 }
 
-// Schema BehaviorCountDetailsRequestBody.
-type BehaviorCountDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
-	// `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`, `LESS_THAN_OR_EQUAL_TO`.
-	Comparison *string `protobuf:"bytes,1,opt,name=comparison,proto3,oneof" json:"comparison,omitempty"`
-	// Member `numBehaviors`. Required. At least 0.
-	NumBehaviors *int64 `protobuf:"varint,2,opt,name=num_behaviors,json=numBehaviors,proto3,oneof" json:"num_behaviors,omitempty"`
-	// Member `numDays`. Required. In days. 1 to 90.
-	NumDays       *int64 `protobuf:"varint,3,opt,name=num_days,json=numDays,proto3,oneof" json:"num_days,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BehaviorCountDetailsInput) Reset() {
-	*x = BehaviorCountDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BehaviorCountDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BehaviorCountDetailsInput) ProtoMessage() {}
-
-func (x *BehaviorCountDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BehaviorCountDetailsInput.ProtoReflect.Descriptor instead.
-func (*BehaviorCountDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{29}
-}
-
-func (x *BehaviorCountDetailsInput) GetComparison() string {
-	if x != nil && x.Comparison != nil {
-		return *x.Comparison
-	}
-	return ""
-}
-
-func (x *BehaviorCountDetailsInput) GetNumBehaviors() int64 {
-	if x != nil && x.NumBehaviors != nil {
-		return *x.NumBehaviors
-	}
-	return 0
-}
-
-func (x *BehaviorCountDetailsInput) GetNumDays() int64 {
-	if x != nil && x.NumDays != nil {
-		return *x.NumDays
-	}
-	return 0
-}
-
 // Schema CameraConnectorDisconectedResponseBody.
 type CameraConnectorDisconected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2100,7 +1834,7 @@ type CameraConnectorDisconected struct {
 
 func (x *CameraConnectorDisconected) Reset() {
 	*x = CameraConnectorDisconected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +1846,7 @@ func (x *CameraConnectorDisconected) String() string {
 func (*CameraConnectorDisconected) ProtoMessage() {}
 
 func (x *CameraConnectorDisconected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +1859,7 @@ func (x *CameraConnectorDisconected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraConnectorDisconected.ProtoReflect.Descriptor instead.
 func (*CameraConnectorDisconected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{30}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CameraConnectorDisconected) GetDriver() *AlertDriver {
@@ -2160,7 +1894,7 @@ type CameraStreamIssue struct {
 
 func (x *CameraStreamIssue) Reset() {
 	*x = CameraStreamIssue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +1906,7 @@ func (x *CameraStreamIssue) String() string {
 func (*CameraStreamIssue) ProtoMessage() {}
 
 func (x *CameraStreamIssue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +1919,7 @@ func (x *CameraStreamIssue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CameraStreamIssue.ProtoReflect.Descriptor instead.
 func (*CameraStreamIssue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{31}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CameraStreamIssue) GetCameraDevice() *AlertWorkforceCameraDevice {
@@ -2210,7 +1944,7 @@ type CellSignalLoss struct {
 
 func (x *CellSignalLoss) Reset() {
 	*x = CellSignalLoss{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +1956,7 @@ func (x *CellSignalLoss) String() string {
 func (*CellSignalLoss) ProtoMessage() {}
 
 func (x *CellSignalLoss) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +1969,7 @@ func (x *CellSignalLoss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellSignalLoss.ProtoReflect.Descriptor instead.
 func (*CellSignalLoss) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{32}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CellSignalLoss) GetDriver() *AlertDriver {
@@ -2259,7 +1993,7 @@ func (x *CellSignalLoss) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema CellSignalLossDetailsObjectResponseBody.
+// Schemas CellSignalLossDetailsObjectRequestBody, CellSignalLossDetailsObjectResponseBody.
 type CellSignalLossDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -2270,7 +2004,7 @@ type CellSignalLossDetails struct {
 
 func (x *CellSignalLossDetails) Reset() {
 	*x = CellSignalLossDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2016,7 @@ func (x *CellSignalLossDetails) String() string {
 func (*CellSignalLossDetails) ProtoMessage() {}
 
 func (x *CellSignalLossDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2029,7 @@ func (x *CellSignalLossDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellSignalLossDetails.ProtoReflect.Descriptor instead.
 func (*CellSignalLossDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{33}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CellSignalLossDetails) GetMinDurationMilliseconds() int64 {
@@ -2305,53 +2039,7 @@ func (x *CellSignalLossDetails) GetMinDurationMilliseconds() int64 {
 	return 0
 }
 
-// Schema CellSignalLossDetailsObjectRequestBody.
-type CellSignalLossDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *CellSignalLossDetailsInput) Reset() {
-	*x = CellSignalLossDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CellSignalLossDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CellSignalLossDetailsInput) ProtoMessage() {}
-
-func (x *CellSignalLossDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CellSignalLossDetailsInput.ProtoReflect.Descriptor instead.
-func (*CellSignalLossDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{34}
-}
-
-func (x *CellSignalLossDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema CircleResponseBody.
+// Schemas CircleRequestBody, CircleResponseBody.
 type Circle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `latitude`.
@@ -2368,7 +2056,7 @@ type Circle struct {
 
 func (x *Circle) Reset() {
 	*x = Circle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2068,7 @@ func (x *Circle) String() string {
 func (*Circle) ProtoMessage() {}
 
 func (x *Circle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2081,7 @@ func (x *Circle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Circle.ProtoReflect.Descriptor instead.
 func (*Circle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{35}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Circle) GetLatitude() float64 {
@@ -2424,79 +2112,6 @@ func (x *Circle) GetRadiusMeters() int64 {
 	return 0
 }
 
-// Schema CircleRequestBody.
-type CircleInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
-	RadiusMeters  *int64 `protobuf:"varint,4,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CircleInput) Reset() {
-	*x = CircleInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CircleInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CircleInput) ProtoMessage() {}
-
-func (x *CircleInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CircleInput.ProtoReflect.Descriptor instead.
-func (*CircleInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{36}
-}
-
-func (x *CircleInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *CircleInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *CircleInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CircleInput) GetRadiusMeters() int64 {
-	if x != nil && x.RadiusMeters != nil {
-		return *x.RadiusMeters
-	}
-	return 0
-}
-
 // Schema CloudBackupUploadIssueResponseBody.
 type CloudBackupUploadIssue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2512,7 +2127,7 @@ type CloudBackupUploadIssue struct {
 
 func (x *CloudBackupUploadIssue) Reset() {
 	*x = CloudBackupUploadIssue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2139,7 @@ func (x *CloudBackupUploadIssue) String() string {
 func (*CloudBackupUploadIssue) ProtoMessage() {}
 
 func (x *CloudBackupUploadIssue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2152,7 @@ func (x *CloudBackupUploadIssue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloudBackupUploadIssue.ProtoReflect.Descriptor instead.
 func (*CloudBackupUploadIssue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{37}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CloudBackupUploadIssue) GetDriver() *AlertDriver {
@@ -2589,7 +2204,7 @@ type ContinuousReadingAlertThreshold struct {
 
 func (x *ContinuousReadingAlertThreshold) Reset() {
 	*x = ContinuousReadingAlertThreshold{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2216,7 @@ func (x *ContinuousReadingAlertThreshold) String() string {
 func (*ContinuousReadingAlertThreshold) ProtoMessage() {}
 
 func (x *ContinuousReadingAlertThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2229,7 @@ func (x *ContinuousReadingAlertThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContinuousReadingAlertThreshold.ProtoReflect.Descriptor instead.
 func (*ContinuousReadingAlertThreshold) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{38}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ContinuousReadingAlertThreshold) GetOperation() string {
@@ -2645,7 +2260,8 @@ func (x *ContinuousReadingAlertThreshold) GetUpperThreshold() int64 {
 	return 0
 }
 
-// Schema DVIRSubmittedDeviceTriggerDetailsObjectResponseBody.
+// Schemas DVIRSubmittedDeviceTriggerDetailsObjectRequestBody,
+// DVIRSubmittedDeviceTriggerDetailsObjectResponseBody.
 type DVIRSubmittedDeviceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dvirMinDurationMilliseconds`. In milliseconds.
@@ -2658,7 +2274,7 @@ type DVIRSubmittedDeviceTriggerDetails struct {
 
 func (x *DVIRSubmittedDeviceTriggerDetails) Reset() {
 	*x = DVIRSubmittedDeviceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2286,7 @@ func (x *DVIRSubmittedDeviceTriggerDetails) String() string {
 func (*DVIRSubmittedDeviceTriggerDetails) ProtoMessage() {}
 
 func (x *DVIRSubmittedDeviceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2299,7 @@ func (x *DVIRSubmittedDeviceTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use DVIRSubmittedDeviceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DVIRSubmittedDeviceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{39}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DVIRSubmittedDeviceTriggerDetails) GetDvirMinDurationMilliseconds() int64 {
@@ -2694,61 +2310,6 @@ func (x *DVIRSubmittedDeviceTriggerDetails) GetDvirMinDurationMilliseconds() int
 }
 
 func (x *DVIRSubmittedDeviceTriggerDetails) GetDvirSubmissionTypes() []string {
-	if x != nil {
-		return x.DvirSubmissionTypes
-	}
-	return nil
-}
-
-// Schema DVIRSubmittedDeviceTriggerDetailsObjectRequestBody.
-type DVIRSubmittedDeviceTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dvirMinDurationMilliseconds`. In milliseconds.
-	DvirMinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=dvir_min_duration_milliseconds,json=dvirMinDurationMilliseconds,proto3,oneof" json:"dvir_min_duration_milliseconds,omitempty"`
-	// Member `dvirSubmissionTypes`. Known values: `SAFE_NO_DEFECTS`, `SAFE_WITH_DEFECTS`, `UNSAFE`.
-	DvirSubmissionTypes []string `protobuf:"bytes,2,rep,name=dvir_submission_types,json=dvirSubmissionTypes,proto3" json:"dvir_submission_types,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *DVIRSubmittedDeviceTriggerDetailsInput) Reset() {
-	*x = DVIRSubmittedDeviceTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DVIRSubmittedDeviceTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DVIRSubmittedDeviceTriggerDetailsInput) ProtoMessage() {}
-
-func (x *DVIRSubmittedDeviceTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DVIRSubmittedDeviceTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*DVIRSubmittedDeviceTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{40}
-}
-
-func (x *DVIRSubmittedDeviceTriggerDetailsInput) GetDvirMinDurationMilliseconds() int64 {
-	if x != nil && x.DvirMinDurationMilliseconds != nil {
-		return *x.DvirMinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *DVIRSubmittedDeviceTriggerDetailsInput) GetDvirSubmissionTypes() []string {
 	if x != nil {
 		return x.DvirSubmissionTypes
 	}
@@ -2770,7 +2331,7 @@ type DashcamDisconnected struct {
 
 func (x *DashcamDisconnected) Reset() {
 	*x = DashcamDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2343,7 @@ func (x *DashcamDisconnected) String() string {
 func (*DashcamDisconnected) ProtoMessage() {}
 
 func (x *DashcamDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2356,7 @@ func (x *DashcamDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DashcamDisconnected.ProtoReflect.Descriptor instead.
 func (*DashcamDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{41}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DashcamDisconnected) GetDriver() *AlertDriver {
@@ -2830,7 +2391,7 @@ type DataInputValue struct {
 
 func (x *DataInputValue) Reset() {
 	*x = DataInputValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2403,7 @@ func (x *DataInputValue) String() string {
 func (*DataInputValue) ProtoMessage() {}
 
 func (x *DataInputValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2416,7 @@ func (x *DataInputValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputValue.ProtoReflect.Descriptor instead.
 func (*DataInputValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{42}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DataInputValue) GetMachineInput() *AlertMachineInput {
@@ -2865,7 +2426,7 @@ func (x *DataInputValue) GetMachineInput() *AlertMachineInput {
 	return nil
 }
 
-// Schema DefLevelTriggerDetailsObjectResponseBody.
+// Schemas DefLevelTriggerDetailsObjectRequestBody, DefLevelTriggerDetailsObjectResponseBody.
 type DefLevelTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `defLevelPercent`. Required. In percent.
@@ -2880,7 +2441,7 @@ type DefLevelTriggerDetails struct {
 
 func (x *DefLevelTriggerDetails) Reset() {
 	*x = DefLevelTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2453,7 @@ func (x *DefLevelTriggerDetails) String() string {
 func (*DefLevelTriggerDetails) ProtoMessage() {}
 
 func (x *DefLevelTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +2466,7 @@ func (x *DefLevelTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefLevelTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DefLevelTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{43}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DefLevelTriggerDetails) GetDefLevelPercent() int64 {
@@ -2929,70 +2490,6 @@ func (x *DefLevelTriggerDetails) GetOperation() string {
 	return ""
 }
 
-// Schema DefLevelTriggerDetailsObjectRequestBody.
-type DefLevelTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `defLevelPercent`. Required. In percent.
-	DefLevelPercent *int64 `protobuf:"varint,1,opt,name=def_level_percent,json=defLevelPercent,proto3,oneof" json:"def_level_percent,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
-	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DefLevelTriggerDetailsInput) Reset() {
-	*x = DefLevelTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DefLevelTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DefLevelTriggerDetailsInput) ProtoMessage() {}
-
-func (x *DefLevelTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DefLevelTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*DefLevelTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{44}
-}
-
-func (x *DefLevelTriggerDetailsInput) GetDefLevelPercent() int64 {
-	if x != nil && x.DefLevelPercent != nil {
-		return *x.DefLevelPercent
-	}
-	return 0
-}
-
-func (x *DefLevelTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *DefLevelTriggerDetailsInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
 // Schema DeviceMovementDataResponseBody.
 type DeviceMovementData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3008,7 +2505,7 @@ type DeviceMovementData struct {
 
 func (x *DeviceMovementData) Reset() {
 	*x = DeviceMovementData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +2517,7 @@ func (x *DeviceMovementData) String() string {
 func (*DeviceMovementData) ProtoMessage() {}
 
 func (x *DeviceMovementData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3033,7 +2530,7 @@ func (x *DeviceMovementData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementData.ProtoReflect.Descriptor instead.
 func (*DeviceMovementData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{45}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeviceMovementData) GetDriver() *AlertDriver {
@@ -3072,7 +2569,7 @@ type DeviceMovementStoppedData struct {
 
 func (x *DeviceMovementStoppedData) Reset() {
 	*x = DeviceMovementStoppedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +2581,7 @@ func (x *DeviceMovementStoppedData) String() string {
 func (*DeviceMovementStoppedData) ProtoMessage() {}
 
 func (x *DeviceMovementStoppedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +2594,7 @@ func (x *DeviceMovementStoppedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementStoppedData.ProtoReflect.Descriptor instead.
 func (*DeviceMovementStoppedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{46}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeviceMovementStoppedData) GetDriver() *AlertDriver {
@@ -3121,7 +2618,8 @@ func (x *DeviceMovementStoppedData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema DeviceMovementTriggerDetailsObjectResponseBody.
+// Schemas DeviceMovementTriggerDetailsObjectRequestBody,
+// DeviceMovementTriggerDetailsObjectResponseBody.
 type DeviceMovementTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -3132,7 +2630,7 @@ type DeviceMovementTriggerDetails struct {
 
 func (x *DeviceMovementTriggerDetails) Reset() {
 	*x = DeviceMovementTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +2642,7 @@ func (x *DeviceMovementTriggerDetails) String() string {
 func (*DeviceMovementTriggerDetails) ProtoMessage() {}
 
 func (x *DeviceMovementTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,56 +2655,10 @@ func (x *DeviceMovementTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceMovementTriggerDetails.ProtoReflect.Descriptor instead.
 func (*DeviceMovementTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{47}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeviceMovementTriggerDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema DeviceMovementTriggerDetailsObjectRequestBody.
-type DeviceMovementTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *DeviceMovementTriggerDetailsInput) Reset() {
-	*x = DeviceMovementTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeviceMovementTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeviceMovementTriggerDetailsInput) ProtoMessage() {}
-
-func (x *DeviceMovementTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeviceMovementTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*DeviceMovementTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{48}
-}
-
-func (x *DeviceMovementTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -3228,7 +2680,7 @@ type DoorOpen struct {
 
 func (x *DoorOpen) Reset() {
 	*x = DoorOpen{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +2692,7 @@ func (x *DoorOpen) String() string {
 func (*DoorOpen) ProtoMessage() {}
 
 func (x *DoorOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +2705,7 @@ func (x *DoorOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoorOpen.ProtoReflect.Descriptor instead.
 func (*DoorOpen) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{49}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DoorOpen) GetDriver() *AlertDriver {
@@ -3277,7 +2729,7 @@ func (x *DoorOpen) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema DriverAppNotificationObjectResponseBody.
+// Schemas DriverAppNotificationObjectRequestBody, DriverAppNotificationObjectResponseBody.
 type DriverAppNotification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `inAppNotificationOptions`.
@@ -3290,7 +2742,7 @@ type DriverAppNotification struct {
 
 func (x *DriverAppNotification) Reset() {
 	*x = DriverAppNotification{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +2754,7 @@ func (x *DriverAppNotification) String() string {
 func (*DriverAppNotification) ProtoMessage() {}
 
 func (x *DriverAppNotification) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +2767,7 @@ func (x *DriverAppNotification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppNotification.ProtoReflect.Descriptor instead.
 func (*DriverAppNotification) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{50}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DriverAppNotification) GetInAppNotificationOptions() *InAppNotificationOptions {
@@ -3326,61 +2778,6 @@ func (x *DriverAppNotification) GetInAppNotificationOptions() *InAppNotification
 }
 
 func (x *DriverAppNotification) GetPushNotificationOptions() *PushNotificationOptions {
-	if x != nil {
-		return x.PushNotificationOptions
-	}
-	return nil
-}
-
-// Schema DriverAppNotificationObjectRequestBody.
-type DriverAppNotificationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `inAppNotificationOptions`.
-	InAppNotificationOptions *InAppNotificationOptionsInput `protobuf:"bytes,1,opt,name=in_app_notification_options,json=inAppNotificationOptions,proto3" json:"in_app_notification_options,omitempty"`
-	// Member `pushNotificationOptions`.
-	PushNotificationOptions *PushNotificationOptionsInput `protobuf:"bytes,2,opt,name=push_notification_options,json=pushNotificationOptions,proto3" json:"push_notification_options,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *DriverAppNotificationInput) Reset() {
-	*x = DriverAppNotificationInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DriverAppNotificationInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DriverAppNotificationInput) ProtoMessage() {}
-
-func (x *DriverAppNotificationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DriverAppNotificationInput.ProtoReflect.Descriptor instead.
-func (*DriverAppNotificationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{51}
-}
-
-func (x *DriverAppNotificationInput) GetInAppNotificationOptions() *InAppNotificationOptionsInput {
-	if x != nil {
-		return x.InAppNotificationOptions
-	}
-	return nil
-}
-
-func (x *DriverAppNotificationInput) GetPushNotificationOptions() *PushNotificationOptionsInput {
 	if x != nil {
 		return x.PushNotificationOptions
 	}
@@ -3400,7 +2797,7 @@ type DriverAppSignIn struct {
 
 func (x *DriverAppSignIn) Reset() {
 	*x = DriverAppSignIn{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +2809,7 @@ func (x *DriverAppSignIn) String() string {
 func (*DriverAppSignIn) ProtoMessage() {}
 
 func (x *DriverAppSignIn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +2822,7 @@ func (x *DriverAppSignIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppSignIn.ProtoReflect.Descriptor instead.
 func (*DriverAppSignIn) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{52}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DriverAppSignIn) GetDriver() *AlertDriver {
@@ -3453,7 +2850,7 @@ type DriverAppSignOut struct {
 
 func (x *DriverAppSignOut) Reset() {
 	*x = DriverAppSignOut{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +2862,7 @@ func (x *DriverAppSignOut) String() string {
 func (*DriverAppSignOut) ProtoMessage() {}
 
 func (x *DriverAppSignOut) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +2875,7 @@ func (x *DriverAppSignOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverAppSignOut.ProtoReflect.Descriptor instead.
 func (*DriverAppSignOut) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{53}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DriverAppSignOut) GetDriver() *AlertDriver {
@@ -3499,7 +2896,7 @@ type DriverDocumentSubmitted struct {
 
 func (x *DriverDocumentSubmitted) Reset() {
 	*x = DriverDocumentSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +2908,7 @@ func (x *DriverDocumentSubmitted) String() string {
 func (*DriverDocumentSubmitted) ProtoMessage() {}
 
 func (x *DriverDocumentSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +2921,7 @@ func (x *DriverDocumentSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverDocumentSubmitted.ProtoReflect.Descriptor instead.
 func (*DriverDocumentSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{54}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DriverDocumentSubmitted) GetDocument() *v1.Document {
@@ -3534,7 +2931,8 @@ func (x *DriverDocumentSubmitted) GetDocument() *v1.Document {
 	return nil
 }
 
-// Schema DriverDocumentSubmittedDetailsObjectResponseBody.
+// Schemas DriverDocumentSubmittedDetailsObjectRequestBody,
+// DriverDocumentSubmittedDetailsObjectResponseBody.
 type DriverDocumentSubmittedDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `templateIds`. Required. A UUID.
@@ -3545,7 +2943,7 @@ type DriverDocumentSubmittedDetails struct {
 
 func (x *DriverDocumentSubmittedDetails) Reset() {
 	*x = DriverDocumentSubmittedDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +2955,7 @@ func (x *DriverDocumentSubmittedDetails) String() string {
 func (*DriverDocumentSubmittedDetails) ProtoMessage() {}
 
 func (x *DriverDocumentSubmittedDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,56 +2968,10 @@ func (x *DriverDocumentSubmittedDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverDocumentSubmittedDetails.ProtoReflect.Descriptor instead.
 func (*DriverDocumentSubmittedDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{55}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DriverDocumentSubmittedDetails) GetTemplateIds() []string {
-	if x != nil {
-		return x.TemplateIds
-	}
-	return nil
-}
-
-// Schema DriverDocumentSubmittedDetailsObjectRequestBody.
-type DriverDocumentSubmittedDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `templateIds`. Required. A UUID.
-	TemplateIds   []string `protobuf:"bytes,1,rep,name=template_ids,json=templateIds,proto3" json:"template_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DriverDocumentSubmittedDetailsInput) Reset() {
-	*x = DriverDocumentSubmittedDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DriverDocumentSubmittedDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DriverDocumentSubmittedDetailsInput) ProtoMessage() {}
-
-func (x *DriverDocumentSubmittedDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DriverDocumentSubmittedDetailsInput.ProtoReflect.Descriptor instead.
-func (*DriverDocumentSubmittedDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{56}
-}
-
-func (x *DriverDocumentSubmittedDetailsInput) GetTemplateIds() []string {
 	if x != nil {
 		return x.TemplateIds
 	}
@@ -3637,7 +2989,7 @@ type DriverMessageReceived struct {
 
 func (x *DriverMessageReceived) Reset() {
 	*x = DriverMessageReceived{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3001,7 @@ func (x *DriverMessageReceived) String() string {
 func (*DriverMessageReceived) ProtoMessage() {}
 
 func (x *DriverMessageReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3014,7 @@ func (x *DriverMessageReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverMessageReceived.ProtoReflect.Descriptor instead.
 func (*DriverMessageReceived) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{57}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DriverMessageReceived) GetDriver() *AlertDriver {
@@ -3683,7 +3035,7 @@ type DriverMessageSent struct {
 
 func (x *DriverMessageSent) Reset() {
 	*x = DriverMessageSent{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3047,7 @@ func (x *DriverMessageSent) String() string {
 func (*DriverMessageSent) ProtoMessage() {}
 
 func (x *DriverMessageSent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3060,7 @@ func (x *DriverMessageSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverMessageSent.ProtoReflect.Descriptor instead.
 func (*DriverMessageSent) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{58}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DriverMessageSent) GetDriver() *AlertDriver {
@@ -3718,7 +3070,7 @@ func (x *DriverMessageSent) GetDriver() *AlertDriver {
 	return nil
 }
 
-// Schema DriverOrTagIdsDetailsResponseBody.
+// Schemas DriverOrTagIdsDetailsRequestBody, DriverOrTagIdsDetailsResponseBody.
 type DriverOrTagIdsDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driverIds`.
@@ -3731,7 +3083,7 @@ type DriverOrTagIdsDetails struct {
 
 func (x *DriverOrTagIdsDetails) Reset() {
 	*x = DriverOrTagIdsDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3095,7 @@ func (x *DriverOrTagIdsDetails) String() string {
 func (*DriverOrTagIdsDetails) ProtoMessage() {}
 
 func (x *DriverOrTagIdsDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3108,7 @@ func (x *DriverOrTagIdsDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverOrTagIdsDetails.ProtoReflect.Descriptor instead.
 func (*DriverOrTagIdsDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{59}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DriverOrTagIdsDetails) GetDriverIds() []string {
@@ -3767,61 +3119,6 @@ func (x *DriverOrTagIdsDetails) GetDriverIds() []string {
 }
 
 func (x *DriverOrTagIdsDetails) GetTagIds() []string {
-	if x != nil {
-		return x.TagIds
-	}
-	return nil
-}
-
-// Schema DriverOrTagIdsDetailsRequestBody.
-type DriverOrTagIdsDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverIds`.
-	DriverIds []string `protobuf:"bytes,1,rep,name=driver_ids,json=driverIds,proto3" json:"driver_ids,omitempty"`
-	// Member `tagIds`.
-	TagIds        []string `protobuf:"bytes,2,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DriverOrTagIdsDetailsInput) Reset() {
-	*x = DriverOrTagIdsDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DriverOrTagIdsDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DriverOrTagIdsDetailsInput) ProtoMessage() {}
-
-func (x *DriverOrTagIdsDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DriverOrTagIdsDetailsInput.ProtoReflect.Descriptor instead.
-func (*DriverOrTagIdsDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{60}
-}
-
-func (x *DriverOrTagIdsDetailsInput) GetDriverIds() []string {
-	if x != nil {
-		return x.DriverIds
-	}
-	return nil
-}
-
-func (x *DriverOrTagIdsDetailsInput) GetTagIds() []string {
 	if x != nil {
 		return x.TagIds
 	}
@@ -3841,7 +3138,7 @@ type DriverRecorded struct {
 
 func (x *DriverRecorded) Reset() {
 	*x = DriverRecorded{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +3150,7 @@ func (x *DriverRecorded) String() string {
 func (*DriverRecorded) ProtoMessage() {}
 
 func (x *DriverRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +3163,7 @@ func (x *DriverRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverRecorded.ProtoReflect.Descriptor instead.
 func (*DriverRecorded) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{61}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DriverRecorded) GetDriver() *AlertDriver {
@@ -3896,7 +3193,7 @@ type Dvir2AssignedToPolymorphicUser struct {
 
 func (x *Dvir2AssignedToPolymorphicUser) Reset() {
 	*x = Dvir2AssignedToPolymorphicUser{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +3205,7 @@ func (x *Dvir2AssignedToPolymorphicUser) String() string {
 func (*Dvir2AssignedToPolymorphicUser) ProtoMessage() {}
 
 func (x *Dvir2AssignedToPolymorphicUser) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +3218,7 @@ func (x *Dvir2AssignedToPolymorphicUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2AssignedToPolymorphicUser.ProtoReflect.Descriptor instead.
 func (*Dvir2AssignedToPolymorphicUser) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{62}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Dvir2AssignedToPolymorphicUser) GetName() string {
@@ -3955,7 +3252,7 @@ type Dvir2Device struct {
 
 func (x *Dvir2Device) Reset() {
 	*x = Dvir2Device{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3967,7 +3264,7 @@ func (x *Dvir2Device) String() string {
 func (*Dvir2Device) ProtoMessage() {}
 
 func (x *Dvir2Device) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3980,7 +3277,7 @@ func (x *Dvir2Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2Device.ProtoReflect.Descriptor instead.
 func (*Dvir2Device) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{63}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Dvir2Device) GetExternalIds() map[string]string {
@@ -4028,7 +3325,7 @@ type Dvir2FormSubmission struct {
 
 func (x *Dvir2FormSubmission) Reset() {
 	*x = Dvir2FormSubmission{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4040,7 +3337,7 @@ func (x *Dvir2FormSubmission) String() string {
 func (*Dvir2FormSubmission) ProtoMessage() {}
 
 func (x *Dvir2FormSubmission) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4053,7 +3350,7 @@ func (x *Dvir2FormSubmission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2FormSubmission.ProtoReflect.Descriptor instead.
 func (*Dvir2FormSubmission) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{64}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Dvir2FormSubmission) GetAssignedToPolymorphicUser() *Dvir2AssignedToPolymorphicUser {
@@ -4099,7 +3396,7 @@ type Dvir2RelatedDevice struct {
 
 func (x *Dvir2RelatedDevice) Reset() {
 	*x = Dvir2RelatedDevice{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4111,7 +3408,7 @@ func (x *Dvir2RelatedDevice) String() string {
 func (*Dvir2RelatedDevice) ProtoMessage() {}
 
 func (x *Dvir2RelatedDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4124,7 +3421,7 @@ func (x *Dvir2RelatedDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2RelatedDevice.ProtoReflect.Descriptor instead.
 func (*Dvir2RelatedDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{65}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Dvir2RelatedDevice) GetAssetType() string {
@@ -4165,7 +3462,7 @@ type Dvir2Submission struct {
 
 func (x *Dvir2Submission) Reset() {
 	*x = Dvir2Submission{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +3474,7 @@ func (x *Dvir2Submission) String() string {
 func (*Dvir2Submission) ProtoMessage() {}
 
 func (x *Dvir2Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4190,7 +3487,7 @@ func (x *Dvir2Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dvir2Submission.ProtoReflect.Descriptor instead.
 func (*Dvir2Submission) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{66}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Dvir2Submission) GetBaseFormSubmission() *Dvir2FormSubmission {
@@ -4256,7 +3553,7 @@ type DvirDefect struct {
 
 func (x *DvirDefect) Reset() {
 	*x = DvirDefect{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4268,7 +3565,7 @@ func (x *DvirDefect) String() string {
 func (*DvirDefect) ProtoMessage() {}
 
 func (x *DvirDefect) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4281,7 +3578,7 @@ func (x *DvirDefect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DvirDefect.ProtoReflect.Descriptor instead.
 func (*DvirDefect) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{67}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DvirDefect) GetComment() string {
@@ -4388,7 +3685,7 @@ type EngineIdleData struct {
 
 func (x *EngineIdleData) Reset() {
 	*x = EngineIdleData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +3697,7 @@ func (x *EngineIdleData) String() string {
 func (*EngineIdleData) ProtoMessage() {}
 
 func (x *EngineIdleData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +3710,7 @@ func (x *EngineIdleData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineIdleData.ProtoReflect.Descriptor instead.
 func (*EngineIdleData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{68}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *EngineIdleData) GetDriver() *AlertDriver {
@@ -4430,7 +3727,7 @@ func (x *EngineIdleData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema EngineIdleTriggerDetailsObjectResponseBody.
+// Schemas EngineIdleTriggerDetailsObjectRequestBody, EngineIdleTriggerDetailsObjectResponseBody.
 type EngineIdleTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -4441,7 +3738,7 @@ type EngineIdleTriggerDetails struct {
 
 func (x *EngineIdleTriggerDetails) Reset() {
 	*x = EngineIdleTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +3750,7 @@ func (x *EngineIdleTriggerDetails) String() string {
 func (*EngineIdleTriggerDetails) ProtoMessage() {}
 
 func (x *EngineIdleTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,56 +3763,10 @@ func (x *EngineIdleTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineIdleTriggerDetails.ProtoReflect.Descriptor instead.
 func (*EngineIdleTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{69}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *EngineIdleTriggerDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema EngineIdleTriggerDetailsObjectRequestBody.
-type EngineIdleTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *EngineIdleTriggerDetailsInput) Reset() {
-	*x = EngineIdleTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EngineIdleTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EngineIdleTriggerDetailsInput) ProtoMessage() {}
-
-func (x *EngineIdleTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EngineIdleTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*EngineIdleTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{70}
-}
-
-func (x *EngineIdleTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -4537,7 +3788,7 @@ type EngineOff struct {
 
 func (x *EngineOff) Reset() {
 	*x = EngineOff{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4549,7 +3800,7 @@ func (x *EngineOff) String() string {
 func (*EngineOff) ProtoMessage() {}
 
 func (x *EngineOff) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4562,7 +3813,7 @@ func (x *EngineOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOff.ProtoReflect.Descriptor instead.
 func (*EngineOff) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{71}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *EngineOff) GetDriver() *AlertDriver {
@@ -4586,7 +3837,7 @@ func (x *EngineOff) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema EngineOffDetailsObjectResponseBody.
+// Schemas EngineOffDetailsObjectRequestBody, EngineOffDetailsObjectResponseBody.
 type EngineOffDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -4597,7 +3848,7 @@ type EngineOffDetails struct {
 
 func (x *EngineOffDetails) Reset() {
 	*x = EngineOffDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4609,7 +3860,7 @@ func (x *EngineOffDetails) String() string {
 func (*EngineOffDetails) ProtoMessage() {}
 
 func (x *EngineOffDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4622,56 +3873,10 @@ func (x *EngineOffDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOffDetails.ProtoReflect.Descriptor instead.
 func (*EngineOffDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{72}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *EngineOffDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema EngineOffDetailsObjectRequestBody.
-type EngineOffDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *EngineOffDetailsInput) Reset() {
-	*x = EngineOffDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EngineOffDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EngineOffDetailsInput) ProtoMessage() {}
-
-func (x *EngineOffDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EngineOffDetailsInput.ProtoReflect.Descriptor instead.
-func (*EngineOffDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{73}
-}
-
-func (x *EngineOffDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -4693,7 +3898,7 @@ type EngineOn struct {
 
 func (x *EngineOn) Reset() {
 	*x = EngineOn{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4705,7 +3910,7 @@ func (x *EngineOn) String() string {
 func (*EngineOn) ProtoMessage() {}
 
 func (x *EngineOn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4718,7 +3923,7 @@ func (x *EngineOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOn.ProtoReflect.Descriptor instead.
 func (*EngineOn) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{74}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *EngineOn) GetDriver() *AlertDriver {
@@ -4742,7 +3947,7 @@ func (x *EngineOn) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema EngineOnDetailsObjectResponseBody.
+// Schemas EngineOnDetailsObjectRequestBody, EngineOnDetailsObjectResponseBody.
 type EngineOnDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -4753,7 +3958,7 @@ type EngineOnDetails struct {
 
 func (x *EngineOnDetails) Reset() {
 	*x = EngineOnDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +3970,7 @@ func (x *EngineOnDetails) String() string {
 func (*EngineOnDetails) ProtoMessage() {}
 
 func (x *EngineOnDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,56 +3983,10 @@ func (x *EngineOnDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineOnDetails.ProtoReflect.Descriptor instead.
 func (*EngineOnDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{75}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *EngineOnDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema EngineOnDetailsObjectRequestBody.
-type EngineOnDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *EngineOnDetailsInput) Reset() {
-	*x = EngineOnDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EngineOnDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EngineOnDetailsInput) ProtoMessage() {}
-
-func (x *EngineOnDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EngineOnDetailsInput.ProtoReflect.Descriptor instead.
-func (*EngineOnDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{76}
-}
-
-func (x *EngineOnDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -4847,7 +4006,7 @@ type EnumReadingAlertThreshold struct {
 
 func (x *EnumReadingAlertThreshold) Reset() {
 	*x = EnumReadingAlertThreshold{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4859,7 +4018,7 @@ func (x *EnumReadingAlertThreshold) String() string {
 func (*EnumReadingAlertThreshold) ProtoMessage() {}
 
 func (x *EnumReadingAlertThreshold) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4872,7 +4031,7 @@ func (x *EnumReadingAlertThreshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnumReadingAlertThreshold.ProtoReflect.Descriptor instead.
 func (*EnumReadingAlertThreshold) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{77}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EnumReadingAlertThreshold) GetNumber() int64 {
@@ -4902,7 +4061,7 @@ type EventLocation struct {
 
 func (x *EventLocation) Reset() {
 	*x = EventLocation{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +4073,7 @@ func (x *EventLocation) String() string {
 func (*EventLocation) ProtoMessage() {}
 
 func (x *EventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +4086,7 @@ func (x *EventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventLocation.ProtoReflect.Descriptor instead.
 func (*EventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{78}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *EventLocation) GetLatitude() float64 {
@@ -4955,7 +4114,7 @@ type FormSubmitted struct {
 
 func (x *FormSubmitted) Reset() {
 	*x = FormSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4967,7 +4126,7 @@ func (x *FormSubmitted) String() string {
 func (*FormSubmitted) ProtoMessage() {}
 
 func (x *FormSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4980,7 +4139,7 @@ func (x *FormSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormSubmitted.ProtoReflect.Descriptor instead.
 func (*FormSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{79}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FormSubmitted) GetForm() *v1.FormSubmission {
@@ -5001,7 +4160,7 @@ type FormUpdated struct {
 
 func (x *FormUpdated) Reset() {
 	*x = FormUpdated{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5013,7 +4172,7 @@ func (x *FormUpdated) String() string {
 func (*FormUpdated) ProtoMessage() {}
 
 func (x *FormUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5026,7 +4185,7 @@ func (x *FormUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FormUpdated.ProtoReflect.Descriptor instead.
 func (*FormUpdated) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{80}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *FormUpdated) GetForm() *v1.FormSubmission {
@@ -5051,7 +4210,7 @@ type FuelLevelPercentage struct {
 
 func (x *FuelLevelPercentage) Reset() {
 	*x = FuelLevelPercentage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5063,7 +4222,7 @@ func (x *FuelLevelPercentage) String() string {
 func (*FuelLevelPercentage) ProtoMessage() {}
 
 func (x *FuelLevelPercentage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5076,7 +4235,7 @@ func (x *FuelLevelPercentage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelLevelPercentage.ProtoReflect.Descriptor instead.
 func (*FuelLevelPercentage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{81}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *FuelLevelPercentage) GetDriver() *AlertDriver {
@@ -5100,7 +4259,7 @@ func (x *FuelLevelPercentage) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema FuelLevelTriggerDetailsObjectResponseBody.
+// Schemas FuelLevelTriggerDetailsObjectRequestBody, FuelLevelTriggerDetailsObjectResponseBody.
 type FuelLevelTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `fuelLevelPercent`. Required. In percent.
@@ -5115,7 +4274,7 @@ type FuelLevelTriggerDetails struct {
 
 func (x *FuelLevelTriggerDetails) Reset() {
 	*x = FuelLevelTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5127,7 +4286,7 @@ func (x *FuelLevelTriggerDetails) String() string {
 func (*FuelLevelTriggerDetails) ProtoMessage() {}
 
 func (x *FuelLevelTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5140,7 +4299,7 @@ func (x *FuelLevelTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelLevelTriggerDetails.ProtoReflect.Descriptor instead.
 func (*FuelLevelTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{82}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *FuelLevelTriggerDetails) GetFuelLevelPercent() int64 {
@@ -5164,70 +4323,6 @@ func (x *FuelLevelTriggerDetails) GetOperation() string {
 	return ""
 }
 
-// Schema FuelLevelTriggerDetailsObjectRequestBody.
-type FuelLevelTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fuelLevelPercent`. Required. In percent.
-	FuelLevelPercent *int64 `protobuf:"varint,1,opt,name=fuel_level_percent,json=fuelLevelPercent,proto3,oneof" json:"fuel_level_percent,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `LESS`.
-	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FuelLevelTriggerDetailsInput) Reset() {
-	*x = FuelLevelTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FuelLevelTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FuelLevelTriggerDetailsInput) ProtoMessage() {}
-
-func (x *FuelLevelTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FuelLevelTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*FuelLevelTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{83}
-}
-
-func (x *FuelLevelTriggerDetailsInput) GetFuelLevelPercent() int64 {
-	if x != nil && x.FuelLevelPercent != nil {
-		return *x.FuelLevelPercent
-	}
-	return 0
-}
-
-func (x *FuelLevelTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *FuelLevelTriggerDetailsInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
 // Schema fuelVolumeResponseBody.
 type FuelVolume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5241,7 +4336,7 @@ type FuelVolume struct {
 
 func (x *FuelVolume) Reset() {
 	*x = FuelVolume{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5253,7 +4348,7 @@ func (x *FuelVolume) String() string {
 func (*FuelVolume) ProtoMessage() {}
 
 func (x *FuelVolume) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5266,7 +4361,7 @@ func (x *FuelVolume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FuelVolume.ProtoReflect.Descriptor instead.
 func (*FuelVolume) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{84}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *FuelVolume) GetUnit() string {
@@ -5298,7 +4393,7 @@ type GatewayDisconnected struct {
 
 func (x *GatewayDisconnected) Reset() {
 	*x = GatewayDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +4405,7 @@ func (x *GatewayDisconnected) String() string {
 func (*GatewayDisconnected) ProtoMessage() {}
 
 func (x *GatewayDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +4418,7 @@ func (x *GatewayDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayDisconnected.ProtoReflect.Descriptor instead.
 func (*GatewayDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{85}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GatewayDisconnected) GetDriver() *AlertDriver {
@@ -5347,7 +4442,8 @@ func (x *GatewayDisconnected) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema GatewayDisconnectedDetailsObjectResponseBody.
+// Schemas GatewayDisconnectedDetailsObjectRequestBody,
+// GatewayDisconnectedDetailsObjectResponseBody.
 type GatewayDisconnectedDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -5358,7 +4454,7 @@ type GatewayDisconnectedDetails struct {
 
 func (x *GatewayDisconnectedDetails) Reset() {
 	*x = GatewayDisconnectedDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +4466,7 @@ func (x *GatewayDisconnectedDetails) String() string {
 func (*GatewayDisconnectedDetails) ProtoMessage() {}
 
 func (x *GatewayDisconnectedDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +4479,7 @@ func (x *GatewayDisconnectedDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayDisconnectedDetails.ProtoReflect.Descriptor instead.
 func (*GatewayDisconnectedDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{86}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GatewayDisconnectedDetails) GetMinDurationMilliseconds() int64 {
@@ -5393,53 +4489,8 @@ func (x *GatewayDisconnectedDetails) GetMinDurationMilliseconds() int64 {
 	return 0
 }
 
-// Schema GatewayDisconnectedDetailsObjectRequestBody.
-type GatewayDisconnectedDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *GatewayDisconnectedDetailsInput) Reset() {
-	*x = GatewayDisconnectedDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GatewayDisconnectedDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GatewayDisconnectedDetailsInput) ProtoMessage() {}
-
-func (x *GatewayDisconnectedDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GatewayDisconnectedDetailsInput.ProtoReflect.Descriptor instead.
-func (*GatewayDisconnectedDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{87}
-}
-
-func (x *GatewayDisconnectedDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema GatewayUnpluggedTriggerDetailsObjectResponseBody.
+// Schemas GatewayUnpluggedTriggerDetailsObjectRequestBody,
+// GatewayUnpluggedTriggerDetailsObjectResponseBody.
 type GatewayUnpluggedTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -5450,7 +4501,7 @@ type GatewayUnpluggedTriggerDetails struct {
 
 func (x *GatewayUnpluggedTriggerDetails) Reset() {
 	*x = GatewayUnpluggedTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5462,7 +4513,7 @@ func (x *GatewayUnpluggedTriggerDetails) String() string {
 func (*GatewayUnpluggedTriggerDetails) ProtoMessage() {}
 
 func (x *GatewayUnpluggedTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5475,56 +4526,10 @@ func (x *GatewayUnpluggedTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayUnpluggedTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GatewayUnpluggedTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{88}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GatewayUnpluggedTriggerDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema GatewayUnpluggedTriggerDetailsObjectRequestBody.
-type GatewayUnpluggedTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *GatewayUnpluggedTriggerDetailsInput) Reset() {
-	*x = GatewayUnpluggedTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GatewayUnpluggedTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GatewayUnpluggedTriggerDetailsInput) ProtoMessage() {}
-
-func (x *GatewayUnpluggedTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GatewayUnpluggedTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*GatewayUnpluggedTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{89}
-}
-
-func (x *GatewayUnpluggedTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -5544,14 +4549,14 @@ type GatewayWithVehicleTiny struct {
 	// Member `serial`. Required.
 	Serial *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,3,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GatewayWithVehicleTiny) Reset() {
 	*x = GatewayWithVehicleTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5563,7 +4568,7 @@ func (x *GatewayWithVehicleTiny) String() string {
 func (*GatewayWithVehicleTiny) ProtoMessage() {}
 
 func (x *GatewayWithVehicleTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5576,7 +4581,7 @@ func (x *GatewayWithVehicleTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewayWithVehicleTiny.ProtoReflect.Descriptor instead.
 func (*GatewayWithVehicleTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{90}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GatewayWithVehicleTiny) GetModel() string {
@@ -5593,14 +4598,15 @@ func (x *GatewayWithVehicleTiny) GetSerial() string {
 	return ""
 }
 
-func (x *GatewayWithVehicleTiny) GetVehicle() *v1.GoaVehicleTiny {
+func (x *GatewayWithVehicleTiny) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
 	return nil
 }
 
-// Schema GeofenceEntryTriggerDetailsObjectResponseBody.
+// Schemas GeofenceEntryTriggerDetailsObjectRequestBody,
+// GeofenceEntryTriggerDetailsObjectResponseBody.
 type GeofenceEntryTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `location`. Required.
@@ -5611,7 +4617,7 @@ type GeofenceEntryTriggerDetails struct {
 
 func (x *GeofenceEntryTriggerDetails) Reset() {
 	*x = GeofenceEntryTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5623,7 +4629,7 @@ func (x *GeofenceEntryTriggerDetails) String() string {
 func (*GeofenceEntryTriggerDetails) ProtoMessage() {}
 
 func (x *GeofenceEntryTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5636,7 +4642,7 @@ func (x *GeofenceEntryTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeofenceEntryTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GeofenceEntryTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{91}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GeofenceEntryTriggerDetails) GetLocation() *Location {
@@ -5646,53 +4652,8 @@ func (x *GeofenceEntryTriggerDetails) GetLocation() *Location {
 	return nil
 }
 
-// Schema GeofenceEntryTriggerDetailsObjectRequestBody.
-type GeofenceEntryTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
-	Location      *LocationInput `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GeofenceEntryTriggerDetailsInput) Reset() {
-	*x = GeofenceEntryTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GeofenceEntryTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GeofenceEntryTriggerDetailsInput) ProtoMessage() {}
-
-func (x *GeofenceEntryTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GeofenceEntryTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*GeofenceEntryTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{92}
-}
-
-func (x *GeofenceEntryTriggerDetailsInput) GetLocation() *LocationInput {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-// Schema GeofenceExitTriggerDetailsObjectResponseBody.
+// Schemas GeofenceExitTriggerDetailsObjectRequestBody,
+// GeofenceExitTriggerDetailsObjectResponseBody.
 type GeofenceExitTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `location`. Required.
@@ -5703,7 +4664,7 @@ type GeofenceExitTriggerDetails struct {
 
 func (x *GeofenceExitTriggerDetails) Reset() {
 	*x = GeofenceExitTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5715,7 +4676,7 @@ func (x *GeofenceExitTriggerDetails) String() string {
 func (*GeofenceExitTriggerDetails) ProtoMessage() {}
 
 func (x *GeofenceExitTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5728,7 +4689,7 @@ func (x *GeofenceExitTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GeofenceExitTriggerDetails.ProtoReflect.Descriptor instead.
 func (*GeofenceExitTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{93}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *GeofenceExitTriggerDetails) GetLocation() *Location {
@@ -5736,279 +4697,6 @@ func (x *GeofenceExitTriggerDetails) GetLocation() *Location {
 		return x.Location
 	}
 	return nil
-}
-
-// Schema GeofenceExitTriggerDetailsObjectRequestBody.
-type GeofenceExitTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
-	Location      *LocationInput `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GeofenceExitTriggerDetailsInput) Reset() {
-	*x = GeofenceExitTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GeofenceExitTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GeofenceExitTriggerDetailsInput) ProtoMessage() {}
-
-func (x *GeofenceExitTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GeofenceExitTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*GeofenceExitTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{94}
-}
-
-func (x *GeofenceExitTriggerDetailsInput) GetLocation() *LocationInput {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-// Schema GetResponseWorkflowConfigurationObjectResponseBody.
-type GetWorkflowConfiguration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actions`. Required.
-	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
-	IsEnabled *bool `protobuf:"varint,5,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `lastModifiedAtTime`. Required. A time as in RFC 3339.
-	LastModifiedAtTime *string `protobuf:"bytes,6,opt,name=last_modified_at_time,json=lastModifiedAtTime,proto3,oneof" json:"last_modified_at_time,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `operationalSettings`.
-	OperationalSettings *OperationalSettings `protobuf:"bytes,8,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Member `scope`. Required.
-	Scope *Scope `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Member `triggers`. Required.
-	Triggers      []*WorkflowTrigger `protobuf:"bytes,10,rep,name=triggers,proto3" json:"triggers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetWorkflowConfiguration) Reset() {
-	*x = GetWorkflowConfiguration{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetWorkflowConfiguration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetWorkflowConfiguration) ProtoMessage() {}
-
-func (x *GetWorkflowConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetWorkflowConfiguration.ProtoReflect.Descriptor instead.
-func (*GetWorkflowConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{95}
-}
-
-func (x *GetWorkflowConfiguration) GetActions() []*Action {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-func (x *GetWorkflowConfiguration) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *GetWorkflowConfiguration) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *GetWorkflowConfiguration) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GetWorkflowConfiguration) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
-func (x *GetWorkflowConfiguration) GetLastModifiedAtTime() string {
-	if x != nil && x.LastModifiedAtTime != nil {
-		return *x.LastModifiedAtTime
-	}
-	return ""
-}
-
-func (x *GetWorkflowConfiguration) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *GetWorkflowConfiguration) GetOperationalSettings() *OperationalSettings {
-	if x != nil {
-		return x.OperationalSettings
-	}
-	return nil
-}
-
-func (x *GetWorkflowConfiguration) GetScope() *Scope {
-	if x != nil {
-		return x.Scope
-	}
-	return nil
-}
-
-func (x *GetWorkflowConfiguration) GetTriggers() []*WorkflowTrigger {
-	if x != nil {
-		return x.Triggers
-	}
-	return nil
-}
-
-// Schema GetWorkflowIncidentResponseObjectResponseBody.
-type GetWorkflowIncident struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditions`. Required.
-	Conditions []*WorkflowIncidentCondition `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// Member `configurationId`. Required.
-	ConfigurationId *string `protobuf:"bytes,2,opt,name=configuration_id,json=configurationId,proto3,oneof" json:"configuration_id,omitempty"`
-	// Member `happenedAtTime`. Required. A time as in RFC 3339.
-	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `incidentUrl`. Required.
-	IncidentUrl *string `protobuf:"bytes,4,opt,name=incident_url,json=incidentUrl,proto3,oneof" json:"incident_url,omitempty"`
-	// Member `isResolved`. Required.
-	IsResolved *bool `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
-	// Member `resolvedAtTime`. A time as in RFC 3339.
-	ResolvedAtTime *string `protobuf:"bytes,6,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetWorkflowIncident) Reset() {
-	*x = GetWorkflowIncident{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetWorkflowIncident) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetWorkflowIncident) ProtoMessage() {}
-
-func (x *GetWorkflowIncident) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetWorkflowIncident.ProtoReflect.Descriptor instead.
-func (*GetWorkflowIncident) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{96}
-}
-
-func (x *GetWorkflowIncident) GetConditions() []*WorkflowIncidentCondition {
-	if x != nil {
-		return x.Conditions
-	}
-	return nil
-}
-
-func (x *GetWorkflowIncident) GetConfigurationId() string {
-	if x != nil && x.ConfigurationId != nil {
-		return *x.ConfigurationId
-	}
-	return ""
-}
-
-func (x *GetWorkflowIncident) GetHappenedAtTime() string {
-	if x != nil && x.HappenedAtTime != nil {
-		return *x.HappenedAtTime
-	}
-	return ""
-}
-
-func (x *GetWorkflowIncident) GetIncidentUrl() string {
-	if x != nil && x.IncidentUrl != nil {
-		return *x.IncidentUrl
-	}
-	return ""
-}
-
-func (x *GetWorkflowIncident) GetIsResolved() bool {
-	if x != nil && x.IsResolved != nil {
-		return *x.IsResolved
-	}
-	return false
-}
-
-func (x *GetWorkflowIncident) GetResolvedAtTime() string {
-	if x != nil && x.ResolvedAtTime != nil {
-		return *x.ResolvedAtTime
-	}
-	return ""
-}
-
-func (x *GetWorkflowIncident) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
 }
 
 // Schema GpsSignalLossResponseBody.
@@ -6026,7 +4714,7 @@ type GpsSignalLoss struct {
 
 func (x *GpsSignalLoss) Reset() {
 	*x = GpsSignalLoss{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6038,7 +4726,7 @@ func (x *GpsSignalLoss) String() string {
 func (*GpsSignalLoss) ProtoMessage() {}
 
 func (x *GpsSignalLoss) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6051,7 +4739,7 @@ func (x *GpsSignalLoss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpsSignalLoss.ProtoReflect.Descriptor instead.
 func (*GpsSignalLoss) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{97}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GpsSignalLoss) GetDriver() *AlertDriver {
@@ -6075,7 +4763,7 @@ func (x *GpsSignalLoss) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema GpsSignalLossDetailsObjectResponseBody.
+// Schemas GpsSignalLossDetailsObjectRequestBody, GpsSignalLossDetailsObjectResponseBody.
 type GpsSignalLossDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -6086,7 +4774,7 @@ type GpsSignalLossDetails struct {
 
 func (x *GpsSignalLossDetails) Reset() {
 	*x = GpsSignalLossDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6098,7 +4786,7 @@ func (x *GpsSignalLossDetails) String() string {
 func (*GpsSignalLossDetails) ProtoMessage() {}
 
 func (x *GpsSignalLossDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6111,7 +4799,7 @@ func (x *GpsSignalLossDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GpsSignalLossDetails.ProtoReflect.Descriptor instead.
 func (*GpsSignalLossDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{98}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GpsSignalLossDetails) GetMinDurationMilliseconds() int64 {
@@ -6121,53 +4809,8 @@ func (x *GpsSignalLossDetails) GetMinDurationMilliseconds() int64 {
 	return 0
 }
 
-// Schema GpsSignalLossDetailsObjectRequestBody.
-type GpsSignalLossDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *GpsSignalLossDetailsInput) Reset() {
-	*x = GpsSignalLossDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GpsSignalLossDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GpsSignalLossDetailsInput) ProtoMessage() {}
-
-func (x *GpsSignalLossDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GpsSignalLossDetailsInput.ProtoReflect.Descriptor instead.
-func (*GpsSignalLossDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{99}
-}
-
-func (x *GpsSignalLossDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema HOSViolationTriggerDetailsObjectResponseBody.
+// Schemas HOSViolationTriggerDetailsObjectRequestBody,
+// HOSViolationTriggerDetailsObjectResponseBody.
 type HOSViolationTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `maxUntilViolationMilliseconds`. Required. In milliseconds.
@@ -6182,7 +4825,7 @@ type HOSViolationTriggerDetails struct {
 
 func (x *HOSViolationTriggerDetails) Reset() {
 	*x = HOSViolationTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6194,7 +4837,7 @@ func (x *HOSViolationTriggerDetails) String() string {
 func (*HOSViolationTriggerDetails) ProtoMessage() {}
 
 func (x *HOSViolationTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6207,7 +4850,7 @@ func (x *HOSViolationTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HOSViolationTriggerDetails.ProtoReflect.Descriptor instead.
 func (*HOSViolationTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{100}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *HOSViolationTriggerDetails) GetMaxUntilViolationMilliseconds() int64 {
@@ -6218,63 +4861,6 @@ func (x *HOSViolationTriggerDetails) GetMaxUntilViolationMilliseconds() int64 {
 }
 
 func (x *HOSViolationTriggerDetails) GetViolation() string {
-	if x != nil && x.Violation != nil {
-		return *x.Violation
-	}
-	return ""
-}
-
-// Schema HOSViolationTriggerDetailsObjectRequestBody.
-type HOSViolationTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxUntilViolationMilliseconds`. Required. In milliseconds.
-	MaxUntilViolationMilliseconds *int64 `protobuf:"varint,1,opt,name=max_until_violation_milliseconds,json=maxUntilViolationMilliseconds,proto3,oneof" json:"max_until_violation_milliseconds,omitempty"`
-	// Member `violation`. Required. Known values: `CaliforniaMealbreakMissed`, `CycleHoursOn`,
-	// `DailyDrivingHours`, `DailyOnDutyHours`, `Invalid`, `RestbreakMissed`, `ShiftDrivingHours`,
-	// `ShiftHours`, `ShiftOnDutyHours`, `UnsubmittedLogs`.
-	Violation     *string `protobuf:"bytes,2,opt,name=violation,proto3,oneof" json:"violation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *HOSViolationTriggerDetailsInput) Reset() {
-	*x = HOSViolationTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *HOSViolationTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*HOSViolationTriggerDetailsInput) ProtoMessage() {}
-
-func (x *HOSViolationTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use HOSViolationTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*HOSViolationTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{101}
-}
-
-func (x *HOSViolationTriggerDetailsInput) GetMaxUntilViolationMilliseconds() int64 {
-	if x != nil && x.MaxUntilViolationMilliseconds != nil {
-		return *x.MaxUntilViolationMilliseconds
-	}
-	return 0
-}
-
-func (x *HOSViolationTriggerDetailsInput) GetViolation() string {
 	if x != nil && x.Violation != nil {
 		return *x.Violation
 	}
@@ -6294,7 +4880,7 @@ type HarshEventData struct {
 
 func (x *HarshEventData) Reset() {
 	*x = HarshEventData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6306,7 +4892,7 @@ func (x *HarshEventData) String() string {
 func (*HarshEventData) ProtoMessage() {}
 
 func (x *HarshEventData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6319,7 +4905,7 @@ func (x *HarshEventData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventData.ProtoReflect.Descriptor instead.
 func (*HarshEventData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{102}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *HarshEventData) GetDriver() *AlertDriver {
@@ -6336,7 +4922,7 @@ func (x *HarshEventData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema HarshEventTriggerDetailsObjectResponseBody.
+// Schemas HarshEventTriggerDetailsObjectRequestBody, HarshEventTriggerDetailsObjectResponseBody.
 type HarshEventTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `types`. Required. Known values: `haAccel`, `haBraking`, `haCameraMisaligned`,
@@ -6359,7 +4945,7 @@ type HarshEventTriggerDetails struct {
 
 func (x *HarshEventTriggerDetails) Reset() {
 	*x = HarshEventTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6371,7 +4957,7 @@ func (x *HarshEventTriggerDetails) String() string {
 func (*HarshEventTriggerDetails) ProtoMessage() {}
 
 func (x *HarshEventTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6384,68 +4970,10 @@ func (x *HarshEventTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventTriggerDetails.ProtoReflect.Descriptor instead.
 func (*HarshEventTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{103}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *HarshEventTriggerDetails) GetTypes() []string {
-	if x != nil {
-		return x.Types
-	}
-	return nil
-}
-
-// Schema HarshEventTriggerDetailsObjectRequestBody.
-type HarshEventTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `types`. Required. Known values: `haAccel`, `haBraking`, `haCameraMisaligned`,
-	// `haCrash`, `haDistractedDriving`, `haDistractedDrivingCalibration`, `haDrinkPolicy`,
-	// `haDriverObstructionPolicy`, `haDrowsinessDetection`, `haEvent`, `haFalsePositive`,
-	// `haFoodPolicy`, `haHighSpeedSuddenDisconnect`, `haInvalid`, `haLaneDeparture`, `haMaskPolicy`,
-	// `haNearCollision`, `haOutwardObstructionPolicy`, `haPassengerPolicy`,
-	// `haPersonalProtectiveEquipment`, `haPhonePolicy`, `haPolicyDetector`, `haRearCollisionWarning`,
-	// `haRedLightViolation`, `haReversing`, `haRolledStopSign`, `haRollover`,
-	// `haRolloverProtectionBrakeControlActivated`, `haRolloverProtectionEngineControlActivated`,
-	// `haSeatbeltPolicy`, `haSharpTurn`, `haSignDetection`, `haSmokingPolicy`, `haSpeeding`,
-	// `haTailgating`, `haTileRollingRailroadCrossing`, `haTileRollingStopSign`,
-	// `haTrafficLightDetection`, `haUnsafeParking`, `haVehicleInBlindSpotWarning`,
-	// `haVulnerableRoadUserCollisionWarning`, `haYawControlBrakeControlActivated`,
-	// `haYawControlEngineControlActivated`, `haImpact`, `haProximityWarning`.
-	Types         []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *HarshEventTriggerDetailsInput) Reset() {
-	*x = HarshEventTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *HarshEventTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*HarshEventTriggerDetailsInput) ProtoMessage() {}
-
-func (x *HarshEventTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use HarshEventTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*HarshEventTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{104}
-}
-
-func (x *HarshEventTriggerDetailsInput) GetTypes() []string {
 	if x != nil {
 		return x.Types
 	}
@@ -6463,7 +4991,7 @@ type HosDutyStatusData struct {
 
 func (x *HosDutyStatusData) Reset() {
 	*x = HosDutyStatusData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6475,7 +5003,7 @@ func (x *HosDutyStatusData) String() string {
 func (*HosDutyStatusData) ProtoMessage() {}
 
 func (x *HosDutyStatusData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6488,7 +5016,7 @@ func (x *HosDutyStatusData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosDutyStatusData.ProtoReflect.Descriptor instead.
 func (*HosDutyStatusData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{105}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *HosDutyStatusData) GetDriver() *AlertDriver {
@@ -6509,7 +5037,7 @@ type HosViolationData struct {
 
 func (x *HosViolationData) Reset() {
 	*x = HosViolationData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6521,7 +5049,7 @@ func (x *HosViolationData) String() string {
 func (*HosViolationData) ProtoMessage() {}
 
 func (x *HosViolationData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6534,7 +5062,7 @@ func (x *HosViolationData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosViolationData.ProtoReflect.Descriptor instead.
 func (*HosViolationData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{106}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *HosViolationData) GetDriver() *AlertDriver {
@@ -6544,7 +5072,7 @@ func (x *HosViolationData) GetDriver() *AlertDriver {
 	return nil
 }
 
-// Schema InAppNotificationOptionsObjectResponseBody.
+// Schemas InAppNotificationOptionsObjectRequestBody, InAppNotificationOptionsObjectResponseBody.
 type InAppNotificationOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `canDictateAlertTitle`. Default: `false`.
@@ -6561,7 +5089,7 @@ type InAppNotificationOptions struct {
 
 func (x *InAppNotificationOptions) Reset() {
 	*x = InAppNotificationOptions{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6573,7 +5101,7 @@ func (x *InAppNotificationOptions) String() string {
 func (*InAppNotificationOptions) ProtoMessage() {}
 
 func (x *InAppNotificationOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6586,7 +5114,7 @@ func (x *InAppNotificationOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InAppNotificationOptions.ProtoReflect.Descriptor instead.
 func (*InAppNotificationOptions) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{107}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *InAppNotificationOptions) GetCanDictateAlertTitle() bool {
@@ -6617,79 +5145,6 @@ func (x *InAppNotificationOptions) GetIsEnabled() bool {
 	return false
 }
 
-// Schema InAppNotificationOptionsObjectRequestBody.
-type InAppNotificationOptionsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `canDictateAlertTitle`. Default: `false`.
-	CanDictateAlertTitle *bool `protobuf:"varint,1,opt,name=can_dictate_alert_title,json=canDictateAlertTitle,proto3,oneof" json:"can_dictate_alert_title,omitempty"`
-	// Member `canPlayAlertSound`. Default: `false`.
-	CanPlayAlertSound *bool `protobuf:"varint,2,opt,name=can_play_alert_sound,json=canPlayAlertSound,proto3,oneof" json:"can_play_alert_sound,omitempty"`
-	// Member `customText`. At most 320 characters.
-	CustomText *string `protobuf:"bytes,3,opt,name=custom_text,json=customText,proto3,oneof" json:"custom_text,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
-	IsEnabled     *bool `protobuf:"varint,4,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *InAppNotificationOptionsInput) Reset() {
-	*x = InAppNotificationOptionsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *InAppNotificationOptionsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*InAppNotificationOptionsInput) ProtoMessage() {}
-
-func (x *InAppNotificationOptionsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use InAppNotificationOptionsInput.ProtoReflect.Descriptor instead.
-func (*InAppNotificationOptionsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{108}
-}
-
-func (x *InAppNotificationOptionsInput) GetCanDictateAlertTitle() bool {
-	if x != nil && x.CanDictateAlertTitle != nil {
-		return *x.CanDictateAlertTitle
-	}
-	return false
-}
-
-func (x *InAppNotificationOptionsInput) GetCanPlayAlertSound() bool {
-	if x != nil && x.CanPlayAlertSound != nil {
-		return *x.CanPlayAlertSound
-	}
-	return false
-}
-
-func (x *InAppNotificationOptionsInput) GetCustomText() string {
-	if x != nil && x.CustomText != nil {
-		return *x.CustomText
-	}
-	return ""
-}
-
-func (x *InAppNotificationOptionsInput) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
 // Schema InactivityResponseBody.
 type Inactivity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -6701,7 +5156,7 @@ type Inactivity struct {
 
 func (x *Inactivity) Reset() {
 	*x = Inactivity{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6713,7 +5168,7 @@ func (x *Inactivity) String() string {
 func (*Inactivity) ProtoMessage() {}
 
 func (x *Inactivity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6726,7 +5181,7 @@ func (x *Inactivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inactivity.ProtoReflect.Descriptor instead.
 func (*Inactivity) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{109}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Inactivity) GetCameraStream() *AlertOnvifCameraStream {
@@ -6751,7 +5206,7 @@ type InsideGeofenceData struct {
 
 func (x *InsideGeofenceData) Reset() {
 	*x = InsideGeofenceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6763,7 +5218,7 @@ func (x *InsideGeofenceData) String() string {
 func (*InsideGeofenceData) ProtoMessage() {}
 
 func (x *InsideGeofenceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6776,7 +5231,7 @@ func (x *InsideGeofenceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InsideGeofenceData.ProtoReflect.Descriptor instead.
 func (*InsideGeofenceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{110}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *InsideGeofenceData) GetDriver() *AlertDriver {
@@ -6800,7 +5255,8 @@ func (x *InsideGeofenceData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema InsideGeofenceTriggerDetailsObjectResponseBody.
+// Schemas InsideGeofenceTriggerDetailsObjectRequestBody,
+// InsideGeofenceTriggerDetailsObjectResponseBody.
 type InsideGeofenceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `location`. Required.
@@ -6813,7 +5269,7 @@ type InsideGeofenceTriggerDetails struct {
 
 func (x *InsideGeofenceTriggerDetails) Reset() {
 	*x = InsideGeofenceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6825,7 +5281,7 @@ func (x *InsideGeofenceTriggerDetails) String() string {
 func (*InsideGeofenceTriggerDetails) ProtoMessage() {}
 
 func (x *InsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6838,7 +5294,7 @@ func (x *InsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InsideGeofenceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*InsideGeofenceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{111}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *InsideGeofenceTriggerDetails) GetLocation() *Location {
@@ -6849,61 +5305,6 @@ func (x *InsideGeofenceTriggerDetails) GetLocation() *Location {
 }
 
 func (x *InsideGeofenceTriggerDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema InsideGeofenceTriggerDetailsObjectRequestBody.
-type InsideGeofenceTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
-	Location *LocationInput `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *InsideGeofenceTriggerDetailsInput) Reset() {
-	*x = InsideGeofenceTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *InsideGeofenceTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*InsideGeofenceTriggerDetailsInput) ProtoMessage() {}
-
-func (x *InsideGeofenceTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use InsideGeofenceTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*InsideGeofenceTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{112}
-}
-
-func (x *InsideGeofenceTriggerDetailsInput) GetLocation() *LocationInput {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-func (x *InsideGeofenceTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -6921,7 +5322,7 @@ type IssueCreated struct {
 
 func (x *IssueCreated) Reset() {
 	*x = IssueCreated{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6933,7 +5334,7 @@ func (x *IssueCreated) String() string {
 func (*IssueCreated) ProtoMessage() {}
 
 func (x *IssueCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6946,7 +5347,7 @@ func (x *IssueCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueCreated.ProtoReflect.Descriptor instead.
 func (*IssueCreated) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{113}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *IssueCreated) GetIssue() *v1.Issue {
@@ -6971,7 +5372,7 @@ type JammingDetected struct {
 
 func (x *JammingDetected) Reset() {
 	*x = JammingDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6983,7 +5384,7 @@ func (x *JammingDetected) String() string {
 func (*JammingDetected) ProtoMessage() {}
 
 func (x *JammingDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6996,7 +5397,7 @@ func (x *JammingDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JammingDetected.ProtoReflect.Descriptor instead.
 func (*JammingDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{114}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *JammingDetected) GetDriver() *AlertDriver {
@@ -7020,7 +5421,7 @@ func (x *JammingDetected) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema LocationObjectResponseBody.
+// Schemas LocationObjectRequestBody, LocationObjectResponseBody.
 type Location struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `addressIds`.
@@ -7041,7 +5442,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7053,7 +5454,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7066,7 +5467,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{115}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Location) GetAddressIds() []string {
@@ -7104,90 +5505,6 @@ func (x *Location) GetTagIds() []string {
 	return nil
 }
 
-// Schema LocationObjectRequestBody.
-type LocationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressIds`.
-	AddressIds []string `protobuf:"bytes,1,rep,name=address_ids,json=addressIds,proto3" json:"address_ids,omitempty"`
-	// Member `addressTypes`. Known values: `agricultureSource`, `alertsOnly`, `authorizedZone`,
-	// `avoidanceZone`, `industrialSite`, `inventory`, `knownGPSJammingZone`, `riskZone`, `shortHaul`,
-	// `unauthorizedZone`, `undefined`, `vendor`, `workforceSite`, `yard`, `customerSite`.
-	AddressTypes []string `protobuf:"bytes,2,rep,name=address_types,json=addressTypes,proto3" json:"address_types,omitempty"`
-	// Member `circle`.
-	Circle *CircleInput `protobuf:"bytes,3,opt,name=circle,proto3" json:"circle,omitempty"`
-	// Member `polygon`.
-	Polygon *PolygonInput `protobuf:"bytes,4,opt,name=polygon,proto3" json:"polygon,omitempty"`
-	// Member `tagIds`.
-	TagIds        []string `protobuf:"bytes,5,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LocationInput) Reset() {
-	*x = LocationInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LocationInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LocationInput) ProtoMessage() {}
-
-func (x *LocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LocationInput.ProtoReflect.Descriptor instead.
-func (*LocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{116}
-}
-
-func (x *LocationInput) GetAddressIds() []string {
-	if x != nil {
-		return x.AddressIds
-	}
-	return nil
-}
-
-func (x *LocationInput) GetAddressTypes() []string {
-	if x != nil {
-		return x.AddressTypes
-	}
-	return nil
-}
-
-func (x *LocationInput) GetCircle() *CircleInput {
-	if x != nil {
-		return x.Circle
-	}
-	return nil
-}
-
-func (x *LocationInput) GetPolygon() *PolygonInput {
-	if x != nil {
-		return x.Polygon
-	}
-	return nil
-}
-
-func (x *LocationInput) GetTagIds() []string {
-	if x != nil {
-		return x.TagIds
-	}
-	return nil
-}
-
 // Schema MinimalRouteStopResponseBody.
 type MinimalRouteStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -7216,7 +5533,7 @@ type MinimalRouteStop struct {
 
 func (x *MinimalRouteStop) Reset() {
 	*x = MinimalRouteStop{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7228,7 +5545,7 @@ func (x *MinimalRouteStop) String() string {
 func (*MinimalRouteStop) ProtoMessage() {}
 
 func (x *MinimalRouteStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7241,7 +5558,7 @@ func (x *MinimalRouteStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteStop.ProtoReflect.Descriptor instead.
 func (*MinimalRouteStop) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{117}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *MinimalRouteStop) GetActualArrivalTime() string {
@@ -7318,7 +5635,7 @@ type MissingDvirPastDue struct {
 
 func (x *MissingDvirPastDue) Reset() {
 	*x = MissingDvirPastDue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7330,7 +5647,7 @@ func (x *MissingDvirPastDue) String() string {
 func (*MissingDvirPastDue) ProtoMessage() {}
 
 func (x *MissingDvirPastDue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7343,7 +5660,7 @@ func (x *MissingDvirPastDue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MissingDvirPastDue.ProtoReflect.Descriptor instead.
 func (*MissingDvirPastDue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{118}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *MissingDvirPastDue) GetDvir() *Dvir2Submission {
@@ -7364,7 +5681,7 @@ type MotionDetected struct {
 
 func (x *MotionDetected) Reset() {
 	*x = MotionDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7376,7 +5693,7 @@ func (x *MotionDetected) String() string {
 func (*MotionDetected) ProtoMessage() {}
 
 func (x *MotionDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7389,7 +5706,7 @@ func (x *MotionDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MotionDetected.ProtoReflect.Descriptor instead.
 func (*MotionDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{119}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *MotionDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -7399,7 +5716,7 @@ func (x *MotionDetected) GetCameraStream() *AlertOnvifCameraStream {
 	return nil
 }
 
-// Schema OperationalSettingsObjectResponseBody.
+// Schemas OperationalSettingsObjectRequestBody, OperationalSettingsObjectResponseBody.
 type OperationalSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `timeRangeType`. Required. Known values: `activeBetween`, `inactiveBetween`.
@@ -7412,7 +5729,7 @@ type OperationalSettings struct {
 
 func (x *OperationalSettings) Reset() {
 	*x = OperationalSettings{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7424,7 +5741,7 @@ func (x *OperationalSettings) String() string {
 func (*OperationalSettings) ProtoMessage() {}
 
 func (x *OperationalSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7437,7 +5754,7 @@ func (x *OperationalSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperationalSettings.ProtoReflect.Descriptor instead.
 func (*OperationalSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{120}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *OperationalSettings) GetTimeRangeType() string {
@@ -7448,61 +5765,6 @@ func (x *OperationalSettings) GetTimeRangeType() string {
 }
 
 func (x *OperationalSettings) GetTimeRanges() []*TimeRange {
-	if x != nil {
-		return x.TimeRanges
-	}
-	return nil
-}
-
-// Schema OperationalSettingsObjectRequestBody.
-type OperationalSettingsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `timeRangeType`. Required. Known values: `activeBetween`, `inactiveBetween`.
-	TimeRangeType *string `protobuf:"bytes,1,opt,name=time_range_type,json=timeRangeType,proto3,oneof" json:"time_range_type,omitempty"`
-	// Member `timeRanges`. Required.
-	TimeRanges    []*TimeRangeInput `protobuf:"bytes,2,rep,name=time_ranges,json=timeRanges,proto3" json:"time_ranges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OperationalSettingsInput) Reset() {
-	*x = OperationalSettingsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OperationalSettingsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OperationalSettingsInput) ProtoMessage() {}
-
-func (x *OperationalSettingsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OperationalSettingsInput.ProtoReflect.Descriptor instead.
-func (*OperationalSettingsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{121}
-}
-
-func (x *OperationalSettingsInput) GetTimeRangeType() string {
-	if x != nil && x.TimeRangeType != nil {
-		return *x.TimeRangeType
-	}
-	return ""
-}
-
-func (x *OperationalSettingsInput) GetTimeRanges() []*TimeRangeInput {
 	if x != nil {
 		return x.TimeRanges
 	}
@@ -7524,7 +5786,7 @@ type OutOfRoute struct {
 
 func (x *OutOfRoute) Reset() {
 	*x = OutOfRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7536,7 +5798,7 @@ func (x *OutOfRoute) String() string {
 func (*OutOfRoute) ProtoMessage() {}
 
 func (x *OutOfRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7549,7 +5811,7 @@ func (x *OutOfRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfRoute.ProtoReflect.Descriptor instead.
 func (*OutOfRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{122}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *OutOfRoute) GetDriver() *AlertDriver {
@@ -7573,7 +5835,7 @@ func (x *OutOfRoute) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema OutOfRouteDetailsObjectResponseBody.
+// Schemas OutOfRouteDetailsObjectRequestBody, OutOfRouteDetailsObjectResponseBody.
 type OutOfRouteDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `maxOffRouteMeters`. Required. In metres.
@@ -7586,7 +5848,7 @@ type OutOfRouteDetails struct {
 
 func (x *OutOfRouteDetails) Reset() {
 	*x = OutOfRouteDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7598,7 +5860,7 @@ func (x *OutOfRouteDetails) String() string {
 func (*OutOfRouteDetails) ProtoMessage() {}
 
 func (x *OutOfRouteDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7611,7 +5873,7 @@ func (x *OutOfRouteDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfRouteDetails.ProtoReflect.Descriptor instead.
 func (*OutOfRouteDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{123}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *OutOfRouteDetails) GetMaxOffRouteMeters() int64 {
@@ -7622,61 +5884,6 @@ func (x *OutOfRouteDetails) GetMaxOffRouteMeters() int64 {
 }
 
 func (x *OutOfRouteDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema OutOfRouteDetailsObjectRequestBody.
-type OutOfRouteDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `maxOffRouteMeters`. Required. In metres.
-	MaxOffRouteMeters *int64 `protobuf:"varint,1,opt,name=max_off_route_meters,json=maxOffRouteMeters,proto3,oneof" json:"max_off_route_meters,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *OutOfRouteDetailsInput) Reset() {
-	*x = OutOfRouteDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OutOfRouteDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OutOfRouteDetailsInput) ProtoMessage() {}
-
-func (x *OutOfRouteDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OutOfRouteDetailsInput.ProtoReflect.Descriptor instead.
-func (*OutOfRouteDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{124}
-}
-
-func (x *OutOfRouteDetailsInput) GetMaxOffRouteMeters() int64 {
-	if x != nil && x.MaxOffRouteMeters != nil {
-		return *x.MaxOffRouteMeters
-	}
-	return 0
-}
-
-func (x *OutOfRouteDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -7702,7 +5909,7 @@ type OutOfSequenceStopArrivalData struct {
 
 func (x *OutOfSequenceStopArrivalData) Reset() {
 	*x = OutOfSequenceStopArrivalData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7714,7 +5921,7 @@ func (x *OutOfSequenceStopArrivalData) String() string {
 func (*OutOfSequenceStopArrivalData) ProtoMessage() {}
 
 func (x *OutOfSequenceStopArrivalData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7727,7 +5934,7 @@ func (x *OutOfSequenceStopArrivalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutOfSequenceStopArrivalData.ProtoReflect.Descriptor instead.
 func (*OutOfSequenceStopArrivalData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{125}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *OutOfSequenceStopArrivalData) GetActualStopName() string {
@@ -7780,7 +5987,7 @@ type OutsideGeofenceData struct {
 
 func (x *OutsideGeofenceData) Reset() {
 	*x = OutsideGeofenceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7792,7 +5999,7 @@ func (x *OutsideGeofenceData) String() string {
 func (*OutsideGeofenceData) ProtoMessage() {}
 
 func (x *OutsideGeofenceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7805,7 +6012,7 @@ func (x *OutsideGeofenceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutsideGeofenceData.ProtoReflect.Descriptor instead.
 func (*OutsideGeofenceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{126}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *OutsideGeofenceData) GetDriver() *AlertDriver {
@@ -7829,7 +6036,8 @@ func (x *OutsideGeofenceData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema OutsideGeofenceTriggerDetailsObjectResponseBody.
+// Schemas OutsideGeofenceTriggerDetailsObjectRequestBody,
+// OutsideGeofenceTriggerDetailsObjectResponseBody.
 type OutsideGeofenceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `location`. Required.
@@ -7842,7 +6050,7 @@ type OutsideGeofenceTriggerDetails struct {
 
 func (x *OutsideGeofenceTriggerDetails) Reset() {
 	*x = OutsideGeofenceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7854,7 +6062,7 @@ func (x *OutsideGeofenceTriggerDetails) String() string {
 func (*OutsideGeofenceTriggerDetails) ProtoMessage() {}
 
 func (x *OutsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7867,7 +6075,7 @@ func (x *OutsideGeofenceTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutsideGeofenceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*OutsideGeofenceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{127}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *OutsideGeofenceTriggerDetails) GetLocation() *Location {
@@ -7878,61 +6086,6 @@ func (x *OutsideGeofenceTriggerDetails) GetLocation() *Location {
 }
 
 func (x *OutsideGeofenceTriggerDetails) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema OutsideGeofenceTriggerDetailsObjectRequestBody.
-type OutsideGeofenceTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `location`. Required.
-	Location *LocationInput `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *OutsideGeofenceTriggerDetailsInput) Reset() {
-	*x = OutsideGeofenceTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OutsideGeofenceTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OutsideGeofenceTriggerDetailsInput) ProtoMessage() {}
-
-func (x *OutsideGeofenceTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OutsideGeofenceTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*OutsideGeofenceTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{128}
-}
-
-func (x *OutsideGeofenceTriggerDetailsInput) GetLocation() *LocationInput {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-func (x *OutsideGeofenceTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
 	if x != nil && x.MinDurationMilliseconds != nil {
 		return *x.MinDurationMilliseconds
 	}
@@ -7954,7 +6107,7 @@ type PanicButton struct {
 
 func (x *PanicButton) Reset() {
 	*x = PanicButton{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7966,7 +6119,7 @@ func (x *PanicButton) String() string {
 func (*PanicButton) ProtoMessage() {}
 
 func (x *PanicButton) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7979,7 +6132,7 @@ func (x *PanicButton) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PanicButton.ProtoReflect.Descriptor instead.
 func (*PanicButton) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{129}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *PanicButton) GetDriver() *AlertDriver {
@@ -8003,7 +6156,7 @@ func (x *PanicButton) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema PanicButtonDetailsObjectResponseBody.
+// Schemas PanicButtonDetailsObjectRequestBody, PanicButtonDetailsObjectResponseBody.
 type PanicButtonDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `isFilteringOutPowerLoss`. Required.
@@ -8014,7 +6167,7 @@ type PanicButtonDetails struct {
 
 func (x *PanicButtonDetails) Reset() {
 	*x = PanicButtonDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8026,7 +6179,7 @@ func (x *PanicButtonDetails) String() string {
 func (*PanicButtonDetails) ProtoMessage() {}
 
 func (x *PanicButtonDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8039,7 +6192,7 @@ func (x *PanicButtonDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PanicButtonDetails.ProtoReflect.Descriptor instead.
 func (*PanicButtonDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{130}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *PanicButtonDetails) GetIsFilteringOutPowerLoss() bool {
@@ -8047,179 +6200,6 @@ func (x *PanicButtonDetails) GetIsFilteringOutPowerLoss() bool {
 		return *x.IsFilteringOutPowerLoss
 	}
 	return false
-}
-
-// Schema PanicButtonDetailsObjectRequestBody.
-type PanicButtonDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isFilteringOutPowerLoss`. Required.
-	IsFilteringOutPowerLoss *bool `protobuf:"varint,1,opt,name=is_filtering_out_power_loss,json=isFilteringOutPowerLoss,proto3,oneof" json:"is_filtering_out_power_loss,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *PanicButtonDetailsInput) Reset() {
-	*x = PanicButtonDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PanicButtonDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PanicButtonDetailsInput) ProtoMessage() {}
-
-func (x *PanicButtonDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PanicButtonDetailsInput.ProtoReflect.Descriptor instead.
-func (*PanicButtonDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{131}
-}
-
-func (x *PanicButtonDetailsInput) GetIsFilteringOutPowerLoss() bool {
-	if x != nil && x.IsFilteringOutPowerLoss != nil {
-		return *x.IsFilteringOutPowerLoss
-	}
-	return false
-}
-
-// Schema PatchResponseWorkflowConfigurationObjectResponseBody.
-type PatchWorkflowConfiguration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actions`. Required.
-	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
-	IsEnabled *bool `protobuf:"varint,5,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `lastModifiedAtTime`. Required. A time as in RFC 3339.
-	LastModifiedAtTime *string `protobuf:"bytes,6,opt,name=last_modified_at_time,json=lastModifiedAtTime,proto3,oneof" json:"last_modified_at_time,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `operationalSettings`.
-	OperationalSettings *OperationalSettings `protobuf:"bytes,8,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Member `scope`. Required.
-	Scope *Scope `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Member `triggers`. Required.
-	Triggers      []*WorkflowTrigger `protobuf:"bytes,10,rep,name=triggers,proto3" json:"triggers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PatchWorkflowConfiguration) Reset() {
-	*x = PatchWorkflowConfiguration{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PatchWorkflowConfiguration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PatchWorkflowConfiguration) ProtoMessage() {}
-
-func (x *PatchWorkflowConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PatchWorkflowConfiguration.ProtoReflect.Descriptor instead.
-func (*PatchWorkflowConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{132}
-}
-
-func (x *PatchWorkflowConfiguration) GetActions() []*Action {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-func (x *PatchWorkflowConfiguration) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *PatchWorkflowConfiguration) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *PatchWorkflowConfiguration) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PatchWorkflowConfiguration) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
-func (x *PatchWorkflowConfiguration) GetLastModifiedAtTime() string {
-	if x != nil && x.LastModifiedAtTime != nil {
-		return *x.LastModifiedAtTime
-	}
-	return ""
-}
-
-func (x *PatchWorkflowConfiguration) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PatchWorkflowConfiguration) GetOperationalSettings() *OperationalSettings {
-	if x != nil {
-		return x.OperationalSettings
-	}
-	return nil
-}
-
-func (x *PatchWorkflowConfiguration) GetScope() *Scope {
-	if x != nil {
-		return x.Scope
-	}
-	return nil
-}
-
-func (x *PatchWorkflowConfiguration) GetTriggers() []*WorkflowTrigger {
-	if x != nil {
-		return x.Triggers
-	}
-	return nil
 }
 
 // Schema PersonDetectedResponseBody.
@@ -8233,7 +6213,7 @@ type PersonDetected struct {
 
 func (x *PersonDetected) Reset() {
 	*x = PersonDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8245,7 +6225,7 @@ func (x *PersonDetected) String() string {
 func (*PersonDetected) ProtoMessage() {}
 
 func (x *PersonDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8258,7 +6238,7 @@ func (x *PersonDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonDetected.ProtoReflect.Descriptor instead.
 func (*PersonDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{133}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *PersonDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -8268,7 +6248,7 @@ func (x *PersonDetected) GetCameraStream() *AlertOnvifCameraStream {
 	return nil
 }
 
-// Schema PolygonResponseBody.
+// Schemas PolygonRequestBody, PolygonResponseBody.
 type Polygon struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `name`. Required.
@@ -8281,7 +6261,7 @@ type Polygon struct {
 
 func (x *Polygon) Reset() {
 	*x = Polygon{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8293,7 +6273,7 @@ func (x *Polygon) String() string {
 func (*Polygon) ProtoMessage() {}
 
 func (x *Polygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8306,7 +6286,7 @@ func (x *Polygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Polygon.ProtoReflect.Descriptor instead.
 func (*Polygon) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{134}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *Polygon) GetName() string {
@@ -8319,188 +6299,6 @@ func (x *Polygon) GetName() string {
 func (x *Polygon) GetVertices() []*Vertex {
 	if x != nil {
 		return x.Vertices
-	}
-	return nil
-}
-
-// Schema PolygonRequestBody.
-type PolygonInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `vertices`.
-	Vertices      []*VertexInput `protobuf:"bytes,2,rep,name=vertices,proto3" json:"vertices,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PolygonInput) Reset() {
-	*x = PolygonInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PolygonInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PolygonInput) ProtoMessage() {}
-
-func (x *PolygonInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PolygonInput.ProtoReflect.Descriptor instead.
-func (*PolygonInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{135}
-}
-
-func (x *PolygonInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PolygonInput) GetVertices() []*VertexInput {
-	if x != nil {
-		return x.Vertices
-	}
-	return nil
-}
-
-// Schema PostResponseResWorkflowConfigurationObjectResponseBody.
-type PostResWorkflowConfiguration struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `actions`. Required.
-	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isEnabled`. Required. Default: `true`.
-	IsEnabled *bool `protobuf:"varint,5,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `lastModifiedAtTime`. Required. A time as in RFC 3339.
-	LastModifiedAtTime *string `protobuf:"bytes,6,opt,name=last_modified_at_time,json=lastModifiedAtTime,proto3,oneof" json:"last_modified_at_time,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `operationalSettings`.
-	OperationalSettings *OperationalSettings `protobuf:"bytes,8,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
-	// Member `scope`. Required.
-	Scope *Scope `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Member `triggers`. Required.
-	Triggers      []*WorkflowTrigger `protobuf:"bytes,10,rep,name=triggers,proto3" json:"triggers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostResWorkflowConfiguration) Reset() {
-	*x = PostResWorkflowConfiguration{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostResWorkflowConfiguration) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostResWorkflowConfiguration) ProtoMessage() {}
-
-func (x *PostResWorkflowConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostResWorkflowConfiguration.ProtoReflect.Descriptor instead.
-func (*PostResWorkflowConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{136}
-}
-
-func (x *PostResWorkflowConfiguration) GetActions() []*Action {
-	if x != nil {
-		return x.Actions
-	}
-	return nil
-}
-
-func (x *PostResWorkflowConfiguration) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *PostResWorkflowConfiguration) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *PostResWorkflowConfiguration) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PostResWorkflowConfiguration) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
-func (x *PostResWorkflowConfiguration) GetLastModifiedAtTime() string {
-	if x != nil && x.LastModifiedAtTime != nil {
-		return *x.LastModifiedAtTime
-	}
-	return ""
-}
-
-func (x *PostResWorkflowConfiguration) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PostResWorkflowConfiguration) GetOperationalSettings() *OperationalSettings {
-	if x != nil {
-		return x.OperationalSettings
-	}
-	return nil
-}
-
-func (x *PostResWorkflowConfiguration) GetScope() *Scope {
-	if x != nil {
-		return x.Scope
-	}
-	return nil
-}
-
-func (x *PostResWorkflowConfiguration) GetTriggers() []*WorkflowTrigger {
-	if x != nil {
-		return x.Triggers
 	}
 	return nil
 }
@@ -8528,7 +6326,7 @@ type PreventiveMaintenanceScheduleDueData struct {
 
 func (x *PreventiveMaintenanceScheduleDueData) Reset() {
 	*x = PreventiveMaintenanceScheduleDueData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8540,7 +6338,7 @@ func (x *PreventiveMaintenanceScheduleDueData) String() string {
 func (*PreventiveMaintenanceScheduleDueData) ProtoMessage() {}
 
 func (x *PreventiveMaintenanceScheduleDueData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8553,7 +6351,7 @@ func (x *PreventiveMaintenanceScheduleDueData) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PreventiveMaintenanceScheduleDueData.ProtoReflect.Descriptor instead.
 func (*PreventiveMaintenanceScheduleDueData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{137}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *PreventiveMaintenanceScheduleDueData) GetDriver() *AlertDriver {
@@ -8605,7 +6403,7 @@ func (x *PreventiveMaintenanceScheduleDueData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema PushNotificationOptionsObjectResponseBody.
+// Schemas PushNotificationOptionsObjectRequestBody, PushNotificationOptionsObjectResponseBody.
 type PushNotificationOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `isEnabled`. Required. Default: `true`.
@@ -8616,7 +6414,7 @@ type PushNotificationOptions struct {
 
 func (x *PushNotificationOptions) Reset() {
 	*x = PushNotificationOptions{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8628,7 +6426,7 @@ func (x *PushNotificationOptions) String() string {
 func (*PushNotificationOptions) ProtoMessage() {}
 
 func (x *PushNotificationOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8641,7 +6439,7 @@ func (x *PushNotificationOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushNotificationOptions.ProtoReflect.Descriptor instead.
 func (*PushNotificationOptions) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{138}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *PushNotificationOptions) GetIsEnabled() bool {
@@ -8651,53 +6449,8 @@ func (x *PushNotificationOptions) GetIsEnabled() bool {
 	return false
 }
 
-// Schema PushNotificationOptionsObjectRequestBody.
-type PushNotificationOptionsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isEnabled`. Required. Default: `true`.
-	IsEnabled     *bool `protobuf:"varint,1,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PushNotificationOptionsInput) Reset() {
-	*x = PushNotificationOptionsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PushNotificationOptionsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PushNotificationOptionsInput) ProtoMessage() {}
-
-func (x *PushNotificationOptionsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PushNotificationOptionsInput.ProtoReflect.Descriptor instead.
-func (*PushNotificationOptionsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{139}
-}
-
-func (x *PushNotificationOptionsInput) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
-// Schema ReadingTriggerContinuousValueObjectResponseBody.
+// Schemas ReadingTriggerContinuousValueObjectRequestBody,
+// ReadingTriggerContinuousValueObjectResponseBody.
 type ReadingTriggerContinuousValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
@@ -8725,7 +6478,7 @@ type ReadingTriggerContinuousValue struct {
 
 func (x *ReadingTriggerContinuousValue) Reset() {
 	*x = ReadingTriggerContinuousValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8737,7 +6490,7 @@ func (x *ReadingTriggerContinuousValue) String() string {
 func (*ReadingTriggerContinuousValue) ProtoMessage() {}
 
 func (x *ReadingTriggerContinuousValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8750,7 +6503,7 @@ func (x *ReadingTriggerContinuousValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerContinuousValue.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerContinuousValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{140}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ReadingTriggerContinuousValue) GetOperation() string {
@@ -8781,90 +6534,6 @@ func (x *ReadingTriggerContinuousValue) GetUpperThreshold() int64 {
 	return 0
 }
 
-// Schema ReadingTriggerContinuousValueObjectRequestBody.
-type ReadingTriggerContinuousValueInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `operation`. Required. Known values: `GREATER`, `INSIDE_RANGE`, `LESS`, `OUTSIDE_RANGE`.
-	Operation *string `protobuf:"bytes,1,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `threshold`. Required.
-	Threshold *int64 `protobuf:"varint,2,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
-	// Member `unit`. Known values: `ampere`, `bar`, `cad`, `celsius`, `chf`, `day`, `decimaldegrees`,
-	// `eur`, `fahrenheit`, `foot`, `gallon`, `gallonperkilogram`, `gallonsperhour`, `galpermi`,
-	// `gbp`, `gforce`, `gperliter`, `gperm`, `hertz`, `hour`, `imperialgallonperkilogram`,
-	// `impgallon`, `impgallonsperhour`, `impgalpermi`, `inch`, `kelvin`, `kgper100kmgaseousfuel`,
-	// `kgpergallon`, `kgperkm`, `kgperliter`, `kgpermi`, `kilogram`, `kilogramgaseousfuel`,
-	// `kilometer`, `kilopascal`, `kilowatthour`, `kmperhr`, `kmperl`, `kmperlgaseousfuel`, `lbpermi`,
-	// `liter`, `litergaseousfuel`, `literperkilogram`, `literpertonne`, `litersperhour`, `lper100km`,
-	// `lper100kmgaseousfuel`, `lperkm`, `lperm`, `meter`, `meterspersec`, `mile`, `milliknot`,
-	// `millisecond`, `millivolt`, `minute`, `mipergal`, `miperhr`, `miperimpgal`, `month`,
-	// `mpgusgalgaseousfuel`, `mpkggaseousfuel`, `mxn`, `percent`, `pound`, `poundsPerSquareInch`,
-	// `poundspergallon`, `poundsperliter`, `rpm`, `second`, `usd`, `usgallongaseousfuel`, `volt`,
-	// `voltAmpere`, `voltAmpereReactive`, `watt`, `watthour`, `week`.
-	Unit *string `protobuf:"bytes,3,opt,name=unit,proto3,oneof" json:"unit,omitempty"`
-	// Member `upperThreshold`.
-	UpperThreshold *int64 `protobuf:"varint,4,opt,name=upper_threshold,json=upperThreshold,proto3,oneof" json:"upper_threshold,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *ReadingTriggerContinuousValueInput) Reset() {
-	*x = ReadingTriggerContinuousValueInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReadingTriggerContinuousValueInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReadingTriggerContinuousValueInput) ProtoMessage() {}
-
-func (x *ReadingTriggerContinuousValueInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReadingTriggerContinuousValueInput.ProtoReflect.Descriptor instead.
-func (*ReadingTriggerContinuousValueInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{141}
-}
-
-func (x *ReadingTriggerContinuousValueInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
-func (x *ReadingTriggerContinuousValueInput) GetThreshold() int64 {
-	if x != nil && x.Threshold != nil {
-		return *x.Threshold
-	}
-	return 0
-}
-
-func (x *ReadingTriggerContinuousValueInput) GetUnit() string {
-	if x != nil && x.Unit != nil {
-		return *x.Unit
-	}
-	return ""
-}
-
-func (x *ReadingTriggerContinuousValueInput) GetUpperThreshold() int64 {
-	if x != nil && x.UpperThreshold != nil {
-		return *x.UpperThreshold
-	}
-	return 0
-}
-
 // Schema ReadingTriggerDetailsResponseBody.
 type ReadingTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -8882,7 +6551,7 @@ type ReadingTriggerDetails struct {
 
 func (x *ReadingTriggerDetails) Reset() {
 	*x = ReadingTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8894,7 +6563,7 @@ func (x *ReadingTriggerDetails) String() string {
 func (*ReadingTriggerDetails) ProtoMessage() {}
 
 func (x *ReadingTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8907,7 +6576,7 @@ func (x *ReadingTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{142}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ReadingTriggerDetails) GetAsset() *AlertAsset {
@@ -8938,89 +6607,7 @@ func (x *ReadingTriggerDetails) GetId() string {
 	return ""
 }
 
-// Schema ReadingTriggerDetailsObjectRequestBody.
-type ReadingTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `continuousThreshold`.
-	ContinuousThreshold *ReadingTriggerContinuousValueInput `protobuf:"bytes,1,opt,name=continuous_threshold,json=continuousThreshold,proto3" json:"continuous_threshold,omitempty"`
-	// Member `entityType`. Required.
-	EntityType *string `protobuf:"bytes,2,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
-	// Member `enumThreshold`.
-	EnumThreshold *ReadingTriggerEnumValueInput `protobuf:"bytes,3,opt,name=enum_threshold,json=enumThreshold,proto3" json:"enum_threshold,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,5,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *ReadingTriggerDetailsInput) Reset() {
-	*x = ReadingTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReadingTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReadingTriggerDetailsInput) ProtoMessage() {}
-
-func (x *ReadingTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReadingTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*ReadingTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{143}
-}
-
-func (x *ReadingTriggerDetailsInput) GetContinuousThreshold() *ReadingTriggerContinuousValueInput {
-	if x != nil {
-		return x.ContinuousThreshold
-	}
-	return nil
-}
-
-func (x *ReadingTriggerDetailsInput) GetEntityType() string {
-	if x != nil && x.EntityType != nil {
-		return *x.EntityType
-	}
-	return ""
-}
-
-func (x *ReadingTriggerDetailsInput) GetEnumThreshold() *ReadingTriggerEnumValueInput {
-	if x != nil {
-		return x.EnumThreshold
-	}
-	return nil
-}
-
-func (x *ReadingTriggerDetailsInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *ReadingTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema ReadingTriggerDetailsObjectResponseBody.
+// Schemas ReadingTriggerDetailsObjectRequestBody, ReadingTriggerDetailsObjectResponseBody.
 type ReadingTriggerDetailsObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `continuousThreshold`.
@@ -9039,7 +6626,7 @@ type ReadingTriggerDetailsObject struct {
 
 func (x *ReadingTriggerDetailsObject) Reset() {
 	*x = ReadingTriggerDetailsObject{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9051,7 +6638,7 @@ func (x *ReadingTriggerDetailsObject) String() string {
 func (*ReadingTriggerDetailsObject) ProtoMessage() {}
 
 func (x *ReadingTriggerDetailsObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9064,7 +6651,7 @@ func (x *ReadingTriggerDetailsObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerDetailsObject.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerDetailsObject) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{144}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ReadingTriggerDetailsObject) GetContinuousThreshold() *ReadingTriggerContinuousValue {
@@ -9102,7 +6689,7 @@ func (x *ReadingTriggerDetailsObject) GetMinDurationMilliseconds() int64 {
 	return 0
 }
 
-// Schema ReadingTriggerEnumValueObjectResponseBody.
+// Schemas ReadingTriggerEnumValueObjectRequestBody, ReadingTriggerEnumValueObjectResponseBody.
 type ReadingTriggerEnumValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `number`.
@@ -9115,7 +6702,7 @@ type ReadingTriggerEnumValue struct {
 
 func (x *ReadingTriggerEnumValue) Reset() {
 	*x = ReadingTriggerEnumValue{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9127,7 +6714,7 @@ func (x *ReadingTriggerEnumValue) String() string {
 func (*ReadingTriggerEnumValue) ProtoMessage() {}
 
 func (x *ReadingTriggerEnumValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9140,7 +6727,7 @@ func (x *ReadingTriggerEnumValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingTriggerEnumValue.ProtoReflect.Descriptor instead.
 func (*ReadingTriggerEnumValue) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{145}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ReadingTriggerEnumValue) GetNumber() int64 {
@@ -9157,62 +6744,7 @@ func (x *ReadingTriggerEnumValue) GetSymbol() string {
 	return ""
 }
 
-// Schema ReadingTriggerEnumValueObjectRequestBody.
-type ReadingTriggerEnumValueInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `number`.
-	Number *int64 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
-	// Member `symbol`.
-	Symbol        *string `protobuf:"bytes,2,opt,name=symbol,proto3,oneof" json:"symbol,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ReadingTriggerEnumValueInput) Reset() {
-	*x = ReadingTriggerEnumValueInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReadingTriggerEnumValueInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReadingTriggerEnumValueInput) ProtoMessage() {}
-
-func (x *ReadingTriggerEnumValueInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReadingTriggerEnumValueInput.ProtoReflect.Descriptor instead.
-func (*ReadingTriggerEnumValueInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{146}
-}
-
-func (x *ReadingTriggerEnumValueInput) GetNumber() int64 {
-	if x != nil && x.Number != nil {
-		return *x.Number
-	}
-	return 0
-}
-
-func (x *ReadingTriggerEnumValueInput) GetSymbol() string {
-	if x != nil && x.Symbol != nil {
-		return *x.Symbol
-	}
-	return ""
-}
-
-// Schema RecipientObjectResponseBody.
+// Schemas RecipientObjectRequestBody, RecipientObjectResponseBody.
 type Recipient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `contactId`.
@@ -9231,7 +6763,7 @@ type Recipient struct {
 
 func (x *Recipient) Reset() {
 	*x = Recipient{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9243,7 +6775,7 @@ func (x *Recipient) String() string {
 func (*Recipient) ProtoMessage() {}
 
 func (x *Recipient) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9256,7 +6788,7 @@ func (x *Recipient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
 func (*Recipient) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{147}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Recipient) GetContactId() string {
@@ -9294,88 +6826,6 @@ func (x *Recipient) GetUserId() string {
 	return ""
 }
 
-// Schema RecipientObjectRequestBody.
-type RecipientInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contactId`.
-	ContactId *string `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3,oneof" json:"contact_id,omitempty"`
-	// Member `notificationTypes`. Known values: `push`, `sms`, `email`.
-	NotificationTypes []string `protobuf:"bytes,2,rep,name=notification_types,json=notificationTypes,proto3" json:"notification_types,omitempty"`
-	// Member `roleId`.
-	RoleId *string `protobuf:"bytes,3,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	// Member `type`. Required. Known values: `user`, `contact`, `role`.
-	Type *string `protobuf:"bytes,4,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecipientInput) Reset() {
-	*x = RecipientInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecipientInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecipientInput) ProtoMessage() {}
-
-func (x *RecipientInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecipientInput.ProtoReflect.Descriptor instead.
-func (*RecipientInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{148}
-}
-
-func (x *RecipientInput) GetContactId() string {
-	if x != nil && x.ContactId != nil {
-		return *x.ContactId
-	}
-	return ""
-}
-
-func (x *RecipientInput) GetNotificationTypes() []string {
-	if x != nil {
-		return x.NotificationTypes
-	}
-	return nil
-}
-
-func (x *RecipientInput) GetRoleId() string {
-	if x != nil && x.RoleId != nil {
-		return *x.RoleId
-	}
-	return ""
-}
-
-func (x *RecipientInput) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-func (x *RecipientInput) GetUserId() string {
-	if x != nil && x.UserId != nil {
-		return *x.UserId
-	}
-	return ""
-}
-
 // Schema ReeferTemperatureResponseBody.
 type ReeferTemperature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -9391,7 +6841,7 @@ type ReeferTemperature struct {
 
 func (x *ReeferTemperature) Reset() {
 	*x = ReeferTemperature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9403,7 +6853,7 @@ func (x *ReeferTemperature) String() string {
 func (*ReeferTemperature) ProtoMessage() {}
 
 func (x *ReeferTemperature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9416,7 +6866,7 @@ func (x *ReeferTemperature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReeferTemperature.ProtoReflect.Descriptor instead.
 func (*ReeferTemperature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{149}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ReeferTemperature) GetDriver() *AlertDriver {
@@ -9453,7 +6903,7 @@ type RouteStartDelayedData struct {
 
 func (x *RouteStartDelayedData) Reset() {
 	*x = RouteStartDelayedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9465,7 +6915,7 @@ func (x *RouteStartDelayedData) String() string {
 func (*RouteStartDelayedData) ProtoMessage() {}
 
 func (x *RouteStartDelayedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9478,7 +6928,7 @@ func (x *RouteStartDelayedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStartDelayedData.ProtoReflect.Descriptor instead.
 func (*RouteStartDelayedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{150}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *RouteStartDelayedData) GetDriver() *AlertDriver {
@@ -9499,7 +6949,7 @@ func (x *RouteStartDelayedData) GetVehicle() *AlertVehicle {
 type RouteStopDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driver`.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `operation`. Known values: `stop arrived`, `stop departed`.
 	Operation *string `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
 	// Member `route`. Required.
@@ -9518,7 +6968,7 @@ type RouteStopDetails struct {
 
 func (x *RouteStopDetails) Reset() {
 	*x = RouteStopDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9530,7 +6980,7 @@ func (x *RouteStopDetails) String() string {
 func (*RouteStopDetails) ProtoMessage() {}
 
 func (x *RouteStopDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9543,10 +6993,10 @@ func (x *RouteStopDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopDetails.ProtoReflect.Descriptor instead.
 func (*RouteStopDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{151}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{111}
 }
 
-func (x *RouteStopDetails) GetDriver() *v1.GoaDriverTiny {
+func (x *RouteStopDetails) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -9610,7 +7060,7 @@ type RouteStopETA struct {
 
 func (x *RouteStopETA) Reset() {
 	*x = RouteStopETA{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9622,7 +7072,7 @@ func (x *RouteStopETA) String() string {
 func (*RouteStopETA) ProtoMessage() {}
 
 func (x *RouteStopETA) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9635,7 +7085,7 @@ func (x *RouteStopETA) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopETA.ProtoReflect.Descriptor instead.
 func (*RouteStopETA) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{152}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *RouteStopETA) GetDriver() *AlertDriver {
@@ -9676,7 +7126,7 @@ type RouteStopEarlyLateArrivalData struct {
 
 func (x *RouteStopEarlyLateArrivalData) Reset() {
 	*x = RouteStopEarlyLateArrivalData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9688,7 +7138,7 @@ func (x *RouteStopEarlyLateArrivalData) String() string {
 func (*RouteStopEarlyLateArrivalData) ProtoMessage() {}
 
 func (x *RouteStopEarlyLateArrivalData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9701,7 +7151,7 @@ func (x *RouteStopEarlyLateArrivalData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopEarlyLateArrivalData.ProtoReflect.Descriptor instead.
 func (*RouteStopEarlyLateArrivalData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{153}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *RouteStopEarlyLateArrivalData) GetArrivalStatus() string {
@@ -9732,7 +7182,8 @@ func (x *RouteStopEarlyLateArrivalData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema RouteStopEstimatedArrivalDetailsObjectResponseBody.
+// Schemas RouteStopEstimatedArrivalDetailsObjectRequestBody,
+// RouteStopEstimatedArrivalDetailsObjectResponseBody.
 type RouteStopEstimatedArrivalDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `alertBeforeArrivalMilliseconds`. Required. In milliseconds.
@@ -9749,7 +7200,7 @@ type RouteStopEstimatedArrivalDetails struct {
 
 func (x *RouteStopEstimatedArrivalDetails) Reset() {
 	*x = RouteStopEstimatedArrivalDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9761,7 +7212,7 @@ func (x *RouteStopEstimatedArrivalDetails) String() string {
 func (*RouteStopEstimatedArrivalDetails) ProtoMessage() {}
 
 func (x *RouteStopEstimatedArrivalDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9774,7 +7225,7 @@ func (x *RouteStopEstimatedArrivalDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopEstimatedArrivalDetails.ProtoReflect.Descriptor instead.
 func (*RouteStopEstimatedArrivalDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{154}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *RouteStopEstimatedArrivalDetails) GetAlertBeforeArrivalMilliseconds() int64 {
@@ -9805,80 +7256,8 @@ func (x *RouteStopEstimatedArrivalDetails) GetLocation() *Location {
 	return nil
 }
 
-// Schema RouteStopEstimatedArrivalDetailsObjectRequestBody.
-type RouteStopEstimatedArrivalDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `alertBeforeArrivalMilliseconds`. Required. In milliseconds.
-	AlertBeforeArrivalMilliseconds *int64 `protobuf:"varint,1,opt,name=alert_before_arrival_milliseconds,json=alertBeforeArrivalMilliseconds,proto3,oneof" json:"alert_before_arrival_milliseconds,omitempty"`
-	// Member `hasLiveShareLink`.
-	HasLiveShareLink *bool `protobuf:"varint,2,opt,name=has_live_share_link,json=hasLiveShareLink,proto3,oneof" json:"has_live_share_link,omitempty"`
-	// Member `isAlertOnRouteStopOnly`.
-	IsAlertOnRouteStopOnly *bool `protobuf:"varint,3,opt,name=is_alert_on_route_stop_only,json=isAlertOnRouteStopOnly,proto3,oneof" json:"is_alert_on_route_stop_only,omitempty"`
-	// Member `location`. Required.
-	Location      *LocationInput `protobuf:"bytes,4,opt,name=location,proto3" json:"location,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) Reset() {
-	*x = RouteStopEstimatedArrivalDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RouteStopEstimatedArrivalDetailsInput) ProtoMessage() {}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RouteStopEstimatedArrivalDetailsInput.ProtoReflect.Descriptor instead.
-func (*RouteStopEstimatedArrivalDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{155}
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) GetAlertBeforeArrivalMilliseconds() int64 {
-	if x != nil && x.AlertBeforeArrivalMilliseconds != nil {
-		return *x.AlertBeforeArrivalMilliseconds
-	}
-	return 0
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) GetHasLiveShareLink() bool {
-	if x != nil && x.HasLiveShareLink != nil {
-		return *x.HasLiveShareLink
-	}
-	return false
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) GetIsAlertOnRouteStopOnly() bool {
-	if x != nil && x.IsAlertOnRouteStopOnly != nil {
-		return *x.IsAlertOnRouteStopOnly
-	}
-	return false
-}
-
-func (x *RouteStopEstimatedArrivalDetailsInput) GetLocation() *LocationInput {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-// Schema SafetyBehaviorTriggerDetailsObjectResponseBody.
+// Schemas SafetyBehaviorTriggerDetailsObjectRequestBody,
+// SafetyBehaviorTriggerDetailsObjectResponseBody.
 type SafetyBehaviorTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `behaviorCount`.
@@ -9918,7 +7297,7 @@ type SafetyBehaviorTriggerDetails struct {
 
 func (x *SafetyBehaviorTriggerDetails) Reset() {
 	*x = SafetyBehaviorTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9930,7 +7309,7 @@ func (x *SafetyBehaviorTriggerDetails) String() string {
 func (*SafetyBehaviorTriggerDetails) ProtoMessage() {}
 
 func (x *SafetyBehaviorTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9943,7 +7322,7 @@ func (x *SafetyBehaviorTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyBehaviorTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SafetyBehaviorTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{156}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *SafetyBehaviorTriggerDetails) GetBehaviorCount() *BehaviorCountDetails {
@@ -9988,117 +7367,7 @@ func (x *SafetyBehaviorTriggerDetails) GetStatuses() []string {
 	return nil
 }
 
-// Schema SafetyBehaviorTriggerDetailsObjectRequestBody.
-type SafetyBehaviorTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `behaviorCount`.
-	BehaviorCount *BehaviorCountDetailsInput `protobuf:"bytes,1,opt,name=behavior_count,json=behaviorCount,proto3" json:"behavior_count,omitempty"`
-	// Member `behaviors`. Required. Known values: `Acceleration`, `AggressiveDriving`,
-	// `BluetoothHeadset`, `Braking`, `ContextConstructionOrWorkZone`, `ContextSnowyOrIcy`,
-	// `ContextVulnerableRoadUser`, `ContextWet`, `Crash`, `CustomerCustomEvent1`,
-	// `CustomerCustomEvent10`, `CustomerCustomEvent2`, `CustomerCustomEvent3`,
-	// `CustomerCustomEvent4`, `CustomerCustomEvent5`, `CustomerCustomEvent6`, `CustomerCustomEvent7`,
-	// `CustomerCustomEvent8`, `CustomerCustomEvent9`, `DefensiveDriving`, `DidNotYield`, `Drinking`,
-	// `Drowsy`, `Eating`, `EatingDrinking`, `EdgeDistractedDriving`, `EdgeRailroadCrossingViolation`,
-	// `FollowingDistance`, `FollowingDistanceModerate`, `FollowingDistanceSevere`,
-	// `ForwardCollisionWarning`, `GenericDistraction`, `GenericTailgating`, `HarshTurn`,
-	// `HeavySpeeding`, `HighSpeedSuddenDisconnect`, `HosViolation`, `Idling`, `Invalid`,
-	// `LaneDeparture`, `LateResponse`, `LeftTurn`, `LightSpeeding`, `MaxSpeed`, `MobileUsage`,
-	// `ModerateSpeeding`, `NearCollison`, `NearPedestrianCollision`, `NoSeatbelt`,
-	// `ObstructedCamera`, `OtherViolation`, `Passenger`, `PolicyViolationMask`,
-	// `ProtectiveEquipment`, `RanRedLight`, `Reversing`, `RollingStop`, `RolloverProtection`,
-	// `SamsaraCustomEvent1`, `SamsaraCustomEvent10`, `SamsaraCustomEvent2`, `SamsaraCustomEvent3`,
-	// `SamsaraCustomEvent4`, `SamsaraCustomEvent5`, `SamsaraCustomEvent6`, `SamsaraCustomEvent7`,
-	// `SamsaraCustomEvent8`, `SamsaraCustomEvent9`, `SevereSpeeding`, `Smoking`, `Speeding`, `UTurn`,
-	// `UnsafeManeuver`, `UnsafeParking`, `VehicleInBlindSpotWarning`,
-	// `VulnerableRoadUserCollisionWarning`, `YawControl`, `HarshImpact`, `ProximityWarning`.
-	Behaviors []string `protobuf:"bytes,2,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
-	// Member `drivers`.
-	Drivers *DriverOrTagIdsDetailsInput `protobuf:"bytes,3,opt,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `safetyScore`.
-	SafetyScore *SafetyScoreDetailsInput `protobuf:"bytes,4,opt,name=safety_score,json=safetyScore,proto3" json:"safety_score,omitempty"`
-	// Member `severities`. Known values: `low`, `medium`, `high`.
-	Severities []string `protobuf:"bytes,5,rep,name=severities,proto3" json:"severities,omitempty"`
-	// Member `statuses`. Known values: `NEEDS_COACHING`, `NEEDS_RECOGNITION`, `NEEDS_REVIEW`,
-	// `RECOGNIZED`, `REVIEWED`.
-	Statuses      []string `protobuf:"bytes,6,rep,name=statuses,proto3" json:"statuses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) Reset() {
-	*x = SafetyBehaviorTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SafetyBehaviorTriggerDetailsInput) ProtoMessage() {}
-
-func (x *SafetyBehaviorTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SafetyBehaviorTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*SafetyBehaviorTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{157}
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetBehaviorCount() *BehaviorCountDetailsInput {
-	if x != nil {
-		return x.BehaviorCount
-	}
-	return nil
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetBehaviors() []string {
-	if x != nil {
-		return x.Behaviors
-	}
-	return nil
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetDrivers() *DriverOrTagIdsDetailsInput {
-	if x != nil {
-		return x.Drivers
-	}
-	return nil
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetSafetyScore() *SafetyScoreDetailsInput {
-	if x != nil {
-		return x.SafetyScore
-	}
-	return nil
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetSeverities() []string {
-	if x != nil {
-		return x.Severities
-	}
-	return nil
-}
-
-func (x *SafetyBehaviorTriggerDetailsInput) GetStatuses() []string {
-	if x != nil {
-		return x.Statuses
-	}
-	return nil
-}
-
-// Schema SafetyScoreDetailsResponseBody.
+// Schemas SafetyScoreDetailsRequestBody, SafetyScoreDetailsResponseBody.
 type SafetyScoreDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
@@ -10112,7 +7381,7 @@ type SafetyScoreDetails struct {
 
 func (x *SafetyScoreDetails) Reset() {
 	*x = SafetyScoreDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10124,7 +7393,7 @@ func (x *SafetyScoreDetails) String() string {
 func (*SafetyScoreDetails) ProtoMessage() {}
 
 func (x *SafetyScoreDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10137,7 +7406,7 @@ func (x *SafetyScoreDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyScoreDetails.ProtoReflect.Descriptor instead.
 func (*SafetyScoreDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{158}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *SafetyScoreDetails) GetComparison() string {
@@ -10148,62 +7417,6 @@ func (x *SafetyScoreDetails) GetComparison() string {
 }
 
 func (x *SafetyScoreDetails) GetScore() int64 {
-	if x != nil && x.Score != nil {
-		return *x.Score
-	}
-	return 0
-}
-
-// Schema SafetyScoreDetailsRequestBody.
-type SafetyScoreDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `comparison`. Required. Known values: `EQUAL_TO`, `GREATER_THAN`,
-	// `GREATER_THAN_OR_EQUAL_TO`, `LESS_THAN`, `LESS_THAN_OR_EQUAL_TO`.
-	Comparison *string `protobuf:"bytes,1,opt,name=comparison,proto3,oneof" json:"comparison,omitempty"`
-	// Member `score`. Required. 0 to 100.
-	Score         *int64 `protobuf:"varint,2,opt,name=score,proto3,oneof" json:"score,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SafetyScoreDetailsInput) Reset() {
-	*x = SafetyScoreDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SafetyScoreDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SafetyScoreDetailsInput) ProtoMessage() {}
-
-func (x *SafetyScoreDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SafetyScoreDetailsInput.ProtoReflect.Descriptor instead.
-func (*SafetyScoreDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{159}
-}
-
-func (x *SafetyScoreDetailsInput) GetComparison() string {
-	if x != nil && x.Comparison != nil {
-		return *x.Comparison
-	}
-	return ""
-}
-
-func (x *SafetyScoreDetailsInput) GetScore() int64 {
 	if x != nil && x.Score != nil {
 		return *x.Score
 	}
@@ -10225,7 +7438,7 @@ type ScheduledMaintenanceByEngineHours struct {
 
 func (x *ScheduledMaintenanceByEngineHours) Reset() {
 	*x = ScheduledMaintenanceByEngineHours{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10237,7 +7450,7 @@ func (x *ScheduledMaintenanceByEngineHours) String() string {
 func (*ScheduledMaintenanceByEngineHours) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceByEngineHours) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10250,7 +7463,7 @@ func (x *ScheduledMaintenanceByEngineHours) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ScheduledMaintenanceByEngineHours.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceByEngineHours) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{160}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ScheduledMaintenanceByEngineHours) GetDriver() *AlertDriver {
@@ -10274,7 +7487,8 @@ func (x *ScheduledMaintenanceByEngineHours) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema ScheduledMaintenanceByEngineHoursDetailsObjectResponseBody.
+// Schemas ScheduledMaintenanceByEngineHoursDetailsObjectRequestBody,
+// ScheduledMaintenanceByEngineHoursDetailsObjectResponseBody.
 type ScheduledMaintenanceByEngineHoursDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dueInHours`. Required. In hours.
@@ -10287,7 +7501,7 @@ type ScheduledMaintenanceByEngineHoursDetails struct {
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) Reset() {
 	*x = ScheduledMaintenanceByEngineHoursDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10299,7 +7513,7 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) String() string {
 func (*ScheduledMaintenanceByEngineHoursDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10312,7 +7526,7 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) ProtoReflect() protoreflect.M
 
 // Deprecated: Use ScheduledMaintenanceByEngineHoursDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceByEngineHoursDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{161}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) GetDueInHours() int64 {
@@ -10323,61 +7537,6 @@ func (x *ScheduledMaintenanceByEngineHoursDetails) GetDueInHours() int64 {
 }
 
 func (x *ScheduledMaintenanceByEngineHoursDetails) GetScheduleId() string {
-	if x != nil && x.ScheduleId != nil {
-		return *x.ScheduleId
-	}
-	return ""
-}
-
-// Schema ScheduledMaintenanceByEngineHoursDetailsObjectRequestBody.
-type ScheduledMaintenanceByEngineHoursDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInHours`. Required. In hours.
-	DueInHours *int64 `protobuf:"varint,1,opt,name=due_in_hours,json=dueInHours,proto3,oneof" json:"due_in_hours,omitempty"`
-	// Member `scheduleId`. Required.
-	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ScheduledMaintenanceByEngineHoursDetailsInput) Reset() {
-	*x = ScheduledMaintenanceByEngineHoursDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ScheduledMaintenanceByEngineHoursDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ScheduledMaintenanceByEngineHoursDetailsInput) ProtoMessage() {}
-
-func (x *ScheduledMaintenanceByEngineHoursDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ScheduledMaintenanceByEngineHoursDetailsInput.ProtoReflect.Descriptor instead.
-func (*ScheduledMaintenanceByEngineHoursDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{162}
-}
-
-func (x *ScheduledMaintenanceByEngineHoursDetailsInput) GetDueInHours() int64 {
-	if x != nil && x.DueInHours != nil {
-		return *x.DueInHours
-	}
-	return 0
-}
-
-func (x *ScheduledMaintenanceByEngineHoursDetailsInput) GetScheduleId() string {
 	if x != nil && x.ScheduleId != nil {
 		return *x.ScheduleId
 	}
@@ -10399,7 +7558,7 @@ type ScheduledMaintenanceData struct {
 
 func (x *ScheduledMaintenanceData) Reset() {
 	*x = ScheduledMaintenanceData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10411,7 +7570,7 @@ func (x *ScheduledMaintenanceData) String() string {
 func (*ScheduledMaintenanceData) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10424,7 +7583,7 @@ func (x *ScheduledMaintenanceData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledMaintenanceData.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{163}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ScheduledMaintenanceData) GetDriver() *AlertDriver {
@@ -10463,7 +7622,7 @@ type ScheduledMaintenanceOdometerData struct {
 
 func (x *ScheduledMaintenanceOdometerData) Reset() {
 	*x = ScheduledMaintenanceOdometerData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10475,7 +7634,7 @@ func (x *ScheduledMaintenanceOdometerData) String() string {
 func (*ScheduledMaintenanceOdometerData) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceOdometerData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10488,7 +7647,7 @@ func (x *ScheduledMaintenanceOdometerData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduledMaintenanceOdometerData.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceOdometerData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{164}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ScheduledMaintenanceOdometerData) GetDriver() *AlertDriver {
@@ -10512,7 +7671,8 @@ func (x *ScheduledMaintenanceOdometerData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema ScheduledMaintenanceOdometerTriggerDetailsObjectResponseBody.
+// Schemas ScheduledMaintenanceOdometerTriggerDetailsObjectRequestBody,
+// ScheduledMaintenanceOdometerTriggerDetailsObjectResponseBody.
 type ScheduledMaintenanceOdometerTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dueInMeters`. Required. In metres.
@@ -10525,7 +7685,7 @@ type ScheduledMaintenanceOdometerTriggerDetails struct {
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) Reset() {
 	*x = ScheduledMaintenanceOdometerTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10537,7 +7697,7 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) String() string {
 func (*ScheduledMaintenanceOdometerTriggerDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10550,7 +7710,7 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) ProtoReflect() protoreflect
 
 // Deprecated: Use ScheduledMaintenanceOdometerTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceOdometerTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{165}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *ScheduledMaintenanceOdometerTriggerDetails) GetDueInMeters() int64 {
@@ -10567,62 +7727,8 @@ func (x *ScheduledMaintenanceOdometerTriggerDetails) GetScheduleId() string {
 	return ""
 }
 
-// Schema ScheduledMaintenanceOdometerTriggerDetailsObjectRequestBody.
-type ScheduledMaintenanceOdometerTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInMeters`. Required. In metres.
-	DueInMeters *int64 `protobuf:"varint,1,opt,name=due_in_meters,json=dueInMeters,proto3,oneof" json:"due_in_meters,omitempty"`
-	// Member `scheduleId`. Required.
-	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ScheduledMaintenanceOdometerTriggerDetailsInput) Reset() {
-	*x = ScheduledMaintenanceOdometerTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ScheduledMaintenanceOdometerTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ScheduledMaintenanceOdometerTriggerDetailsInput) ProtoMessage() {}
-
-func (x *ScheduledMaintenanceOdometerTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ScheduledMaintenanceOdometerTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*ScheduledMaintenanceOdometerTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{166}
-}
-
-func (x *ScheduledMaintenanceOdometerTriggerDetailsInput) GetDueInMeters() int64 {
-	if x != nil && x.DueInMeters != nil {
-		return *x.DueInMeters
-	}
-	return 0
-}
-
-func (x *ScheduledMaintenanceOdometerTriggerDetailsInput) GetScheduleId() string {
-	if x != nil && x.ScheduleId != nil {
-		return *x.ScheduleId
-	}
-	return ""
-}
-
-// Schema ScheduledMaintenanceTriggerDetailsObjectResponseBody.
+// Schemas ScheduledMaintenanceTriggerDetailsObjectRequestBody,
+// ScheduledMaintenanceTriggerDetailsObjectResponseBody.
 type ScheduledMaintenanceTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dueInDays`. Required. In days.
@@ -10635,7 +7741,7 @@ type ScheduledMaintenanceTriggerDetails struct {
 
 func (x *ScheduledMaintenanceTriggerDetails) Reset() {
 	*x = ScheduledMaintenanceTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10647,7 +7753,7 @@ func (x *ScheduledMaintenanceTriggerDetails) String() string {
 func (*ScheduledMaintenanceTriggerDetails) ProtoMessage() {}
 
 func (x *ScheduledMaintenanceTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10660,7 +7766,7 @@ func (x *ScheduledMaintenanceTriggerDetails) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ScheduledMaintenanceTriggerDetails.ProtoReflect.Descriptor instead.
 func (*ScheduledMaintenanceTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{167}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *ScheduledMaintenanceTriggerDetails) GetDueInDays() int64 {
@@ -10677,62 +7783,7 @@ func (x *ScheduledMaintenanceTriggerDetails) GetScheduleId() string {
 	return ""
 }
 
-// Schema ScheduledMaintenanceTriggerDetailsObjectRequestBody.
-type ScheduledMaintenanceTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dueInDays`. Required. In days.
-	DueInDays *int64 `protobuf:"varint,1,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `scheduleId`. Required.
-	ScheduleId    *string `protobuf:"bytes,2,opt,name=schedule_id,json=scheduleId,proto3,oneof" json:"schedule_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ScheduledMaintenanceTriggerDetailsInput) Reset() {
-	*x = ScheduledMaintenanceTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ScheduledMaintenanceTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ScheduledMaintenanceTriggerDetailsInput) ProtoMessage() {}
-
-func (x *ScheduledMaintenanceTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ScheduledMaintenanceTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*ScheduledMaintenanceTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{168}
-}
-
-func (x *ScheduledMaintenanceTriggerDetailsInput) GetDueInDays() int64 {
-	if x != nil && x.DueInDays != nil {
-		return *x.DueInDays
-	}
-	return 0
-}
-
-func (x *ScheduledMaintenanceTriggerDetailsInput) GetScheduleId() string {
-	if x != nil && x.ScheduleId != nil {
-		return *x.ScheduleId
-	}
-	return ""
-}
-
-// Schema ScopeObjectResponseBody.
+// Schemas ScopeObjectRequestBody, ScopeObjectResponseBody.
 type Scope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `all`. Required.
@@ -10742,7 +7793,7 @@ type Scope struct {
 	// Member `drivers`.
 	Drivers []*TinyDriver `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `widgets`.
 	Widgets       []*TinyWidget `protobuf:"bytes,5,rep,name=widgets,proto3" json:"widgets,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -10751,7 +7802,7 @@ type Scope struct {
 
 func (x *Scope) Reset() {
 	*x = Scope{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10763,7 +7814,7 @@ func (x *Scope) String() string {
 func (*Scope) ProtoMessage() {}
 
 func (x *Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10776,7 +7827,7 @@ func (x *Scope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scope.ProtoReflect.Descriptor instead.
 func (*Scope) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{169}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *Scope) GetAll() bool {
@@ -10800,7 +7851,7 @@ func (x *Scope) GetDrivers() []*TinyDriver {
 	return nil
 }
 
-func (x *Scope) GetTags() []*v1.GoaTagTiny {
+func (x *Scope) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -10808,88 +7859,6 @@ func (x *Scope) GetTags() []*v1.GoaTagTiny {
 }
 
 func (x *Scope) GetWidgets() []*TinyWidget {
-	if x != nil {
-		return x.Widgets
-	}
-	return nil
-}
-
-// Schema ScopeObjectRequestBody.
-type ScopeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `all`. Required.
-	All *bool `protobuf:"varint,1,opt,name=all,proto3,oneof" json:"all,omitempty"`
-	// Member `assets`.
-	Assets []*TinyAssetInput `protobuf:"bytes,2,rep,name=assets,proto3" json:"assets,omitempty"`
-	// Member `drivers`.
-	Drivers []*TinyDriverInput `protobuf:"bytes,3,rep,name=drivers,proto3" json:"drivers,omitempty"`
-	// Member `tags`.
-	Tags []*TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Member `widgets`.
-	Widgets       []*TinyWidgetInput `protobuf:"bytes,5,rep,name=widgets,proto3" json:"widgets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ScopeInput) Reset() {
-	*x = ScopeInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ScopeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ScopeInput) ProtoMessage() {}
-
-func (x *ScopeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ScopeInput.ProtoReflect.Descriptor instead.
-func (*ScopeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{170}
-}
-
-func (x *ScopeInput) GetAll() bool {
-	if x != nil && x.All != nil {
-		return *x.All
-	}
-	return false
-}
-
-func (x *ScopeInput) GetAssets() []*TinyAssetInput {
-	if x != nil {
-		return x.Assets
-	}
-	return nil
-}
-
-func (x *ScopeInput) GetDrivers() []*TinyDriverInput {
-	if x != nil {
-		return x.Drivers
-	}
-	return nil
-}
-
-func (x *ScopeInput) GetTags() []*TagTiny {
-	if x != nil {
-		return x.Tags
-	}
-	return nil
-}
-
-func (x *ScopeInput) GetWidgets() []*TinyWidgetInput {
 	if x != nil {
 		return x.Widgets
 	}
@@ -10907,7 +7876,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10919,7 +7888,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10932,7 +7901,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{171}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *Settings) GetShowAddresses() []*Vertex {
@@ -10957,7 +7926,7 @@ type SevereSpeedingStarted struct {
 
 func (x *SevereSpeedingStarted) Reset() {
 	*x = SevereSpeedingStarted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10969,7 +7938,7 @@ func (x *SevereSpeedingStarted) String() string {
 func (*SevereSpeedingStarted) ProtoMessage() {}
 
 func (x *SevereSpeedingStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10982,7 +7951,7 @@ func (x *SevereSpeedingStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SevereSpeedingStarted.ProtoReflect.Descriptor instead.
 func (*SevereSpeedingStarted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{172}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *SevereSpeedingStarted) GetStartTime() string {
@@ -11017,7 +7986,7 @@ type SevereSpeedingStartedObject struct {
 
 func (x *SevereSpeedingStartedObject) Reset() {
 	*x = SevereSpeedingStartedObject{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11029,7 +7998,7 @@ func (x *SevereSpeedingStartedObject) String() string {
 func (*SevereSpeedingStartedObject) ProtoMessage() {}
 
 func (x *SevereSpeedingStartedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11042,7 +8011,7 @@ func (x *SevereSpeedingStartedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SevereSpeedingStartedObject.ProtoReflect.Descriptor instead.
 func (*SevereSpeedingStartedObject) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{173}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *SevereSpeedingStartedObject) GetData() *SevereSpeedingStarted {
@@ -11067,7 +8036,7 @@ type SiteGatewayDisconnected struct {
 
 func (x *SiteGatewayDisconnected) Reset() {
 	*x = SiteGatewayDisconnected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11079,7 +8048,7 @@ func (x *SiteGatewayDisconnected) String() string {
 func (*SiteGatewayDisconnected) ProtoMessage() {}
 
 func (x *SiteGatewayDisconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11092,7 +8061,7 @@ func (x *SiteGatewayDisconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteGatewayDisconnected.ProtoReflect.Descriptor instead.
 func (*SiteGatewayDisconnected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{174}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *SiteGatewayDisconnected) GetDriver() *AlertDriver {
@@ -11116,7 +8085,7 @@ func (x *SiteGatewayDisconnected) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema SpecificVehicleFaultCodeObjectResponseBody.
+// Schemas SpecificVehicleFaultCodeObjectRequestBody, SpecificVehicleFaultCodeObjectResponseBody.
 type SpecificVehicleFaultCode struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `faultCode`. Required.
@@ -11130,7 +8099,7 @@ type SpecificVehicleFaultCode struct {
 
 func (x *SpecificVehicleFaultCode) Reset() {
 	*x = SpecificVehicleFaultCode{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[175]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11142,7 +8111,7 @@ func (x *SpecificVehicleFaultCode) String() string {
 func (*SpecificVehicleFaultCode) ProtoMessage() {}
 
 func (x *SpecificVehicleFaultCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[175]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11155,7 +8124,7 @@ func (x *SpecificVehicleFaultCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecificVehicleFaultCode.ProtoReflect.Descriptor instead.
 func (*SpecificVehicleFaultCode) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{175}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *SpecificVehicleFaultCode) GetFaultCode() string {
@@ -11166,62 +8135,6 @@ func (x *SpecificVehicleFaultCode) GetFaultCode() string {
 }
 
 func (x *SpecificVehicleFaultCode) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-// Schema SpecificVehicleFaultCodeObjectRequestBody.
-type SpecificVehicleFaultCodeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `faultCode`. Required.
-	FaultCode *string `protobuf:"bytes,1,opt,name=fault_code,json=faultCode,proto3,oneof" json:"fault_code,omitempty"`
-	// Member `type`. Required. Known values: `INVALID_FAULT_CODE_TYPE`, `J1939_DTC`, `J1939_SPN`,
-	// `PASSENGER_DTC`.
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SpecificVehicleFaultCodeInput) Reset() {
-	*x = SpecificVehicleFaultCodeInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[176]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SpecificVehicleFaultCodeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SpecificVehicleFaultCodeInput) ProtoMessage() {}
-
-func (x *SpecificVehicleFaultCodeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[176]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SpecificVehicleFaultCodeInput.ProtoReflect.Descriptor instead.
-func (*SpecificVehicleFaultCodeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{176}
-}
-
-func (x *SpecificVehicleFaultCodeInput) GetFaultCode() string {
-	if x != nil && x.FaultCode != nil {
-		return *x.FaultCode
-	}
-	return ""
-}
-
-func (x *SpecificVehicleFaultCodeInput) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
@@ -11251,7 +8164,7 @@ type SpeedData struct {
 
 func (x *SpeedData) Reset() {
 	*x = SpeedData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[177]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11263,7 +8176,7 @@ func (x *SpeedData) String() string {
 func (*SpeedData) ProtoMessage() {}
 
 func (x *SpeedData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[177]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11276,7 +8189,7 @@ func (x *SpeedData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedData.ProtoReflect.Descriptor instead.
 func (*SpeedData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{177}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *SpeedData) GetCurrentSpeedKilometersPerHour() int64 {
@@ -11328,7 +8241,7 @@ func (x *SpeedData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema SpeedTriggerDetailsObjectResponseBody.
+// Schemas SpeedTriggerDetailsObjectRequestBody, SpeedTriggerDetailsObjectResponseBody.
 type SpeedTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -11343,7 +8256,7 @@ type SpeedTriggerDetails struct {
 
 func (x *SpeedTriggerDetails) Reset() {
 	*x = SpeedTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[178]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11355,7 +8268,7 @@ func (x *SpeedTriggerDetails) String() string {
 func (*SpeedTriggerDetails) ProtoMessage() {}
 
 func (x *SpeedTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[178]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11368,7 +8281,7 @@ func (x *SpeedTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SpeedTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{178}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *SpeedTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -11386,70 +8299,6 @@ func (x *SpeedTriggerDetails) GetOperation() string {
 }
 
 func (x *SpeedTriggerDetails) GetSpeedKilometersPerHour() int64 {
-	if x != nil && x.SpeedKilometersPerHour != nil {
-		return *x.SpeedKilometersPerHour
-	}
-	return 0
-}
-
-// Schema SpeedTriggerDetailsObjectRequestBody.
-type SpeedTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
-	Operation *string `protobuf:"bytes,2,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	// Member `speedKilometersPerHour`. Required. In kilometres per hour.
-	SpeedKilometersPerHour *int64 `protobuf:"varint,3,opt,name=speed_kilometers_per_hour,json=speedKilometersPerHour,proto3,oneof" json:"speed_kilometers_per_hour,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *SpeedTriggerDetailsInput) Reset() {
-	*x = SpeedTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[179]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SpeedTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SpeedTriggerDetailsInput) ProtoMessage() {}
-
-func (x *SpeedTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[179]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SpeedTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*SpeedTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{179}
-}
-
-func (x *SpeedTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *SpeedTriggerDetailsInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
-func (x *SpeedTriggerDetailsInput) GetSpeedKilometersPerHour() int64 {
 	if x != nil && x.SpeedKilometersPerHour != nil {
 		return *x.SpeedKilometersPerHour
 	}
@@ -11479,7 +8328,7 @@ type SuddenFuelLevelDrop struct {
 
 func (x *SuddenFuelLevelDrop) Reset() {
 	*x = SuddenFuelLevelDrop{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[180]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11491,7 +8340,7 @@ func (x *SuddenFuelLevelDrop) String() string {
 func (*SuddenFuelLevelDrop) ProtoMessage() {}
 
 func (x *SuddenFuelLevelDrop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[180]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11504,7 +8353,7 @@ func (x *SuddenFuelLevelDrop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuddenFuelLevelDrop.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelDrop) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{180}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *SuddenFuelLevelDrop) GetChangeEndTime() string {
@@ -11556,7 +8405,8 @@ func (x *SuddenFuelLevelDrop) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema SuddenFuelLevelDropTriggerDetailsObjectResponseBody.
+// Schemas SuddenFuelLevelDropTriggerDetailsObjectRequestBody,
+// SuddenFuelLevelDropTriggerDetailsObjectResponseBody.
 type SuddenFuelLevelDropTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minFuelLevelChangeInPercents`. Required.
@@ -11567,7 +8417,7 @@ type SuddenFuelLevelDropTriggerDetails struct {
 
 func (x *SuddenFuelLevelDropTriggerDetails) Reset() {
 	*x = SuddenFuelLevelDropTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[181]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11579,7 +8429,7 @@ func (x *SuddenFuelLevelDropTriggerDetails) String() string {
 func (*SuddenFuelLevelDropTriggerDetails) ProtoMessage() {}
 
 func (x *SuddenFuelLevelDropTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[181]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11592,56 +8442,10 @@ func (x *SuddenFuelLevelDropTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SuddenFuelLevelDropTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelDropTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{181}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *SuddenFuelLevelDropTriggerDetails) GetMinFuelLevelChangeInPercents() int64 {
-	if x != nil && x.MinFuelLevelChangeInPercents != nil {
-		return *x.MinFuelLevelChangeInPercents
-	}
-	return 0
-}
-
-// Schema SuddenFuelLevelDropTriggerDetailsObjectRequestBody.
-type SuddenFuelLevelDropTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minFuelLevelChangeInPercents`. Required.
-	MinFuelLevelChangeInPercents *int64 `protobuf:"varint,1,opt,name=min_fuel_level_change_in_percents,json=minFuelLevelChangeInPercents,proto3,oneof" json:"min_fuel_level_change_in_percents,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *SuddenFuelLevelDropTriggerDetailsInput) Reset() {
-	*x = SuddenFuelLevelDropTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[182]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SuddenFuelLevelDropTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SuddenFuelLevelDropTriggerDetailsInput) ProtoMessage() {}
-
-func (x *SuddenFuelLevelDropTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[182]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SuddenFuelLevelDropTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*SuddenFuelLevelDropTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{182}
-}
-
-func (x *SuddenFuelLevelDropTriggerDetailsInput) GetMinFuelLevelChangeInPercents() int64 {
 	if x != nil && x.MinFuelLevelChangeInPercents != nil {
 		return *x.MinFuelLevelChangeInPercents
 	}
@@ -11671,7 +8475,7 @@ type SuddenFuelLevelRise struct {
 
 func (x *SuddenFuelLevelRise) Reset() {
 	*x = SuddenFuelLevelRise{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[183]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11683,7 +8487,7 @@ func (x *SuddenFuelLevelRise) String() string {
 func (*SuddenFuelLevelRise) ProtoMessage() {}
 
 func (x *SuddenFuelLevelRise) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[183]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11696,7 +8500,7 @@ func (x *SuddenFuelLevelRise) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuddenFuelLevelRise.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelRise) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{183}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *SuddenFuelLevelRise) GetChangeEndTime() string {
@@ -11748,7 +8552,8 @@ func (x *SuddenFuelLevelRise) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema SuddenFuelLevelRiseTriggerDetailsObjectResponseBody.
+// Schemas SuddenFuelLevelRiseTriggerDetailsObjectRequestBody,
+// SuddenFuelLevelRiseTriggerDetailsObjectResponseBody.
 type SuddenFuelLevelRiseTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minFuelLevelChangeInPercents`. Required.
@@ -11759,7 +8564,7 @@ type SuddenFuelLevelRiseTriggerDetails struct {
 
 func (x *SuddenFuelLevelRiseTriggerDetails) Reset() {
 	*x = SuddenFuelLevelRiseTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[184]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11771,7 +8576,7 @@ func (x *SuddenFuelLevelRiseTriggerDetails) String() string {
 func (*SuddenFuelLevelRiseTriggerDetails) ProtoMessage() {}
 
 func (x *SuddenFuelLevelRiseTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[184]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11784,7 +8589,7 @@ func (x *SuddenFuelLevelRiseTriggerDetails) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use SuddenFuelLevelRiseTriggerDetails.ProtoReflect.Descriptor instead.
 func (*SuddenFuelLevelRiseTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{184}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *SuddenFuelLevelRiseTriggerDetails) GetMinFuelLevelChangeInPercents() int64 {
@@ -11792,116 +8597,6 @@ func (x *SuddenFuelLevelRiseTriggerDetails) GetMinFuelLevelChangeInPercents() in
 		return *x.MinFuelLevelChangeInPercents
 	}
 	return 0
-}
-
-// Schema SuddenFuelLevelRiseTriggerDetailsObjectRequestBody.
-type SuddenFuelLevelRiseTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minFuelLevelChangeInPercents`. Required.
-	MinFuelLevelChangeInPercents *int64 `protobuf:"varint,1,opt,name=min_fuel_level_change_in_percents,json=minFuelLevelChangeInPercents,proto3,oneof" json:"min_fuel_level_change_in_percents,omitempty"`
-	unknownFields                protoimpl.UnknownFields
-	sizeCache                    protoimpl.SizeCache
-}
-
-func (x *SuddenFuelLevelRiseTriggerDetailsInput) Reset() {
-	*x = SuddenFuelLevelRiseTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[185]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SuddenFuelLevelRiseTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SuddenFuelLevelRiseTriggerDetailsInput) ProtoMessage() {}
-
-func (x *SuddenFuelLevelRiseTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[185]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SuddenFuelLevelRiseTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*SuddenFuelLevelRiseTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{185}
-}
-
-func (x *SuddenFuelLevelRiseTriggerDetailsInput) GetMinFuelLevelChangeInPercents() int64 {
-	if x != nil && x.MinFuelLevelChangeInPercents != nil {
-		return *x.MinFuelLevelChangeInPercents
-	}
-	return 0
-}
-
-// Schema GoaTagTinyResponseRequestBody.
-type TagTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TagTiny) Reset() {
-	*x = TagTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[186]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TagTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TagTiny) ProtoMessage() {}
-
-func (x *TagTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[186]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TagTiny.ProtoReflect.Descriptor instead.
-func (*TagTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{186}
-}
-
-func (x *TagTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *TagTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *TagTiny) GetParentTagId() string {
-	if x != nil && x.ParentTagId != nil {
-		return *x.ParentTagId
-	}
-	return ""
 }
 
 // Schema TamperingDetectedResponseBody.
@@ -11919,7 +8614,7 @@ type TamperingDetected struct {
 
 func (x *TamperingDetected) Reset() {
 	*x = TamperingDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[187]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11931,7 +8626,7 @@ func (x *TamperingDetected) String() string {
 func (*TamperingDetected) ProtoMessage() {}
 
 func (x *TamperingDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[187]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11944,7 +8639,7 @@ func (x *TamperingDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TamperingDetected.ProtoReflect.Descriptor instead.
 func (*TamperingDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{187}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *TamperingDetected) GetDriver() *AlertDriver {
@@ -11968,7 +8663,7 @@ func (x *TamperingDetected) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema TimeRangeObjectResponseBody.
+// Schemas TimeRangeObjectRequestBody, TimeRangeObjectResponseBody.
 type TimeRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `daysOfWeek`. Required. Known values: `FRIDAY`, `MONDAY`, `SATURDAY`, `SUNDAY`,
@@ -11986,7 +8681,7 @@ type TimeRange struct {
 
 func (x *TimeRange) Reset() {
 	*x = TimeRange{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[188]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11998,7 +8693,7 @@ func (x *TimeRange) String() string {
 func (*TimeRange) ProtoMessage() {}
 
 func (x *TimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[188]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12011,7 +8706,7 @@ func (x *TimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
 func (*TimeRange) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{188}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{136}
 }
 
 func (x *TimeRange) GetDaysOfWeek() []string {
@@ -12042,81 +8737,7 @@ func (x *TimeRange) GetTimezone() string {
 	return ""
 }
 
-// Schema TimeRangeObjectRequestBody.
-type TimeRangeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required. Known values: `FRIDAY`, `MONDAY`, `SATURDAY`, `SUNDAY`,
-	// `THURSDAY`, `TUESDAY`, `WEDNESDAY`.
-	DaysOfWeek []string `protobuf:"bytes,1,rep,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `endTime`. Required.
-	EndTime *string `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required.
-	StartTime *string `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	// Member `timezone`. Required.
-	Timezone      *string `protobuf:"bytes,4,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TimeRangeInput) Reset() {
-	*x = TimeRangeInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[189]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TimeRangeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TimeRangeInput) ProtoMessage() {}
-
-func (x *TimeRangeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[189]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TimeRangeInput.ProtoReflect.Descriptor instead.
-func (*TimeRangeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{189}
-}
-
-func (x *TimeRangeInput) GetDaysOfWeek() []string {
-	if x != nil {
-		return x.DaysOfWeek
-	}
-	return nil
-}
-
-func (x *TimeRangeInput) GetEndTime() string {
-	if x != nil && x.EndTime != nil {
-		return *x.EndTime
-	}
-	return ""
-}
-
-func (x *TimeRangeInput) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-func (x *TimeRangeInput) GetTimezone() string {
-	if x != nil && x.Timezone != nil {
-		return *x.Timezone
-	}
-	return ""
-}
-
-// Schema TinyAssetObjectResponseBody.
+// Schemas TinyAssetObjectRequestBody, TinyAssetObjectResponseBody.
 type TinyAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `assetId`. Required.
@@ -12130,7 +8751,7 @@ type TinyAsset struct {
 
 func (x *TinyAsset) Reset() {
 	*x = TinyAsset{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[190]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12142,7 +8763,7 @@ func (x *TinyAsset) String() string {
 func (*TinyAsset) ProtoMessage() {}
 
 func (x *TinyAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[190]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[137]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12155,7 +8776,7 @@ func (x *TinyAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyAsset.ProtoReflect.Descriptor instead.
 func (*TinyAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{190}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{137}
 }
 
 func (x *TinyAsset) GetAssetId() string {
@@ -12172,63 +8793,7 @@ func (x *TinyAsset) GetAssetType() string {
 	return ""
 }
 
-// Schema TinyAssetObjectRequestBody.
-type TinyAssetInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assetId`. Required.
-	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
-	// Member `assetType`. Required. Known values: `uncategorized`, `trailer`, `equipment`,
-	// `unpowered`, `vehicle`. Default: `uncategorized`.
-	AssetType     *string `protobuf:"bytes,2,opt,name=asset_type,json=assetType,proto3,oneof" json:"asset_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TinyAssetInput) Reset() {
-	*x = TinyAssetInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[191]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TinyAssetInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TinyAssetInput) ProtoMessage() {}
-
-func (x *TinyAssetInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[191]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TinyAssetInput.ProtoReflect.Descriptor instead.
-func (*TinyAssetInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{191}
-}
-
-func (x *TinyAssetInput) GetAssetId() string {
-	if x != nil && x.AssetId != nil {
-		return *x.AssetId
-	}
-	return ""
-}
-
-func (x *TinyAssetInput) GetAssetType() string {
-	if x != nil && x.AssetType != nil {
-		return *x.AssetType
-	}
-	return ""
-}
-
-// Schema TinyDriverObjectResponseBody.
+// Schemas TinyDriverObjectRequestBody, TinyDriverObjectResponseBody.
 type TinyDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driverId`. Required.
@@ -12239,7 +8804,7 @@ type TinyDriver struct {
 
 func (x *TinyDriver) Reset() {
 	*x = TinyDriver{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[192]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12251,7 +8816,7 @@ func (x *TinyDriver) String() string {
 func (*TinyDriver) ProtoMessage() {}
 
 func (x *TinyDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[192]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[138]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12264,7 +8829,7 @@ func (x *TinyDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyDriver.ProtoReflect.Descriptor instead.
 func (*TinyDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{192}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{138}
 }
 
 func (x *TinyDriver) GetDriverId() string {
@@ -12274,53 +8839,7 @@ func (x *TinyDriver) GetDriverId() string {
 	return ""
 }
 
-// Schema TinyDriverObjectRequestBody.
-type TinyDriverInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
-	DriverId      *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TinyDriverInput) Reset() {
-	*x = TinyDriverInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[193]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TinyDriverInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TinyDriverInput) ProtoMessage() {}
-
-func (x *TinyDriverInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[193]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TinyDriverInput.ProtoReflect.Descriptor instead.
-func (*TinyDriverInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{193}
-}
-
-func (x *TinyDriverInput) GetDriverId() string {
-	if x != nil && x.DriverId != nil {
-		return *x.DriverId
-	}
-	return ""
-}
-
-// Schema TinyWidgetObjectResponseBody.
+// Schemas TinyWidgetObjectRequestBody, TinyWidgetObjectResponseBody.
 type TinyWidget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `widgetId`. Required.
@@ -12331,7 +8850,7 @@ type TinyWidget struct {
 
 func (x *TinyWidget) Reset() {
 	*x = TinyWidget{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[194]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12343,7 +8862,7 @@ func (x *TinyWidget) String() string {
 func (*TinyWidget) ProtoMessage() {}
 
 func (x *TinyWidget) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[194]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[139]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12356,7 +8875,7 @@ func (x *TinyWidget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TinyWidget.ProtoReflect.Descriptor instead.
 func (*TinyWidget) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{194}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{139}
 }
 
 func (x *TinyWidget) GetWidgetId() string {
@@ -12366,53 +8885,7 @@ func (x *TinyWidget) GetWidgetId() string {
 	return ""
 }
 
-// Schema TinyWidgetObjectRequestBody.
-type TinyWidgetInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `widgetId`. Required.
-	WidgetId      *string `protobuf:"bytes,1,opt,name=widget_id,json=widgetId,proto3,oneof" json:"widget_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TinyWidgetInput) Reset() {
-	*x = TinyWidgetInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[195]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TinyWidgetInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TinyWidgetInput) ProtoMessage() {}
-
-func (x *TinyWidgetInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[195]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TinyWidgetInput.ProtoReflect.Descriptor instead.
-func (*TinyWidgetInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{195}
-}
-
-func (x *TinyWidgetInput) GetWidgetId() string {
-	if x != nil && x.WidgetId != nil {
-		return *x.WidgetId
-	}
-	return ""
-}
-
-// Schema TireFaultCodeDetailsObjectResponseBody.
+// Schemas TireFaultCodeDetailsObjectRequestBody, TireFaultCodeDetailsObjectResponseBody.
 type TireFaultCodeDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `hasCautionaryTireFaultCodes`.
@@ -12438,7 +8911,7 @@ type TireFaultCodeDetails struct {
 
 func (x *TireFaultCodeDetails) Reset() {
 	*x = TireFaultCodeDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[196]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12450,7 +8923,7 @@ func (x *TireFaultCodeDetails) String() string {
 func (*TireFaultCodeDetails) ProtoMessage() {}
 
 func (x *TireFaultCodeDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[196]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[140]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12463,7 +8936,7 @@ func (x *TireFaultCodeDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TireFaultCodeDetails.ProtoReflect.Descriptor instead.
 func (*TireFaultCodeDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{196}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{140}
 }
 
 func (x *TireFaultCodeDetails) GetHasCautionaryTireFaultCodes() bool {
@@ -12494,88 +8967,6 @@ func (x *TireFaultCodeDetails) GetSpecificTireFaultCodes() []string {
 	return nil
 }
 
-// Schema TireFaultCodeDetailsObjectRequestBody.
-type TireFaultCodeDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasCautionaryTireFaultCodes`.
-	HasCautionaryTireFaultCodes *bool `protobuf:"varint,1,opt,name=has_cautionary_tire_fault_codes,json=hasCautionaryTireFaultCodes,proto3,oneof" json:"has_cautionary_tire_fault_codes,omitempty"`
-	// Member `hasCriticalTireFaultCodes`.
-	HasCriticalTireFaultCodes *bool `protobuf:"varint,2,opt,name=has_critical_tire_fault_codes,json=hasCriticalTireFaultCodes,proto3,oneof" json:"has_critical_tire_fault_codes,omitempty"`
-	// Member `manufacturer`. Required. Known values: `MANUFACTURER_BENDIX`,
-	// `MANUFACTURER_CONTINENTAL`, `MANUFACTURER_DORAN`, `MANUFACTURER_HENDRICKSON`,
-	// `MANUFACTURER_INVALID`, `MANUFACTURER_PRESSURE_PRO`, `MANUFACTURER_SENSATA`,
-	// `MANUFACTURER_UNIVERSAL_J1939`, `MANUFACTURER_UNIVERSAL_R141`, `MANUFACTURER_PASSENGER_CAN`,
-	// `MANUFACTURER_SYSGRATION`.
-	Manufacturer *string `protobuf:"bytes,3,opt,name=manufacturer,proto3,oneof" json:"manufacturer,omitempty"`
-	// Member `specificTireFaultCodes`. Known values: `TIRE_ALERT_ACROSS_AXLE_FAULT`,
-	// `TIRE_ALERT_EXTREME_OVER_PRESSURE`, `TIRE_ALERT_EXTREME_UNDER_PRESSURE`,
-	// `TIRE_ALERT_FLAT_SPOT`, `TIRE_ALERT_IMBALANCE`, `TIRE_ALERT_INVALID`,
-	// `TIRE_ALERT_LEAK_DETECTED`, `TIRE_ALERT_OVER_PRESSURE`, `TIRE_ALERT_OVER_TEMPERATURE`,
-	// `TIRE_ALERT_SENSOR_DEFECT`, `TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED`,
-	// `TIRE_ALERT_SENSOR_LOW_BATTERY`, `TIRE_ALERT_SENSOR_MISSING`, `TIRE_ALERT_UNDER_PRESSURE`.
-	SpecificTireFaultCodes []string `protobuf:"bytes,4,rep,name=specific_tire_fault_codes,json=specificTireFaultCodes,proto3" json:"specific_tire_fault_codes,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *TireFaultCodeDetailsInput) Reset() {
-	*x = TireFaultCodeDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[197]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TireFaultCodeDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TireFaultCodeDetailsInput) ProtoMessage() {}
-
-func (x *TireFaultCodeDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[197]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TireFaultCodeDetailsInput.ProtoReflect.Descriptor instead.
-func (*TireFaultCodeDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{197}
-}
-
-func (x *TireFaultCodeDetailsInput) GetHasCautionaryTireFaultCodes() bool {
-	if x != nil && x.HasCautionaryTireFaultCodes != nil {
-		return *x.HasCautionaryTireFaultCodes
-	}
-	return false
-}
-
-func (x *TireFaultCodeDetailsInput) GetHasCriticalTireFaultCodes() bool {
-	if x != nil && x.HasCriticalTireFaultCodes != nil {
-		return *x.HasCriticalTireFaultCodes
-	}
-	return false
-}
-
-func (x *TireFaultCodeDetailsInput) GetManufacturer() string {
-	if x != nil && x.Manufacturer != nil {
-		return *x.Manufacturer
-	}
-	return ""
-}
-
-func (x *TireFaultCodeDetailsInput) GetSpecificTireFaultCodes() []string {
-	if x != nil {
-		return x.SpecificTireFaultCodes
-	}
-	return nil
-}
-
 // Schema TireFaultsResponseBody.
 type TireFaults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -12591,7 +8982,7 @@ type TireFaults struct {
 
 func (x *TireFaults) Reset() {
 	*x = TireFaults{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[198]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12603,7 +8994,7 @@ func (x *TireFaults) String() string {
 func (*TireFaults) ProtoMessage() {}
 
 func (x *TireFaults) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[198]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[141]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12616,7 +9007,7 @@ func (x *TireFaults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TireFaults.ProtoReflect.Descriptor instead.
 func (*TireFaults) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{198}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{141}
 }
 
 func (x *TireFaults) GetDriver() *AlertDriver {
@@ -12655,7 +9046,7 @@ type TrailerMovingWithoutPowerData struct {
 
 func (x *TrailerMovingWithoutPowerData) Reset() {
 	*x = TrailerMovingWithoutPowerData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[199]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12667,7 +9058,7 @@ func (x *TrailerMovingWithoutPowerData) String() string {
 func (*TrailerMovingWithoutPowerData) ProtoMessage() {}
 
 func (x *TrailerMovingWithoutPowerData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[199]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[142]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12680,7 +9071,7 @@ func (x *TrailerMovingWithoutPowerData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerMovingWithoutPowerData.ProtoReflect.Descriptor instead.
 func (*TrailerMovingWithoutPowerData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{199}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{142}
 }
 
 func (x *TrailerMovingWithoutPowerData) GetCurrentVoltage() int64 {
@@ -12719,7 +9110,7 @@ type TrailerTiny struct {
 
 func (x *TrailerTiny) Reset() {
 	*x = TrailerTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[200]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12731,7 +9122,7 @@ func (x *TrailerTiny) String() string {
 func (*TrailerTiny) ProtoMessage() {}
 
 func (x *TrailerTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[200]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[143]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12744,7 +9135,7 @@ func (x *TrailerTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerTiny.ProtoReflect.Descriptor instead.
 func (*TrailerTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{200}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{143}
 }
 
 func (x *TrailerTiny) GetExternalIds() map[string]string {
@@ -12768,7 +9159,8 @@ func (x *TrailerTiny) GetName() string {
 	return ""
 }
 
-// Schema TrainingAssignmentNearDueDateTriggerAssignmentGroupObjectResponseBody.
+// Schemas TrainingAssignmentNearDueDateTriggerAssignmentGroupObjectRequestBody,
+// TrainingAssignmentNearDueDateTriggerAssignmentGroupObjectResponseBody.
 type TrainingAssignmentNearDueDateTriggerAssignmentGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `assignmentGroupType`. Required. Known values: `CATEGORY`, `COURSE`.
@@ -12781,7 +9173,7 @@ type TrainingAssignmentNearDueDateTriggerAssignmentGroup struct {
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) Reset() {
 	*x = TrainingAssignmentNearDueDateTriggerAssignmentGroup{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[201]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12793,7 +9185,7 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) String() string {
 func (*TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoMessage() {}
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[201]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[144]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12806,7 +9198,7 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) ProtoReflect() pro
 
 // Deprecated: Use TrainingAssignmentNearDueDateTriggerAssignmentGroup.ProtoReflect.Descriptor instead.
 func (*TrainingAssignmentNearDueDateTriggerAssignmentGroup) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{201}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{144}
 }
 
 func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) GetAssignmentGroupType() string {
@@ -12823,62 +9215,8 @@ func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroup) GetAssignmentGroup
 	return ""
 }
 
-// Schema TrainingAssignmentNearDueDateTriggerAssignmentGroupObjectRequestBody.
-type TrainingAssignmentNearDueDateTriggerAssignmentGroupInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentGroupType`. Required. Known values: `CATEGORY`, `COURSE`.
-	AssignmentGroupType *string `protobuf:"bytes,1,opt,name=assignment_group_type,json=assignmentGroupType,proto3,oneof" json:"assignment_group_type,omitempty"`
-	// Member `assignmentGroupUuid`. Required. A UUID.
-	AssignmentGroupUuid *string `protobuf:"bytes,2,opt,name=assignment_group_uuid,json=assignmentGroupUuid,proto3,oneof" json:"assignment_group_uuid,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) Reset() {
-	*x = TrainingAssignmentNearDueDateTriggerAssignmentGroupInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[202]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) ProtoMessage() {}
-
-func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[202]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TrainingAssignmentNearDueDateTriggerAssignmentGroupInput.ProtoReflect.Descriptor instead.
-func (*TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{202}
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) GetAssignmentGroupType() string {
-	if x != nil && x.AssignmentGroupType != nil {
-		return *x.AssignmentGroupType
-	}
-	return ""
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerAssignmentGroupInput) GetAssignmentGroupUuid() string {
-	if x != nil && x.AssignmentGroupUuid != nil {
-		return *x.AssignmentGroupUuid
-	}
-	return ""
-}
-
-// Schema TrainingAssignmentNearDueDateTriggerDetailsObjectResponseBody.
+// Schemas TrainingAssignmentNearDueDateTriggerDetailsObjectRequestBody,
+// TrainingAssignmentNearDueDateTriggerDetailsObjectResponseBody.
 type TrainingAssignmentNearDueDateTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `assignmentGroups`.
@@ -12895,7 +9233,7 @@ type TrainingAssignmentNearDueDateTriggerDetails struct {
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) Reset() {
 	*x = TrainingAssignmentNearDueDateTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[203]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12907,7 +9245,7 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) String() string {
 func (*TrainingAssignmentNearDueDateTriggerDetails) ProtoMessage() {}
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[203]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[145]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12920,7 +9258,7 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) ProtoReflect() protoreflec
 
 // Deprecated: Use TrainingAssignmentNearDueDateTriggerDetails.ProtoReflect.Descriptor instead.
 func (*TrainingAssignmentNearDueDateTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{203}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{145}
 }
 
 func (x *TrainingAssignmentNearDueDateTriggerDetails) GetAssignmentGroups() []*TrainingAssignmentNearDueDateTriggerAssignmentGroup {
@@ -12951,80 +9289,7 @@ func (x *TrainingAssignmentNearDueDateTriggerDetails) GetTimezone() string {
 	return ""
 }
 
-// Schema TrainingAssignmentNearDueDateTriggerDetailsObjectRequestBody.
-type TrainingAssignmentNearDueDateTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `assignmentGroups`.
-	AssignmentGroups []*TrainingAssignmentNearDueDateTriggerAssignmentGroupInput `protobuf:"bytes,1,rep,name=assignment_groups,json=assignmentGroups,proto3" json:"assignment_groups,omitempty"`
-	// Member `conditionUnits`. Required. Known values: `DAYS`, `WEEKS`.
-	ConditionUnits *string `protobuf:"bytes,2,opt,name=condition_units,json=conditionUnits,proto3,oneof" json:"condition_units,omitempty"`
-	// Member `conditionValue`. Required.
-	ConditionValue *int64 `protobuf:"varint,3,opt,name=condition_value,json=conditionValue,proto3,oneof" json:"condition_value,omitempty"`
-	// Member `timezone`. Required.
-	Timezone      *string `protobuf:"bytes,4,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) Reset() {
-	*x = TrainingAssignmentNearDueDateTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[204]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TrainingAssignmentNearDueDateTriggerDetailsInput) ProtoMessage() {}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[204]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TrainingAssignmentNearDueDateTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*TrainingAssignmentNearDueDateTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{204}
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) GetAssignmentGroups() []*TrainingAssignmentNearDueDateTriggerAssignmentGroupInput {
-	if x != nil {
-		return x.AssignmentGroups
-	}
-	return nil
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) GetConditionUnits() string {
-	if x != nil && x.ConditionUnits != nil {
-		return *x.ConditionUnits
-	}
-	return ""
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) GetConditionValue() int64 {
-	if x != nil && x.ConditionValue != nil {
-		return *x.ConditionValue
-	}
-	return 0
-}
-
-func (x *TrainingAssignmentNearDueDateTriggerDetailsInput) GetTimezone() string {
-	if x != nil && x.Timezone != nil {
-		return *x.Timezone
-	}
-	return ""
-}
-
-// Schema TriggerParamsObjectResponseBody.
+// Schemas TriggerParamsObjectRequestBody, TriggerParamsObjectResponseBody.
 type TriggerParams struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `ambientTemperature`.
@@ -13103,7 +9368,7 @@ type TriggerParams struct {
 
 func (x *TriggerParams) Reset() {
 	*x = TriggerParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[205]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13115,7 +9380,7 @@ func (x *TriggerParams) String() string {
 func (*TriggerParams) ProtoMessage() {}
 
 func (x *TriggerParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[205]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[146]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13128,7 +9393,7 @@ func (x *TriggerParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerParams.ProtoReflect.Descriptor instead.
 func (*TriggerParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{205}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{146}
 }
 
 func (x *TriggerParams) GetAmbientTemperature() *AmbientTemperatureDetails {
@@ -13376,358 +9641,6 @@ func (x *TriggerParams) GetVehicleFaultCode() *VehicleFaultCodeDetails {
 	return nil
 }
 
-// Schema TriggerParamsObjectRequestBody.
-type TriggerParamsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ambientTemperature`.
-	AmbientTemperature *AmbientTemperatureDetailsInput `protobuf:"bytes,1,opt,name=ambient_temperature,json=ambientTemperature,proto3" json:"ambient_temperature,omitempty"`
-	// Member `cellSignalLoss`.
-	CellSignalLoss *CellSignalLossDetailsInput `protobuf:"bytes,2,opt,name=cell_signal_loss,json=cellSignalLoss,proto3" json:"cell_signal_loss,omitempty"`
-	// Member `defLevel`.
-	DefLevel *DefLevelTriggerDetailsInput `protobuf:"bytes,3,opt,name=def_level,json=defLevel,proto3" json:"def_level,omitempty"`
-	// Member `deviceMovement`.
-	DeviceMovement *DeviceMovementTriggerDetailsInput `protobuf:"bytes,4,opt,name=device_movement,json=deviceMovement,proto3" json:"device_movement,omitempty"`
-	// Member `documentSubmitted`.
-	DocumentSubmitted *DriverDocumentSubmittedDetailsInput `protobuf:"bytes,5,opt,name=document_submitted,json=documentSubmitted,proto3" json:"document_submitted,omitempty"`
-	// Member `dvirSubmittedDevice`.
-	DvirSubmittedDevice *DVIRSubmittedDeviceTriggerDetailsInput `protobuf:"bytes,6,opt,name=dvir_submitted_device,json=dvirSubmittedDevice,proto3" json:"dvir_submitted_device,omitempty"`
-	// Member `engineIdle`.
-	EngineIdle *EngineIdleTriggerDetailsInput `protobuf:"bytes,7,opt,name=engine_idle,json=engineIdle,proto3" json:"engine_idle,omitempty"`
-	// Member `engineOff`.
-	EngineOff *EngineOffDetailsInput `protobuf:"bytes,8,opt,name=engine_off,json=engineOff,proto3" json:"engine_off,omitempty"`
-	// Member `engineOn`.
-	EngineOn *EngineOnDetailsInput `protobuf:"bytes,9,opt,name=engine_on,json=engineOn,proto3" json:"engine_on,omitempty"`
-	// Member `fuelLevel`.
-	FuelLevel *FuelLevelTriggerDetailsInput `protobuf:"bytes,10,opt,name=fuel_level,json=fuelLevel,proto3" json:"fuel_level,omitempty"`
-	// Member `gatewayDisconnected`.
-	GatewayDisconnected *GatewayDisconnectedDetailsInput `protobuf:"bytes,11,opt,name=gateway_disconnected,json=gatewayDisconnected,proto3" json:"gateway_disconnected,omitempty"`
-	// Member `gatewayUnplugged`.
-	GatewayUnplugged *GatewayUnpluggedTriggerDetailsInput `protobuf:"bytes,12,opt,name=gateway_unplugged,json=gatewayUnplugged,proto3" json:"gateway_unplugged,omitempty"`
-	// Member `geofenceEntry`.
-	GeofenceEntry *GeofenceEntryTriggerDetailsInput `protobuf:"bytes,13,opt,name=geofence_entry,json=geofenceEntry,proto3" json:"geofence_entry,omitempty"`
-	// Member `geofenceExit`.
-	GeofenceExit *GeofenceExitTriggerDetailsInput `protobuf:"bytes,14,opt,name=geofence_exit,json=geofenceExit,proto3" json:"geofence_exit,omitempty"`
-	// Member `gpsSignalLoss`.
-	GpsSignalLoss *GpsSignalLossDetailsInput `protobuf:"bytes,15,opt,name=gps_signal_loss,json=gpsSignalLoss,proto3" json:"gps_signal_loss,omitempty"`
-	// Member `harshEvent`.
-	HarshEvent *HarshEventTriggerDetailsInput `protobuf:"bytes,16,opt,name=harsh_event,json=harshEvent,proto3" json:"harsh_event,omitempty"`
-	// Member `hosViolation`.
-	HosViolation *HOSViolationTriggerDetailsInput `protobuf:"bytes,17,opt,name=hos_violation,json=hosViolation,proto3" json:"hos_violation,omitempty"`
-	// Member `insideGeofence`.
-	InsideGeofence *InsideGeofenceTriggerDetailsInput `protobuf:"bytes,18,opt,name=inside_geofence,json=insideGeofence,proto3" json:"inside_geofence,omitempty"`
-	// Member `outOfRoute`.
-	OutOfRoute *OutOfRouteDetailsInput `protobuf:"bytes,19,opt,name=out_of_route,json=outOfRoute,proto3" json:"out_of_route,omitempty"`
-	// Member `outsideGeofence`.
-	OutsideGeofence *OutsideGeofenceTriggerDetailsInput `protobuf:"bytes,20,opt,name=outside_geofence,json=outsideGeofence,proto3" json:"outside_geofence,omitempty"`
-	// Member `panicButton`.
-	PanicButton *PanicButtonDetailsInput `protobuf:"bytes,21,opt,name=panic_button,json=panicButton,proto3" json:"panic_button,omitempty"`
-	// Member `reading`.
-	Reading *ReadingTriggerDetailsInput `protobuf:"bytes,22,opt,name=reading,proto3" json:"reading,omitempty"`
-	// Member `routeStopEstimatedArrival`.
-	RouteStopEstimatedArrival *RouteStopEstimatedArrivalDetailsInput `protobuf:"bytes,23,opt,name=route_stop_estimated_arrival,json=routeStopEstimatedArrival,proto3" json:"route_stop_estimated_arrival,omitempty"`
-	// Member `safetyBehavior`.
-	SafetyBehavior *SafetyBehaviorTriggerDetailsInput `protobuf:"bytes,24,opt,name=safety_behavior,json=safetyBehavior,proto3" json:"safety_behavior,omitempty"`
-	// Member `scheduledMaintenance`.
-	ScheduledMaintenance *ScheduledMaintenanceTriggerDetailsInput `protobuf:"bytes,25,opt,name=scheduled_maintenance,json=scheduledMaintenance,proto3" json:"scheduled_maintenance,omitempty"`
-	// Member `scheduledMaintenanceByEngineHours`.
-	ScheduledMaintenanceByEngineHours *ScheduledMaintenanceByEngineHoursDetailsInput `protobuf:"bytes,26,opt,name=scheduled_maintenance_by_engine_hours,json=scheduledMaintenanceByEngineHours,proto3" json:"scheduled_maintenance_by_engine_hours,omitempty"`
-	// Member `scheduledMaintenanceOdometer`.
-	ScheduledMaintenanceOdometer *ScheduledMaintenanceOdometerTriggerDetailsInput `protobuf:"bytes,27,opt,name=scheduled_maintenance_odometer,json=scheduledMaintenanceOdometer,proto3" json:"scheduled_maintenance_odometer,omitempty"`
-	// Member `speed`.
-	Speed *SpeedTriggerDetailsInput `protobuf:"bytes,28,opt,name=speed,proto3" json:"speed,omitempty"`
-	// Member `suddenFuelLevelDrop`.
-	SuddenFuelLevelDrop *SuddenFuelLevelDropTriggerDetailsInput `protobuf:"bytes,29,opt,name=sudden_fuel_level_drop,json=suddenFuelLevelDrop,proto3" json:"sudden_fuel_level_drop,omitempty"`
-	// Member `suddenFuelLevelRise`.
-	SuddenFuelLevelRise *SuddenFuelLevelRiseTriggerDetailsInput `protobuf:"bytes,30,opt,name=sudden_fuel_level_rise,json=suddenFuelLevelRise,proto3" json:"sudden_fuel_level_rise,omitempty"`
-	// Member `tireFaultCode`.
-	TireFaultCode *TireFaultCodeDetailsInput `protobuf:"bytes,31,opt,name=tire_fault_code,json=tireFaultCode,proto3" json:"tire_fault_code,omitempty"`
-	// Member `trainingAssignmentNearDueDate`.
-	TrainingAssignmentNearDueDate *TrainingAssignmentNearDueDateTriggerDetailsInput `protobuf:"bytes,32,opt,name=training_assignment_near_due_date,json=trainingAssignmentNearDueDate,proto3" json:"training_assignment_near_due_date,omitempty"`
-	// Member `unassignedDriving`.
-	UnassignedDriving *UnassignedDrivingTriggerDetailsInput `protobuf:"bytes,33,opt,name=unassigned_driving,json=unassignedDriving,proto3" json:"unassigned_driving,omitempty"`
-	// Member `vehicleBatteryVoltage`.
-	VehicleBatteryVoltage *VehicleBatterVoltageDetailsInput `protobuf:"bytes,34,opt,name=vehicle_battery_voltage,json=vehicleBatteryVoltage,proto3" json:"vehicle_battery_voltage,omitempty"`
-	// Member `vehicleFaultCode`.
-	VehicleFaultCode *VehicleFaultCodeDetailsInput `protobuf:"bytes,35,opt,name=vehicle_fault_code,json=vehicleFaultCode,proto3" json:"vehicle_fault_code,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *TriggerParamsInput) Reset() {
-	*x = TriggerParamsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[206]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TriggerParamsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TriggerParamsInput) ProtoMessage() {}
-
-func (x *TriggerParamsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[206]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TriggerParamsInput.ProtoReflect.Descriptor instead.
-func (*TriggerParamsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{206}
-}
-
-func (x *TriggerParamsInput) GetAmbientTemperature() *AmbientTemperatureDetailsInput {
-	if x != nil {
-		return x.AmbientTemperature
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetCellSignalLoss() *CellSignalLossDetailsInput {
-	if x != nil {
-		return x.CellSignalLoss
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetDefLevel() *DefLevelTriggerDetailsInput {
-	if x != nil {
-		return x.DefLevel
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetDeviceMovement() *DeviceMovementTriggerDetailsInput {
-	if x != nil {
-		return x.DeviceMovement
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetDocumentSubmitted() *DriverDocumentSubmittedDetailsInput {
-	if x != nil {
-		return x.DocumentSubmitted
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetDvirSubmittedDevice() *DVIRSubmittedDeviceTriggerDetailsInput {
-	if x != nil {
-		return x.DvirSubmittedDevice
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetEngineIdle() *EngineIdleTriggerDetailsInput {
-	if x != nil {
-		return x.EngineIdle
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetEngineOff() *EngineOffDetailsInput {
-	if x != nil {
-		return x.EngineOff
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetEngineOn() *EngineOnDetailsInput {
-	if x != nil {
-		return x.EngineOn
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetFuelLevel() *FuelLevelTriggerDetailsInput {
-	if x != nil {
-		return x.FuelLevel
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetGatewayDisconnected() *GatewayDisconnectedDetailsInput {
-	if x != nil {
-		return x.GatewayDisconnected
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetGatewayUnplugged() *GatewayUnpluggedTriggerDetailsInput {
-	if x != nil {
-		return x.GatewayUnplugged
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetGeofenceEntry() *GeofenceEntryTriggerDetailsInput {
-	if x != nil {
-		return x.GeofenceEntry
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetGeofenceExit() *GeofenceExitTriggerDetailsInput {
-	if x != nil {
-		return x.GeofenceExit
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetGpsSignalLoss() *GpsSignalLossDetailsInput {
-	if x != nil {
-		return x.GpsSignalLoss
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetHarshEvent() *HarshEventTriggerDetailsInput {
-	if x != nil {
-		return x.HarshEvent
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetHosViolation() *HOSViolationTriggerDetailsInput {
-	if x != nil {
-		return x.HosViolation
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetInsideGeofence() *InsideGeofenceTriggerDetailsInput {
-	if x != nil {
-		return x.InsideGeofence
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetOutOfRoute() *OutOfRouteDetailsInput {
-	if x != nil {
-		return x.OutOfRoute
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetOutsideGeofence() *OutsideGeofenceTriggerDetailsInput {
-	if x != nil {
-		return x.OutsideGeofence
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetPanicButton() *PanicButtonDetailsInput {
-	if x != nil {
-		return x.PanicButton
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetReading() *ReadingTriggerDetailsInput {
-	if x != nil {
-		return x.Reading
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetRouteStopEstimatedArrival() *RouteStopEstimatedArrivalDetailsInput {
-	if x != nil {
-		return x.RouteStopEstimatedArrival
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetSafetyBehavior() *SafetyBehaviorTriggerDetailsInput {
-	if x != nil {
-		return x.SafetyBehavior
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetScheduledMaintenance() *ScheduledMaintenanceTriggerDetailsInput {
-	if x != nil {
-		return x.ScheduledMaintenance
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetScheduledMaintenanceByEngineHours() *ScheduledMaintenanceByEngineHoursDetailsInput {
-	if x != nil {
-		return x.ScheduledMaintenanceByEngineHours
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetScheduledMaintenanceOdometer() *ScheduledMaintenanceOdometerTriggerDetailsInput {
-	if x != nil {
-		return x.ScheduledMaintenanceOdometer
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetSpeed() *SpeedTriggerDetailsInput {
-	if x != nil {
-		return x.Speed
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetSuddenFuelLevelDrop() *SuddenFuelLevelDropTriggerDetailsInput {
-	if x != nil {
-		return x.SuddenFuelLevelDrop
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetSuddenFuelLevelRise() *SuddenFuelLevelRiseTriggerDetailsInput {
-	if x != nil {
-		return x.SuddenFuelLevelRise
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetTireFaultCode() *TireFaultCodeDetailsInput {
-	if x != nil {
-		return x.TireFaultCode
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetTrainingAssignmentNearDueDate() *TrainingAssignmentNearDueDateTriggerDetailsInput {
-	if x != nil {
-		return x.TrainingAssignmentNearDueDate
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetUnassignedDriving() *UnassignedDrivingTriggerDetailsInput {
-	if x != nil {
-		return x.UnassignedDriving
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetVehicleBatteryVoltage() *VehicleBatterVoltageDetailsInput {
-	if x != nil {
-		return x.VehicleBatteryVoltage
-	}
-	return nil
-}
-
-func (x *TriggerParamsInput) GetVehicleFaultCode() *VehicleFaultCodeDetailsInput {
-	if x != nil {
-		return x.VehicleFaultCode
-	}
-	return nil
-}
-
 // Schema UnassignedDrivingDataResponseBody.
 type UnassignedDrivingData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -13741,7 +9654,7 @@ type UnassignedDrivingData struct {
 
 func (x *UnassignedDrivingData) Reset() {
 	*x = UnassignedDrivingData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[207]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13753,7 +9666,7 @@ func (x *UnassignedDrivingData) String() string {
 func (*UnassignedDrivingData) ProtoMessage() {}
 
 func (x *UnassignedDrivingData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[207]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[147]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13766,7 +9679,7 @@ func (x *UnassignedDrivingData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignedDrivingData.ProtoReflect.Descriptor instead.
 func (*UnassignedDrivingData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{207}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{147}
 }
 
 func (x *UnassignedDrivingData) GetDriver() *AlertDriver {
@@ -13783,7 +9696,8 @@ func (x *UnassignedDrivingData) GetVehicle() *AlertVehicle {
 	return nil
 }
 
-// Schema UnassignedDrivingTriggerDetailsObjectResponseBody.
+// Schemas UnassignedDrivingTriggerDetailsObjectRequestBody,
+// UnassignedDrivingTriggerDetailsObjectResponseBody.
 type UnassignedDrivingTriggerDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `minDurationMilliseconds`. Required. In milliseconds.
@@ -13794,7 +9708,7 @@ type UnassignedDrivingTriggerDetails struct {
 
 func (x *UnassignedDrivingTriggerDetails) Reset() {
 	*x = UnassignedDrivingTriggerDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[208]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13806,7 +9720,7 @@ func (x *UnassignedDrivingTriggerDetails) String() string {
 func (*UnassignedDrivingTriggerDetails) ProtoMessage() {}
 
 func (x *UnassignedDrivingTriggerDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[208]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[148]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13819,7 +9733,7 @@ func (x *UnassignedDrivingTriggerDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnassignedDrivingTriggerDetails.ProtoReflect.Descriptor instead.
 func (*UnassignedDrivingTriggerDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{208}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{148}
 }
 
 func (x *UnassignedDrivingTriggerDetails) GetMinDurationMilliseconds() int64 {
@@ -13829,53 +9743,8 @@ func (x *UnassignedDrivingTriggerDetails) GetMinDurationMilliseconds() int64 {
 	return 0
 }
 
-// Schema UnassignedDrivingTriggerDetailsObjectRequestBody.
-type UnassignedDrivingTriggerDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,1,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	unknownFields           protoimpl.UnknownFields
-	sizeCache               protoimpl.SizeCache
-}
-
-func (x *UnassignedDrivingTriggerDetailsInput) Reset() {
-	*x = UnassignedDrivingTriggerDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[209]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UnassignedDrivingTriggerDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UnassignedDrivingTriggerDetailsInput) ProtoMessage() {}
-
-func (x *UnassignedDrivingTriggerDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[209]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UnassignedDrivingTriggerDetailsInput.ProtoReflect.Descriptor instead.
-func (*UnassignedDrivingTriggerDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{209}
-}
-
-func (x *UnassignedDrivingTriggerDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-// Schema VehicleBatterVoltageDetailsObjectResponseBody.
+// Schemas VehicleBatterVoltageDetailsObjectRequestBody,
+// VehicleBatterVoltageDetailsObjectResponseBody.
 type VehicleBatterVoltageDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `batteryVolts`. Required. In volts.
@@ -13890,7 +9759,7 @@ type VehicleBatterVoltageDetails struct {
 
 func (x *VehicleBatterVoltageDetails) Reset() {
 	*x = VehicleBatterVoltageDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[210]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -13902,7 +9771,7 @@ func (x *VehicleBatterVoltageDetails) String() string {
 func (*VehicleBatterVoltageDetails) ProtoMessage() {}
 
 func (x *VehicleBatterVoltageDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[210]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[149]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -13915,7 +9784,7 @@ func (x *VehicleBatterVoltageDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleBatterVoltageDetails.ProtoReflect.Descriptor instead.
 func (*VehicleBatterVoltageDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{210}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{149}
 }
 
 func (x *VehicleBatterVoltageDetails) GetBatteryVolts() int64 {
@@ -13939,70 +9808,6 @@ func (x *VehicleBatterVoltageDetails) GetOperation() string {
 	return ""
 }
 
-// Schema VehicleBatterVoltageDetailsObjectRequestBody.
-type VehicleBatterVoltageDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batteryVolts`. Required. In volts.
-	BatteryVolts *int64 `protobuf:"varint,1,opt,name=battery_volts,json=batteryVolts,proto3,oneof" json:"battery_volts,omitempty"`
-	// Member `minDurationMilliseconds`. Required. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,2,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `operation`. Required. Known values: `GREATER`, `LESS`.
-	Operation     *string `protobuf:"bytes,3,opt,name=operation,proto3,oneof" json:"operation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleBatterVoltageDetailsInput) Reset() {
-	*x = VehicleBatterVoltageDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[211]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleBatterVoltageDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleBatterVoltageDetailsInput) ProtoMessage() {}
-
-func (x *VehicleBatterVoltageDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[211]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleBatterVoltageDetailsInput.ProtoReflect.Descriptor instead.
-func (*VehicleBatterVoltageDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{211}
-}
-
-func (x *VehicleBatterVoltageDetailsInput) GetBatteryVolts() int64 {
-	if x != nil && x.BatteryVolts != nil {
-		return *x.BatteryVolts
-	}
-	return 0
-}
-
-func (x *VehicleBatterVoltageDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *VehicleBatterVoltageDetailsInput) GetOperation() string {
-	if x != nil && x.Operation != nil {
-		return *x.Operation
-	}
-	return ""
-}
-
 // Schema VehicleBatteryVoltageResponseBody.
 type VehicleBatteryVoltage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -14018,7 +9823,7 @@ type VehicleBatteryVoltage struct {
 
 func (x *VehicleBatteryVoltage) Reset() {
 	*x = VehicleBatteryVoltage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[212]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14030,7 +9835,7 @@ func (x *VehicleBatteryVoltage) String() string {
 func (*VehicleBatteryVoltage) ProtoMessage() {}
 
 func (x *VehicleBatteryVoltage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[212]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[150]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14043,7 +9848,7 @@ func (x *VehicleBatteryVoltage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleBatteryVoltage.ProtoReflect.Descriptor instead.
 func (*VehicleBatteryVoltage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{212}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{150}
 }
 
 func (x *VehicleBatteryVoltage) GetDriver() *AlertDriver {
@@ -14082,7 +9887,7 @@ type VehicleDefLevelPercentage struct {
 
 func (x *VehicleDefLevelPercentage) Reset() {
 	*x = VehicleDefLevelPercentage{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[213]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14094,7 +9899,7 @@ func (x *VehicleDefLevelPercentage) String() string {
 func (*VehicleDefLevelPercentage) ProtoMessage() {}
 
 func (x *VehicleDefLevelPercentage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[213]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[151]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14107,7 +9912,7 @@ func (x *VehicleDefLevelPercentage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleDefLevelPercentage.ProtoReflect.Descriptor instead.
 func (*VehicleDefLevelPercentage) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{213}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{151}
 }
 
 func (x *VehicleDefLevelPercentage) GetDriver() *AlertDriver {
@@ -14142,7 +9947,7 @@ type VehicleDetected struct {
 
 func (x *VehicleDetected) Reset() {
 	*x = VehicleDetected{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[214]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14154,7 +9959,7 @@ func (x *VehicleDetected) String() string {
 func (*VehicleDetected) ProtoMessage() {}
 
 func (x *VehicleDetected) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[214]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[152]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14167,7 +9972,7 @@ func (x *VehicleDetected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleDetected.ProtoReflect.Descriptor instead.
 func (*VehicleDetected) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{214}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{152}
 }
 
 func (x *VehicleDetected) GetCameraStream() *AlertOnvifCameraStream {
@@ -14177,7 +9982,7 @@ func (x *VehicleDetected) GetCameraStream() *AlertOnvifCameraStream {
 	return nil
 }
 
-// Schema VehicleFaultCodeDetailsObjectResponseBody.
+// Schemas VehicleFaultCodeDetailsObjectRequestBody, VehicleFaultCodeDetailsObjectResponseBody.
 type VehicleFaultCodeDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `hasAnyAmberWarningLampCodes`.
@@ -14202,7 +10007,7 @@ type VehicleFaultCodeDetails struct {
 
 func (x *VehicleFaultCodeDetails) Reset() {
 	*x = VehicleFaultCodeDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[215]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14214,7 +10019,7 @@ func (x *VehicleFaultCodeDetails) String() string {
 func (*VehicleFaultCodeDetails) ProtoMessage() {}
 
 func (x *VehicleFaultCodeDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[215]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[153]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14227,7 +10032,7 @@ func (x *VehicleFaultCodeDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleFaultCodeDetails.ProtoReflect.Descriptor instead.
 func (*VehicleFaultCodeDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{215}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{153}
 }
 
 func (x *VehicleFaultCodeDetails) GetHasAnyAmberWarningLampCodes() bool {
@@ -14286,115 +10091,6 @@ func (x *VehicleFaultCodeDetails) GetSpecificFaultCodes() []*SpecificVehicleFaul
 	return nil
 }
 
-// Schema VehicleFaultCodeDetailsObjectRequestBody.
-type VehicleFaultCodeDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `hasAnyAmberWarningLampCodes`.
-	HasAnyAmberWarningLampCodes *bool `protobuf:"varint,1,opt,name=has_any_amber_warning_lamp_codes,json=hasAnyAmberWarningLampCodes,proto3,oneof" json:"has_any_amber_warning_lamp_codes,omitempty"`
-	// Member `hasAnyFaultCodes`.
-	HasAnyFaultCodes *bool `protobuf:"varint,2,opt,name=has_any_fault_codes,json=hasAnyFaultCodes,proto3,oneof" json:"has_any_fault_codes,omitempty"`
-	// Member `hasAnyMalfunctionIndicatorLampCodes`.
-	HasAnyMalfunctionIndicatorLampCodes *bool `protobuf:"varint,3,opt,name=has_any_malfunction_indicator_lamp_codes,json=hasAnyMalfunctionIndicatorLampCodes,proto3,oneof" json:"has_any_malfunction_indicator_lamp_codes,omitempty"`
-	// Member `hasAnyProtectionLampCodes`.
-	HasAnyProtectionLampCodes *bool `protobuf:"varint,4,opt,name=has_any_protection_lamp_codes,json=hasAnyProtectionLampCodes,proto3,oneof" json:"has_any_protection_lamp_codes,omitempty"`
-	// Member `hasAnyRedStopLampCodes`.
-	HasAnyRedStopLampCodes *bool `protobuf:"varint,5,opt,name=has_any_red_stop_lamp_codes,json=hasAnyRedStopLampCodes,proto3,oneof" json:"has_any_red_stop_lamp_codes,omitempty"`
-	// Member `hasAnyTrailerAbsLampCodes`.
-	HasAnyTrailerAbsLampCodes *bool `protobuf:"varint,6,opt,name=has_any_trailer_abs_lamp_codes,json=hasAnyTrailerAbsLampCodes,proto3,oneof" json:"has_any_trailer_abs_lamp_codes,omitempty"`
-	// Member `minDurationMilliseconds`. In milliseconds.
-	MinDurationMilliseconds *int64 `protobuf:"varint,7,opt,name=min_duration_milliseconds,json=minDurationMilliseconds,proto3,oneof" json:"min_duration_milliseconds,omitempty"`
-	// Member `specificFaultCodes`.
-	SpecificFaultCodes []*SpecificVehicleFaultCodeInput `protobuf:"bytes,8,rep,name=specific_fault_codes,json=specificFaultCodes,proto3" json:"specific_fault_codes,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *VehicleFaultCodeDetailsInput) Reset() {
-	*x = VehicleFaultCodeDetailsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[216]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleFaultCodeDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleFaultCodeDetailsInput) ProtoMessage() {}
-
-func (x *VehicleFaultCodeDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[216]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleFaultCodeDetailsInput.ProtoReflect.Descriptor instead.
-func (*VehicleFaultCodeDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{216}
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyAmberWarningLampCodes() bool {
-	if x != nil && x.HasAnyAmberWarningLampCodes != nil {
-		return *x.HasAnyAmberWarningLampCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyFaultCodes() bool {
-	if x != nil && x.HasAnyFaultCodes != nil {
-		return *x.HasAnyFaultCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyMalfunctionIndicatorLampCodes() bool {
-	if x != nil && x.HasAnyMalfunctionIndicatorLampCodes != nil {
-		return *x.HasAnyMalfunctionIndicatorLampCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyProtectionLampCodes() bool {
-	if x != nil && x.HasAnyProtectionLampCodes != nil {
-		return *x.HasAnyProtectionLampCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyRedStopLampCodes() bool {
-	if x != nil && x.HasAnyRedStopLampCodes != nil {
-		return *x.HasAnyRedStopLampCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetHasAnyTrailerAbsLampCodes() bool {
-	if x != nil && x.HasAnyTrailerAbsLampCodes != nil {
-		return *x.HasAnyTrailerAbsLampCodes
-	}
-	return false
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetMinDurationMilliseconds() int64 {
-	if x != nil && x.MinDurationMilliseconds != nil {
-		return *x.MinDurationMilliseconds
-	}
-	return 0
-}
-
-func (x *VehicleFaultCodeDetailsInput) GetSpecificFaultCodes() []*SpecificVehicleFaultCodeInput {
-	if x != nil {
-		return x.SpecificFaultCodes
-	}
-	return nil
-}
-
 // Schema VehicleFaultsResponseBody.
 type VehicleFaults struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -14410,7 +10106,7 @@ type VehicleFaults struct {
 
 func (x *VehicleFaults) Reset() {
 	*x = VehicleFaults{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[217]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14422,7 +10118,7 @@ func (x *VehicleFaults) String() string {
 func (*VehicleFaults) ProtoMessage() {}
 
 func (x *VehicleFaults) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[217]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[154]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14435,7 +10131,7 @@ func (x *VehicleFaults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleFaults.ProtoReflect.Descriptor instead.
 func (*VehicleFaults) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{217}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{154}
 }
 
 func (x *VehicleFaults) GetDriver() *AlertDriver {
@@ -14476,7 +10172,7 @@ type VehicleTrailerMismatchData struct {
 
 func (x *VehicleTrailerMismatchData) Reset() {
 	*x = VehicleTrailerMismatchData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[218]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14488,7 +10184,7 @@ func (x *VehicleTrailerMismatchData) String() string {
 func (*VehicleTrailerMismatchData) ProtoMessage() {}
 
 func (x *VehicleTrailerMismatchData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[218]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[155]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14501,7 +10197,7 @@ func (x *VehicleTrailerMismatchData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleTrailerMismatchData.ProtoReflect.Descriptor instead.
 func (*VehicleTrailerMismatchData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{218}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{155}
 }
 
 func (x *VehicleTrailerMismatchData) GetCurrentlyPullingTrailers() []*AlertTrailer {
@@ -14556,7 +10252,7 @@ type VehicleWithGatewayTiny struct {
 
 func (x *VehicleWithGatewayTiny) Reset() {
 	*x = VehicleWithGatewayTiny{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[219]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14568,7 +10264,7 @@ func (x *VehicleWithGatewayTiny) String() string {
 func (*VehicleWithGatewayTiny) ProtoMessage() {}
 
 func (x *VehicleWithGatewayTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[219]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[156]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14581,7 +10277,7 @@ func (x *VehicleWithGatewayTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleWithGatewayTiny.ProtoReflect.Descriptor instead.
 func (*VehicleWithGatewayTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{219}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{156}
 }
 
 func (x *VehicleWithGatewayTiny) GetAssetType() string {
@@ -14633,7 +10329,7 @@ func (x *VehicleWithGatewayTiny) GetVin() string {
 	return ""
 }
 
-// Schema VertexResponseBody.
+// Schemas VertexRequestBody, VertexResponseBody.
 type Vertex struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `latitude`. Required.
@@ -14646,7 +10342,7 @@ type Vertex struct {
 
 func (x *Vertex) Reset() {
 	*x = Vertex{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[220]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14658,7 +10354,7 @@ func (x *Vertex) String() string {
 func (*Vertex) ProtoMessage() {}
 
 func (x *Vertex) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[220]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[157]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14671,7 +10367,7 @@ func (x *Vertex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vertex.ProtoReflect.Descriptor instead.
 func (*Vertex) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{220}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{157}
 }
 
 func (x *Vertex) GetLatitude() float64 {
@@ -14688,62 +10384,7 @@ func (x *Vertex) GetLongitude() float64 {
 	return 0
 }
 
-// Schema VertexRequestBody.
-type VertexInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VertexInput) Reset() {
-	*x = VertexInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[221]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VertexInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VertexInput) ProtoMessage() {}
-
-func (x *VertexInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[221]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VertexInput.ProtoReflect.Descriptor instead.
-func (*VertexInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{221}
-}
-
-func (x *VertexInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *VertexInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-// Schema WebhookParamsObjectResponseBody.
+// Schemas WebhookParamsObjectRequestBody, WebhookParamsObjectResponseBody.
 type WebhookParams struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `payloadType`. Known values: `legacy`, `enriched`. Default: `enriched`.
@@ -14756,7 +10397,7 @@ type WebhookParams struct {
 
 func (x *WebhookParams) Reset() {
 	*x = WebhookParams{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[222]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14768,7 +10409,7 @@ func (x *WebhookParams) String() string {
 func (*WebhookParams) ProtoMessage() {}
 
 func (x *WebhookParams) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[222]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[158]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14781,7 +10422,7 @@ func (x *WebhookParams) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookParams.ProtoReflect.Descriptor instead.
 func (*WebhookParams) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{222}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{158}
 }
 
 func (x *WebhookParams) GetPayloadType() string {
@@ -14792,61 +10433,6 @@ func (x *WebhookParams) GetPayloadType() string {
 }
 
 func (x *WebhookParams) GetWebhookIds() []string {
-	if x != nil {
-		return x.WebhookIds
-	}
-	return nil
-}
-
-// Schema WebhookParamsObjectRequestBody.
-type WebhookParamsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `payloadType`. Known values: `legacy`, `enriched`. Default: `enriched`.
-	PayloadType *string `protobuf:"bytes,1,opt,name=payload_type,json=payloadType,proto3,oneof" json:"payload_type,omitempty"`
-	// Member `webhookIds`. Required.
-	WebhookIds    []string `protobuf:"bytes,2,rep,name=webhook_ids,json=webhookIds,proto3" json:"webhook_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WebhookParamsInput) Reset() {
-	*x = WebhookParamsInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[223]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WebhookParamsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WebhookParamsInput) ProtoMessage() {}
-
-func (x *WebhookParamsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[223]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WebhookParamsInput.ProtoReflect.Descriptor instead.
-func (*WebhookParamsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{223}
-}
-
-func (x *WebhookParamsInput) GetPayloadType() string {
-	if x != nil && x.PayloadType != nil {
-		return *x.PayloadType
-	}
-	return ""
-}
-
-func (x *WebhookParamsInput) GetWebhookIds() []string {
 	if x != nil {
 		return x.WebhookIds
 	}
@@ -14882,7 +10468,7 @@ type WebhookRoute struct {
 
 func (x *WebhookRoute) Reset() {
 	*x = WebhookRoute{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[224]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14894,7 +10480,7 @@ func (x *WebhookRoute) String() string {
 func (*WebhookRoute) ProtoMessage() {}
 
 func (x *WebhookRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[224]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[159]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14907,7 +10493,7 @@ func (x *WebhookRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookRoute.ProtoReflect.Descriptor instead.
 func (*WebhookRoute) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{224}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{159}
 }
 
 func (x *WebhookRoute) GetActualRouteEndTime() string {
@@ -15000,7 +10586,7 @@ type WorkerSafetySosData struct {
 
 func (x *WorkerSafetySosData) Reset() {
 	*x = WorkerSafetySosData{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[225]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15012,7 +10598,7 @@ func (x *WorkerSafetySosData) String() string {
 func (*WorkerSafetySosData) ProtoMessage() {}
 
 func (x *WorkerSafetySosData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[225]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[160]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15025,7 +10611,7 @@ func (x *WorkerSafetySosData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerSafetySosData.ProtoReflect.Descriptor instead.
 func (*WorkerSafetySosData) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{225}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{160}
 }
 
 func (x *WorkerSafetySosData) GetDriver() *AlertDriver {
@@ -15082,7 +10668,7 @@ type WorkflowAddressEventWithGeofence struct {
 
 func (x *WorkflowAddressEventWithGeofence) Reset() {
 	*x = WorkflowAddressEventWithGeofence{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[226]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15094,7 +10680,7 @@ func (x *WorkflowAddressEventWithGeofence) String() string {
 func (*WorkflowAddressEventWithGeofence) ProtoMessage() {}
 
 func (x *WorkflowAddressEventWithGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[226]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[161]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15107,7 +10693,7 @@ func (x *WorkflowAddressEventWithGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowAddressEventWithGeofence.ProtoReflect.Descriptor instead.
 func (*WorkflowAddressEventWithGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{226}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{161}
 }
 
 func (x *WorkflowAddressEventWithGeofence) GetExternalIds() map[string]string {
@@ -15160,7 +10746,7 @@ type WorkflowAuthorSignature struct {
 
 func (x *WorkflowAuthorSignature) Reset() {
 	*x = WorkflowAuthorSignature{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[227]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15172,7 +10758,7 @@ func (x *WorkflowAuthorSignature) String() string {
 func (*WorkflowAuthorSignature) ProtoMessage() {}
 
 func (x *WorkflowAuthorSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[227]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[162]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15185,7 +10771,7 @@ func (x *WorkflowAuthorSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowAuthorSignature.ProtoReflect.Descriptor instead.
 func (*WorkflowAuthorSignature) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{227}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{162}
 }
 
 func (x *WorkflowAuthorSignature) GetSignatoryUser() *WorkflowSignatoryUser {
@@ -15224,7 +10810,7 @@ type WorkflowCircle struct {
 
 func (x *WorkflowCircle) Reset() {
 	*x = WorkflowCircle{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[228]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15236,7 +10822,7 @@ func (x *WorkflowCircle) String() string {
 func (*WorkflowCircle) ProtoMessage() {}
 
 func (x *WorkflowCircle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[228]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[163]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15249,7 +10835,7 @@ func (x *WorkflowCircle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCircle.ProtoReflect.Descriptor instead.
 func (*WorkflowCircle) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{228}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{163}
 }
 
 func (x *WorkflowCircle) GetLatitude() float64 {
@@ -15271,6 +10857,135 @@ func (x *WorkflowCircle) GetRadiusMeters() int64 {
 		return *x.RadiusMeters
 	}
 	return 0
+}
+
+// Schemas GetResponseWorkflowConfigurationObjectResponseBody,
+// PatchResponseWorkflowConfigurationObjectResponseBody,
+// PostResponseResWorkflowConfigurationObjectResponseBody.
+type WorkflowConfiguration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `actions`. Required.
+	Actions []*Action `protobuf:"bytes,1,rep,name=actions,proto3" json:"actions,omitempty"`
+	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `id`. Required.
+	Id *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `isEnabled`. Required. Default: `true`.
+	IsEnabled *bool `protobuf:"varint,5,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
+	// Member `lastModifiedAtTime`. Required. A time as in RFC 3339.
+	LastModifiedAtTime *string `protobuf:"bytes,6,opt,name=last_modified_at_time,json=lastModifiedAtTime,proto3,oneof" json:"last_modified_at_time,omitempty"`
+	// Member `name`. Required.
+	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `operationalSettings`.
+	OperationalSettings *OperationalSettings `protobuf:"bytes,8,opt,name=operational_settings,json=operationalSettings,proto3" json:"operational_settings,omitempty"`
+	// Member `scope`. Required.
+	Scope *Scope `protobuf:"bytes,9,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Member `triggers`. Required.
+	Triggers      []*WorkflowTrigger `protobuf:"bytes,10,rep,name=triggers,proto3" json:"triggers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowConfiguration) Reset() {
+	*x = WorkflowConfiguration{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowConfiguration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowConfiguration) ProtoMessage() {}
+
+func (x *WorkflowConfiguration) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[164]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowConfiguration.ProtoReflect.Descriptor instead.
+func (*WorkflowConfiguration) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{164}
+}
+
+func (x *WorkflowConfiguration) GetActions() []*Action {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *WorkflowConfiguration) GetCreatedAtTime() string {
+	if x != nil && x.CreatedAtTime != nil {
+		return *x.CreatedAtTime
+	}
+	return ""
+}
+
+func (x *WorkflowConfiguration) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
+}
+
+func (x *WorkflowConfiguration) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *WorkflowConfiguration) GetIsEnabled() bool {
+	if x != nil && x.IsEnabled != nil {
+		return *x.IsEnabled
+	}
+	return false
+}
+
+func (x *WorkflowConfiguration) GetLastModifiedAtTime() string {
+	if x != nil && x.LastModifiedAtTime != nil {
+		return *x.LastModifiedAtTime
+	}
+	return ""
+}
+
+func (x *WorkflowConfiguration) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *WorkflowConfiguration) GetOperationalSettings() *OperationalSettings {
+	if x != nil {
+		return x.OperationalSettings
+	}
+	return nil
+}
+
+func (x *WorkflowConfiguration) GetScope() *Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *WorkflowConfiguration) GetTriggers() []*WorkflowTrigger {
+	if x != nil {
+		return x.Triggers
+	}
+	return nil
 }
 
 // Schema WorkflowDvirObjectResponseBody.
@@ -15310,7 +11025,7 @@ type WorkflowDvir struct {
 
 func (x *WorkflowDvir) Reset() {
 	*x = WorkflowDvir{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[229]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15322,7 +11037,7 @@ func (x *WorkflowDvir) String() string {
 func (*WorkflowDvir) ProtoMessage() {}
 
 func (x *WorkflowDvir) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[229]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[165]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15335,7 +11050,7 @@ func (x *WorkflowDvir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowDvir.ProtoReflect.Descriptor instead.
 func (*WorkflowDvir) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{229}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{165}
 }
 
 func (x *WorkflowDvir) GetAuthorSignature() *WorkflowAuthorSignature {
@@ -15440,7 +11155,7 @@ func (x *WorkflowDvir) GetType() string {
 type WorkflowDvirSubmitted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driver`.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `dvir`.
 	Dvir *WorkflowDvir `protobuf:"bytes,2,opt,name=dvir,proto3" json:"dvir,omitempty"`
 	// Member `vehicle`.
@@ -15451,7 +11166,7 @@ type WorkflowDvirSubmitted struct {
 
 func (x *WorkflowDvirSubmitted) Reset() {
 	*x = WorkflowDvirSubmitted{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[230]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15463,7 +11178,7 @@ func (x *WorkflowDvirSubmitted) String() string {
 func (*WorkflowDvirSubmitted) ProtoMessage() {}
 
 func (x *WorkflowDvirSubmitted) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[230]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[166]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15476,10 +11191,10 @@ func (x *WorkflowDvirSubmitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowDvirSubmitted.ProtoReflect.Descriptor instead.
 func (*WorkflowDvirSubmitted) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{230}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{166}
 }
 
-func (x *WorkflowDvirSubmitted) GetDriver() *v1.GoaDriverTiny {
+func (x *WorkflowDvirSubmitted) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -15515,7 +11230,7 @@ type WorkflowGeofence struct {
 
 func (x *WorkflowGeofence) Reset() {
 	*x = WorkflowGeofence{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[231]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15527,7 +11242,7 @@ func (x *WorkflowGeofence) String() string {
 func (*WorkflowGeofence) ProtoMessage() {}
 
 func (x *WorkflowGeofence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[231]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[167]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15540,7 +11255,7 @@ func (x *WorkflowGeofence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowGeofence.ProtoReflect.Descriptor instead.
 func (*WorkflowGeofence) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{231}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{167}
 }
 
 func (x *WorkflowGeofence) GetCircle() *WorkflowCircle {
@@ -15579,7 +11294,7 @@ type WorkflowGeofenceEvent struct {
 
 func (x *WorkflowGeofenceEvent) Reset() {
 	*x = WorkflowGeofenceEvent{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[232]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15591,7 +11306,7 @@ func (x *WorkflowGeofenceEvent) String() string {
 func (*WorkflowGeofenceEvent) ProtoMessage() {}
 
 func (x *WorkflowGeofenceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[232]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[168]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15604,7 +11319,7 @@ func (x *WorkflowGeofenceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowGeofenceEvent.ProtoReflect.Descriptor instead.
 func (*WorkflowGeofenceEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{232}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{168}
 }
 
 func (x *WorkflowGeofenceEvent) GetAddress() *WorkflowAddressEventWithGeofence {
@@ -15628,6 +11343,106 @@ func (x *WorkflowGeofenceEvent) GetVehicle() *VehicleWithGatewayTiny {
 	return nil
 }
 
+// Schema GetWorkflowIncidentResponseObjectResponseBody.
+type WorkflowIncident struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `conditions`. Required.
+	Conditions []*WorkflowIncidentCondition `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// Member `configurationId`. Required.
+	ConfigurationId *string `protobuf:"bytes,2,opt,name=configuration_id,json=configurationId,proto3,oneof" json:"configuration_id,omitempty"`
+	// Member `happenedAtTime`. Required. A time as in RFC 3339.
+	HappenedAtTime *string `protobuf:"bytes,3,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	// Member `incidentUrl`. Required.
+	IncidentUrl *string `protobuf:"bytes,4,opt,name=incident_url,json=incidentUrl,proto3,oneof" json:"incident_url,omitempty"`
+	// Member `isResolved`. Required.
+	IsResolved *bool `protobuf:"varint,5,opt,name=is_resolved,json=isResolved,proto3,oneof" json:"is_resolved,omitempty"`
+	// Member `resolvedAtTime`. A time as in RFC 3339.
+	ResolvedAtTime *string `protobuf:"bytes,6,opt,name=resolved_at_time,json=resolvedAtTime,proto3,oneof" json:"resolved_at_time,omitempty"`
+	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	UpdatedAtTime *string `protobuf:"bytes,7,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowIncident) Reset() {
+	*x = WorkflowIncident{}
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowIncident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowIncident) ProtoMessage() {}
+
+func (x *WorkflowIncident) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[169]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowIncident.ProtoReflect.Descriptor instead.
+func (*WorkflowIncident) Descriptor() ([]byte, []int) {
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{169}
+}
+
+func (x *WorkflowIncident) GetConditions() []*WorkflowIncidentCondition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *WorkflowIncident) GetConfigurationId() string {
+	if x != nil && x.ConfigurationId != nil {
+		return *x.ConfigurationId
+	}
+	return ""
+}
+
+func (x *WorkflowIncident) GetHappenedAtTime() string {
+	if x != nil && x.HappenedAtTime != nil {
+		return *x.HappenedAtTime
+	}
+	return ""
+}
+
+func (x *WorkflowIncident) GetIncidentUrl() string {
+	if x != nil && x.IncidentUrl != nil {
+		return *x.IncidentUrl
+	}
+	return ""
+}
+
+func (x *WorkflowIncident) GetIsResolved() bool {
+	if x != nil && x.IsResolved != nil {
+		return *x.IsResolved
+	}
+	return false
+}
+
+func (x *WorkflowIncident) GetResolvedAtTime() string {
+	if x != nil && x.ResolvedAtTime != nil {
+		return *x.ResolvedAtTime
+	}
+	return ""
+}
+
+func (x *WorkflowIncident) GetUpdatedAtTime() string {
+	if x != nil && x.UpdatedAtTime != nil {
+		return *x.UpdatedAtTime
+	}
+	return ""
+}
+
 // Schema WorkflowIncidentConditionObjectResponseBody.
 type WorkflowIncidentCondition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -15643,7 +11458,7 @@ type WorkflowIncidentCondition struct {
 
 func (x *WorkflowIncidentCondition) Reset() {
 	*x = WorkflowIncidentCondition{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[233]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15655,7 +11470,7 @@ func (x *WorkflowIncidentCondition) String() string {
 func (*WorkflowIncidentCondition) ProtoMessage() {}
 
 func (x *WorkflowIncidentCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[233]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[170]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15668,7 +11483,7 @@ func (x *WorkflowIncidentCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowIncidentCondition.ProtoReflect.Descriptor instead.
 func (*WorkflowIncidentCondition) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{233}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{170}
 }
 
 func (x *WorkflowIncidentCondition) GetDescription() string {
@@ -15837,7 +11652,7 @@ type WorkflowIncidentDetails struct {
 
 func (x *WorkflowIncidentDetails) Reset() {
 	*x = WorkflowIncidentDetails{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[234]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -15849,7 +11664,7 @@ func (x *WorkflowIncidentDetails) String() string {
 func (*WorkflowIncidentDetails) ProtoMessage() {}
 
 func (x *WorkflowIncidentDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[234]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[171]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -15862,7 +11677,7 @@ func (x *WorkflowIncidentDetails) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowIncidentDetails.ProtoReflect.Descriptor instead.
 func (*WorkflowIncidentDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{234}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{171}
 }
 
 func (x *WorkflowIncidentDetails) GetAmbientTemperature() *AmbientTemperature {
@@ -16352,7 +12167,7 @@ type WorkflowPolygon struct {
 
 func (x *WorkflowPolygon) Reset() {
 	*x = WorkflowPolygon{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[235]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16364,7 +12179,7 @@ func (x *WorkflowPolygon) String() string {
 func (*WorkflowPolygon) ProtoMessage() {}
 
 func (x *WorkflowPolygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[235]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[172]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16377,7 +12192,7 @@ func (x *WorkflowPolygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowPolygon.ProtoReflect.Descriptor instead.
 func (*WorkflowPolygon) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{235}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{172}
 }
 
 func (x *WorkflowPolygon) GetVertices() []*Vertex {
@@ -16400,7 +12215,7 @@ type WorkflowSignatoryUser struct {
 
 func (x *WorkflowSignatoryUser) Reset() {
 	*x = WorkflowSignatoryUser{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[236]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16412,7 +12227,7 @@ func (x *WorkflowSignatoryUser) String() string {
 func (*WorkflowSignatoryUser) ProtoMessage() {}
 
 func (x *WorkflowSignatoryUser) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[236]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[173]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16425,7 +12240,7 @@ func (x *WorkflowSignatoryUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowSignatoryUser.ProtoReflect.Descriptor instead.
 func (*WorkflowSignatoryUser) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{236}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{173}
 }
 
 func (x *WorkflowSignatoryUser) GetId() string {
@@ -16442,7 +12257,7 @@ func (x *WorkflowSignatoryUser) GetName() string {
 	return ""
 }
 
-// Schema WorkflowTriggerObjectResponseBody.
+// Schemas WorkflowTriggerObjectRequestBody, WorkflowTriggerObjectResponseBody.
 type WorkflowTrigger struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `triggerParams`.
@@ -16455,7 +12270,7 @@ type WorkflowTrigger struct {
 
 func (x *WorkflowTrigger) Reset() {
 	*x = WorkflowTrigger{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[237]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16467,7 +12282,7 @@ func (x *WorkflowTrigger) String() string {
 func (*WorkflowTrigger) ProtoMessage() {}
 
 func (x *WorkflowTrigger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[237]
+	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[174]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16480,7 +12295,7 @@ func (x *WorkflowTrigger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowTrigger.ProtoReflect.Descriptor instead.
 func (*WorkflowTrigger) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{237}
+	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{174}
 }
 
 func (x *WorkflowTrigger) GetTriggerParams() *TriggerParams {
@@ -16491,61 +12306,6 @@ func (x *WorkflowTrigger) GetTriggerParams() *TriggerParams {
 }
 
 func (x *WorkflowTrigger) GetTriggerTypeId() int64 {
-	if x != nil && x.TriggerTypeId != nil {
-		return *x.TriggerTypeId
-	}
-	return 0
-}
-
-// Schema WorkflowTriggerObjectRequestBody.
-type WorkflowTriggerInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `triggerParams`.
-	TriggerParams *TriggerParamsInput `protobuf:"bytes,1,opt,name=trigger_params,json=triggerParams,proto3" json:"trigger_params,omitempty"`
-	// Member `triggerTypeId`. Required.
-	TriggerTypeId *int64 `protobuf:"varint,2,opt,name=trigger_type_id,json=triggerTypeId,proto3,oneof" json:"trigger_type_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WorkflowTriggerInput) Reset() {
-	*x = WorkflowTriggerInput{}
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[238]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WorkflowTriggerInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WorkflowTriggerInput) ProtoMessage() {}
-
-func (x *WorkflowTriggerInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_alerts_v1_alerts_proto_msgTypes[238]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WorkflowTriggerInput.ProtoReflect.Descriptor instead.
-func (*WorkflowTriggerInput) Descriptor() ([]byte, []int) {
-	return file_samsara_alerts_v1_alerts_proto_rawDescGZIP(), []int{238}
-}
-
-func (x *WorkflowTriggerInput) GetTriggerParams() *TriggerParamsInput {
-	if x != nil {
-		return x.TriggerParams
-	}
-	return nil
-}
-
-func (x *WorkflowTriggerInput) GetTriggerTypeId() int64 {
 	if x != nil && x.TriggerTypeId != nil {
 		return *x.TriggerTypeId
 	}
@@ -16564,39 +12324,39 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tB#\xda\xce\x18\x1f\b\x022\x03all2\aenabled2\bdisabledR\x03allH\x02R\x06status\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\t\n" +
-	"\a_status\"\xad\x01\n" +
-	"\x19GetConfigurationsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.alerts.v1.GetWorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\a_status\"\xa7\x01\n" +
+	"\x19GetConfigurationsResponse\x12D\n" +
+	"\x04data\x18\x01 \x03(\v2(.samsara.alerts.v1.WorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xee\x04\n" +
-	"\x19PostConfigurationsRequest\x12B\n" +
-	"\aactions\x18\x01 \x03(\v2\x1e.samsara.alerts.v1.ActionInputB\b\xda\xce\x18\x04\b\x03 \x01R\aactions\x12h\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xda\x04\n" +
+	"\x19PostConfigurationsRequest\x12=\n" +
+	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\b\xda\xce\x18\x04\b\x03 \x01R\aactions\x12h\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2=.samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x122\n" +
 	"\n" +
 	"is_enabled\x18\x03 \x01(\bB\x0e\xda\xce\x18\n" +
 	"\b\x03 \x01R\x04trueH\x00R\tisEnabled\x88\x01\x01\x12!\n" +
-	"\x04name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x04name\x88\x01\x01\x12f\n" +
-	"\x14operational_settings\x18\x05 \x01(\v2+.samsara.alerts.v1.OperationalSettingsInputB\x06\xda\xce\x18\x02\b\x03R\x13operationalSettings\x12=\n" +
-	"\x05scope\x18\x06 \x01(\v2\x1d.samsara.alerts.v1.ScopeInputB\b\xda\xce\x18\x04\b\x03 \x01R\x05scope\x12M\n" +
-	"\btriggers\x18\a \x03(\v2'.samsara.alerts.v1.WorkflowTriggerInputB\b\xda\xce\x18\x04\b\x03 \x01R\btriggers\x1a>\n" +
+	"\x04name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x04name\x88\x01\x01\x12a\n" +
+	"\x14operational_settings\x18\x05 \x01(\v2&.samsara.alerts.v1.OperationalSettingsB\x06\xda\xce\x18\x02\b\x03R\x13operationalSettings\x128\n" +
+	"\x05scope\x18\x06 \x01(\v2\x18.samsara.alerts.v1.ScopeB\b\xda\xce\x18\x04\b\x03 \x01R\x05scope\x12H\n" +
+	"\btriggers\x18\a \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\b\xda\xce\x18\x04\b\x03 \x01R\btriggers\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\r\n" +
 	"\v_is_enabledB\a\n" +
-	"\x05_name\"i\n" +
-	"\x1aPostConfigurationsResponse\x12K\n" +
-	"\x04data\x18\x01 \x01(\v2/.samsara.alerts.v1.PostResWorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xcb\x05\n" +
-	"\x1aPatchConfigurationsRequest\x12@\n" +
-	"\aactions\x18\x01 \x03(\v2\x1e.samsara.alerts.v1.ActionInputB\x06\xda\xce\x18\x02\b\x03R\aactions\x12i\n" +
+	"\x05_name\"b\n" +
+	"\x1aPostConfigurationsResponse\x12D\n" +
+	"\x04data\x18\x01 \x01(\v2(.samsara.alerts.v1.WorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb7\x05\n" +
+	"\x1aPatchConfigurationsRequest\x12;\n" +
+	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\x06\xda\xce\x18\x02\b\x03R\aactions\x12i\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2>.samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12\x1d\n" +
 	"\x02id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x02id\x88\x01\x01\x12*\n" +
 	"\n" +
 	"is_enabled\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x01R\tisEnabled\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x04name\x88\x01\x01\x12f\n" +
-	"\x14operational_settings\x18\x06 \x01(\v2+.samsara.alerts.v1.OperationalSettingsInputB\x06\xda\xce\x18\x02\b\x03R\x13operationalSettings\x12;\n" +
-	"\x05scope\x18\a \x01(\v2\x1d.samsara.alerts.v1.ScopeInputB\x06\xda\xce\x18\x02\b\x03R\x05scope\x12K\n" +
-	"\btriggers\x18\b \x03(\v2'.samsara.alerts.v1.WorkflowTriggerInputB\x06\xda\xce\x18\x02\b\x03R\btriggers\x12C\n" +
+	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x04name\x88\x01\x01\x12a\n" +
+	"\x14operational_settings\x18\x06 \x01(\v2&.samsara.alerts.v1.OperationalSettingsB\x06\xda\xce\x18\x02\b\x03R\x13operationalSettings\x126\n" +
+	"\x05scope\x18\a \x01(\v2\x18.samsara.alerts.v1.ScopeB\x06\xda\xce\x18\x02\b\x03R\x05scope\x12F\n" +
+	"\btriggers\x18\b \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\x06\xda\xce\x18\x02\b\x03R\btriggers\x12C\n" +
 	"\vupdate_mask\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMask\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -16604,9 +12364,9 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_is_enabledB\a\n" +
-	"\x05_name\"h\n" +
-	"\x1bPatchConfigurationsResponse\x12I\n" +
-	"\x04data\x18\x01 \x01(\v2-.samsara.alerts.v1.PatchWorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\"C\n" +
+	"\x05_name\"c\n" +
+	"\x1bPatchConfigurationsResponse\x12D\n" +
+	"\x04data\x18\x01 \x01(\v2(.samsara.alerts.v1.WorkflowConfigurationB\x06\xda\xce\x18\x02 \x01R\x04data\"C\n" +
 	"\x1bDeleteConfigurationsRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x1e\n" +
@@ -16619,42 +12379,32 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xa3\x01\n" +
-	"\x14GetIncidentsResponse\x12B\n" +
-	"\x04data\x18\x01 \x03(\v2&.samsara.alerts.v1.GetWorkflowIncidentB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\v_start_time\"\x9d\x01\n" +
+	"\x14GetIncidentsResponse\x12?\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.alerts.v1.WorkflowIncidentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb2\x01\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xcd\x01\n" +
 	"\x06Action\x12D\n" +
 	"\raction_params\x18\x01 \x01(\v2\x1f.samsara.alerts.v1.ActionParamsR\factionParams\x121\n" +
-	"\x0eaction_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\factionTypeId\x88\x01\x01:\x1c\xda\xce\x18\x18ActionObjectResponseBodyB\x11\n" +
-	"\x0f_action_type_id\"\xbb\x01\n" +
-	"\vActionInput\x12I\n" +
-	"\raction_params\x18\x01 \x01(\v2$.samsara.alerts.v1.ActionParamsInputR\factionParams\x121\n" +
-	"\x0eaction_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\factionTypeId\x88\x01\x01:\x1b\xda\xce\x18\x17ActionObjectRequestBodyB\x11\n" +
-	"\x0f_action_type_id\"\x90\x02\n" +
+	"\x0eaction_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\factionTypeId\x88\x01\x01:7\xda\xce\x18\x17ActionObjectRequestBody\xda\xce\x18\x18ActionObjectResponseBodyB\x11\n" +
+	"\x0f_action_type_id\"\xb1\x02\n" +
 	"\fActionParams\x12`\n" +
 	"\x17driver_app_notification\x18\x01 \x01(\v2(.samsara.alerts.v1.DriverAppNotificationR\x15driverAppNotification\x12<\n" +
 	"\n" +
 	"recipients\x18\x02 \x03(\v2\x1c.samsara.alerts.v1.RecipientR\n" +
 	"recipients\x12<\n" +
-	"\bwebhooks\x18\x03 \x01(\v2 .samsara.alerts.v1.WebhookParamsR\bwebhooks:\"\xda\xce\x18\x1eActionParamsObjectResponseBody\"\xa3\x02\n" +
-	"\x11ActionParamsInput\x12e\n" +
-	"\x17driver_app_notification\x18\x01 \x01(\v2-.samsara.alerts.v1.DriverAppNotificationInputR\x15driverAppNotification\x12A\n" +
+	"\bwebhooks\x18\x03 \x01(\v2 .samsara.alerts.v1.WebhookParamsR\bwebhooks:C\xda\xce\x18\x1dActionParamsObjectRequestBody\xda\xce\x18\x1eActionParamsObjectResponseBody\"\x97\x04\n" +
 	"\n" +
-	"recipients\x18\x02 \x03(\v2!.samsara.alerts.v1.RecipientInputR\n" +
-	"recipients\x12A\n" +
-	"\bwebhooks\x18\x03 \x01(\v2%.samsara.alerts.v1.WebhookParamsInputR\bwebhooks:!\xda\xce\x18\x1dActionParamsObjectRequestBody\"\x9d\x04\n" +
+	"AlertAsset\x12?\n" +
 	"\n" +
-	"AlertAsset\x12B\n" +
-	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12Q\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2..samsara.alerts.v1.AlertAsset.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\x06serial\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x06 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x12e\n" +
+	"\x06serial\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x06 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12e\n" +
 	"\x04type\x18\a \x01(\tBL\xda\xce\x18H \x012\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleR\runcategorizedH\x03R\x04type\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -16662,15 +12412,15 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
 	"\a_serialB\a\n" +
-	"\x05_type\"\x80\x03\n" +
-	"\vAlertDriver\x12B\n" +
+	"\x05_type\"\xfa\x02\n" +
+	"\vAlertDriver\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12R\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2/.samsara.alerts.v1.AlertDriver.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:!\xda\xce\x18\x1dalertObjectDriverResponseBodyB\x05\n" +
@@ -16680,12 +12430,12 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:'\xda\xce\x18#alertObjectMachineInputResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\x92\x02\n" +
+	"\x05_name\"\x8f\x02\n" +
 	"\x16AlertOnvifCameraStream\x12R\n" +
 	"\rcamera_device\x18\x01 \x01(\v2-.samsara.alerts.v1.AlertWorkforceCameraDeviceR\fcameraDevice\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:,\xda\xce\x18(alertObjectOnvifCameraStreamResponseBodyB\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x04 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:,\xda\xce\x18(alertObjectOnvifCameraStreamResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_name\"e\n" +
 	"\fAlertProduct\x12\"\n" +
@@ -16701,102 +12451,81 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01: \xda\xce\x18\x1cAlertObjectRouteResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xa7\x02\n" +
+	"\x05_name\"\xa4\x02\n" +
 	"\vAlertSensor\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
 	"\x10pinned_device_id\x18\x03 \x01(\tH\x02R\x0epinnedDeviceId\x88\x01\x01\x129\n" +
-	"\aproduct\x18\x04 \x01(\v2\x1f.samsara.alerts.v1.AlertProductR\aproduct\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:!\xda\xce\x18\x1dalertObjectSensorResponseBodyB\x05\n" +
+	"\aproduct\x18\x04 \x01(\v2\x1f.samsara.alerts.v1.AlertProductR\aproduct\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:!\xda\xce\x18\x1dalertObjectSensorResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x13\n" +
-	"\x11_pinned_device_id\"\xa6\x01\n" +
+	"\x11_pinned_device_id\"\xa3\x01\n" +
 	"\n" +
 	"AlertSites\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x03 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags: \xda\xce\x18\x1calertObjectSitesResponseBodyB\x05\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x03 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags: \xda\xce\x18\x1calertObjectSitesResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xd6\x03\n" +
-	"\fAlertTrailer\x12B\n" +
+	"\x05_name\"\xd0\x03\n" +
+	"\fAlertTrailer\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12S\n" +
 	"\fexternal_ids\x18\x02 \x03(\v20.samsara.alerts.v1.AlertTrailer.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x127\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x127\n" +
 	"\x15trailer_serial_number\x18\x06 \x01(\tH\x02R\x13trailerSerialNumber\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\"\xda\xce\x18\x1ealertObjectTrailerResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x18\n" +
-	"\x16_trailer_serial_number\"\x83\x04\n" +
-	"\fAlertVehicle\x12B\n" +
+	"\x16_trailer_serial_number\"\xfd\x03\n" +
+	"\fAlertVehicle\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12S\n" +
 	"\fexternal_ids\x18\x02 \x03(\v20.samsara.alerts.v1.AlertVehicle.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
 	"\x06serial\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01\x12N\n" +
-	"\x16static_assigned_driver\x18\x06 \x01(\v2\x18.samsara.types.v1.DriverR\x14staticAssignedDriver\x120\n" +
-	"\x04tags\x18\a \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x16static_assigned_driver\x18\x06 \x01(\v2\x18.samsara.types.v1.DriverR\x14staticAssignedDriver\x12-\n" +
+	"\x04tags\x18\a \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\"\xda\xce\x18\x1ealertObjectVehicleResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\t\n" +
-	"\a_serial\"\xfb\x01\n" +
+	"\a_serial\"\xf8\x01\n" +
 	"\x1aAlertWorkforceCameraDevice\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x123\n" +
-	"\x05sites\x18\x03 \x03(\v2\x1d.samsara.alerts.v1.AlertSitesR\x05sites\x120\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:0\xda\xce\x18,alertObjectWorkforceCameraDeviceResponseBodyB\x05\n" +
+	"\x05sites\x18\x03 \x03(\v2\x1d.samsara.alerts.v1.AlertSitesR\x05sites\x12-\n" +
+	"\x04tags\x18\x04 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:0\xda\xce\x18,alertObjectWorkforceCameraDeviceResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_name\"p\n" +
 	"\x12AmbientTemperature\x126\n" +
-	"\x06sensor\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertSensorR\x06sensor:\"\xda\xce\x18\x1eAmbientTemperatureResponseBody\"\xed\x03\n" +
+	"\x06sensor\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertSensorR\x06sensor:\"\xda\xce\x18\x1eAmbientTemperatureResponseBody\"\x9b\x04\n" +
 	"\x19AmbientTemperatureDetails\x12'\n" +
 	"\rcargo_is_full\x18\x01 \x01(\bH\x00R\vcargoIsFull\x88\x01\x01\x12-\n" +
 	"\x10doors_are_closed\x18\x02 \x01(\bH\x01R\x0edoorsAreClosed\x88\x01\x01\x12G\n" +
 	"\x19min_duration_milliseconds\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x17minDurationMilliseconds\x88\x01\x01\x12U\n" +
 	"\toperation\x18\x04 \x01(\tB2\xda\xce\x18. \x012\aGREATER2\fINSIDE_RANGE2\x04LESS2\rOUTSIDE_RANGEH\x03R\toperation\x88\x01\x01\x12<\n" +
-	"\x13temperature_celcius\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x04R\x12temperatureCelcius\x88\x01\x01:/\xda\xce\x18+AmbientTemperatureDetailsObjectResponseBodyB\x10\n" +
+	"\x13temperature_celcius\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x04R\x12temperatureCelcius\x88\x01\x01:]\xda\xce\x18*AmbientTemperatureDetailsObjectRequestBody\xda\xce\x18+AmbientTemperatureDetailsObjectResponseBodyB\x10\n" +
 	"\x0e_cargo_is_fullB\x13\n" +
 	"\x11_doors_are_closedB\x1c\n" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
 	"_operationB\x16\n" +
-	"\x14_temperature_celcius\"\xf1\x03\n" +
-	"\x1eAmbientTemperatureDetailsInput\x12'\n" +
-	"\rcargo_is_full\x18\x01 \x01(\bH\x00R\vcargoIsFull\x88\x01\x01\x12-\n" +
-	"\x10doors_are_closed\x18\x02 \x01(\bH\x01R\x0edoorsAreClosed\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x17minDurationMilliseconds\x88\x01\x01\x12U\n" +
-	"\toperation\x18\x04 \x01(\tB2\xda\xce\x18. \x012\aGREATER2\fINSIDE_RANGE2\x04LESS2\rOUTSIDE_RANGEH\x03R\toperation\x88\x01\x01\x12<\n" +
-	"\x13temperature_celcius\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x04R\x12temperatureCelcius\x88\x01\x01:.\xda\xce\x18*AmbientTemperatureDetailsObjectRequestBodyB\x10\n" +
-	"\x0e_cargo_is_fullB\x13\n" +
-	"\x11_doors_are_closedB\x1c\n" +
-	"\x1a_min_duration_millisecondsB\f\n" +
-	"\n" +
-	"_operationB\x16\n" +
-	"\x14_temperature_celcius\"\xe0\x02\n" +
+	"\x14_temperature_celcius\"\x83\x03\n" +
 	"\x14BehaviorCountDetails\x12\x7f\n" +
 	"\n" +
 	"comparison\x18\x01 \x01(\tBZ\xda\xce\x18V \x012\bEQUAL_TO2\fGREATER_THAN2\x18GREATER_THAN_OR_EQUAL_TO2\tLESS_THAN2\x15LESS_THAN_OR_EQUAL_TOH\x00R\n" +
 	"comparison\x88\x01\x01\x129\n" +
 	"\rnum_behaviors\x18\x02 \x01(\x03B\x0f\xda\xce\x18\v \x01A\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\fnumBehaviors\x88\x01\x01\x128\n" +
-	"\bnum_days\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x80V@H\x02R\anumDays\x88\x01\x01:$\xda\xce\x18 BehaviorCountDetailsResponseBodyB\r\n" +
-	"\v_comparisonB\x10\n" +
-	"\x0e_num_behaviorsB\v\n" +
-	"\t_num_days\"\xe4\x02\n" +
-	"\x19BehaviorCountDetailsInput\x12\x7f\n" +
-	"\n" +
-	"comparison\x18\x01 \x01(\tBZ\xda\xce\x18V \x012\bEQUAL_TO2\fGREATER_THAN2\x18GREATER_THAN_OR_EQUAL_TO2\tLESS_THAN2\x15LESS_THAN_OR_EQUAL_TOH\x00R\n" +
-	"comparison\x88\x01\x01\x129\n" +
-	"\rnum_behaviors\x18\x02 \x01(\x03B\x0f\xda\xce\x18\v \x01A\x00\x00\x00\x00\x00\x00\x00\x00H\x01R\fnumBehaviors\x88\x01\x01\x128\n" +
-	"\bnum_days\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x80V@H\x02R\anumDays\x88\x01\x01:#\xda\xce\x18\x1fBehaviorCountDetailsRequestBodyB\r\n" +
+	"\bnum_days\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x80V@H\x02R\anumDays\x88\x01\x01:G\xda\xce\x18\x1fBehaviorCountDetailsRequestBody\xda\xce\x18 BehaviorCountDetailsResponseBodyB\r\n" +
 	"\v_comparisonB\x10\n" +
 	"\x0e_num_behaviorsB\v\n" +
 	"\t_num_days\"\xf6\x01\n" +
@@ -16809,28 +12538,15 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x0eCellSignalLoss\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aCellSignalLossResponseBody\"\xab\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aCellSignalLossResponseBody\"\xd5\x01\n" +
 	"\x15CellSignalLossDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:+\xda\xce\x18'CellSignalLossDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xaf\x01\n" +
-	"\x1aCellSignalLossDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:*\xda\xce\x18&CellSignalLossDetailsObjectRequestBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xed\x01\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:U\xda\xce\x18&CellSignalLossDetailsObjectRequestBody\xda\xce\x18'CellSignalLossDetailsObjectResponseBodyB\x1c\n" +
+	"\x1a_min_duration_milliseconds\"\x82\x02\n" +
 	"\x06Circle\x12\x1f\n" +
 	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01\x120\n" +
-	"\rradius_meters\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x03R\fradiusMeters\x88\x01\x01:\x16\xda\xce\x18\x12CircleResponseBodyB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\a\n" +
-	"\x05_nameB\x10\n" +
-	"\x0e_radius_meters\"\xf1\x01\n" +
-	"\vCircleInput\x12\x1f\n" +
-	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
-	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01\x120\n" +
-	"\rradius_meters\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x03R\fradiusMeters\x88\x01\x01:\x15\xda\xce\x18\x11CircleRequestBodyB\v\n" +
+	"\rradius_meters\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x03R\fradiusMeters\x88\x01\x01:+\xda\xce\x18\x11CircleRequestBody\xda\xce\x18\x12CircleResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
@@ -16854,33 +12570,21 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\n" +
 	"_thresholdB\a\n" +
 	"\x05_unitB\x12\n" +
-	"\x10_upper_threshold\"\xaf\x02\n" +
+	"\x10_upper_threshold\"\xe5\x02\n" +
 	"!DVIRSubmittedDeviceTriggerDetails\x12H\n" +
 	"\x1edvir_min_duration_milliseconds\x18\x01 \x01(\x03H\x00R\x1bdvirMinDurationMilliseconds\x88\x01\x01\x12d\n" +
-	"\x15dvir_submission_types\x18\x02 \x03(\tB0\xda\xce\x18,2\x0fSAFE_NO_DEFECTS2\x11SAFE_WITH_DEFECTS2\x06UNSAFER\x13dvirSubmissionTypes:7\xda\xce\x183DVIRSubmittedDeviceTriggerDetailsObjectResponseBodyB!\n" +
-	"\x1f_dvir_min_duration_milliseconds\"\xb3\x02\n" +
-	"&DVIRSubmittedDeviceTriggerDetailsInput\x12H\n" +
-	"\x1edvir_min_duration_milliseconds\x18\x01 \x01(\x03H\x00R\x1bdvirMinDurationMilliseconds\x88\x01\x01\x12d\n" +
-	"\x15dvir_submission_types\x18\x02 \x03(\tB0\xda\xce\x18,2\x0fSAFE_NO_DEFECTS2\x11SAFE_WITH_DEFECTS2\x06UNSAFER\x13dvirSubmissionTypes:6\xda\xce\x182DVIRSubmittedDeviceTriggerDetailsObjectRequestBodyB!\n" +
+	"\x15dvir_submission_types\x18\x02 \x03(\tB0\xda\xce\x18,2\x0fSAFE_NO_DEFECTS2\x11SAFE_WITH_DEFECTS2\x06UNSAFER\x13dvirSubmissionTypes:m\xda\xce\x182DVIRSubmittedDeviceTriggerDetailsObjectRequestBody\xda\xce\x183DVIRSubmittedDeviceTriggerDetailsObjectResponseBodyB!\n" +
 	"\x1f_dvir_min_duration_milliseconds\"\xe8\x01\n" +
 	"\x13DashcamDisconnected\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
 	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fDashcamDisconnectedResponseBody\"{\n" +
 	"\x0eDataInputValue\x12I\n" +
-	"\rmachine_input\x18\x01 \x01(\v2$.samsara.alerts.v1.AlertMachineInputR\fmachineInput:\x1e\xda\xce\x18\x1aDataInputValueResponseBody\"\xc4\x02\n" +
+	"\rmachine_input\x18\x01 \x01(\v2$.samsara.alerts.v1.AlertMachineInputR\fmachineInput:\x1e\xda\xce\x18\x1aDataInputValueResponseBody\"\xef\x02\n" +
 	"\x16DefLevelTriggerDetails\x127\n" +
 	"\x11def_level_percent\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x0fdefLevelPercent\x88\x01\x01\x12G\n" +
 	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
-	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:,\xda\xce\x18(DefLevelTriggerDetailsObjectResponseBodyB\x14\n" +
-	"\x12_def_level_percentB\x1c\n" +
-	"\x1a_min_duration_millisecondsB\f\n" +
-	"\n" +
-	"_operation\"\xc8\x02\n" +
-	"\x1bDefLevelTriggerDetailsInput\x127\n" +
-	"\x11def_level_percent\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x0fdefLevelPercent\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
-	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:+\xda\xce\x18'DefLevelTriggerDetailsObjectRequestBodyB\x14\n" +
+	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:W\xda\xce\x18'DefLevelTriggerDetailsObjectRequestBody\xda\xce\x18(DefLevelTriggerDetailsObjectResponseBodyB\x14\n" +
 	"\x12_def_level_percentB\x1c\n" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
@@ -16892,46 +12596,34 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x19DeviceMovementStoppedData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:)\xda\xce\x18%DeviceMovementStoppedDataResponseBody\"\xb9\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:)\xda\xce\x18%DeviceMovementStoppedDataResponseBody\"\xea\x01\n" +
 	"\x1cDeviceMovementTriggerDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:2\xda\xce\x18.DeviceMovementTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xbd\x01\n" +
-	"!DeviceMovementTriggerDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:1\xda\xce\x18-DeviceMovementTriggerDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:c\xda\xce\x18-DeviceMovementTriggerDetailsObjectRequestBody\xda\xce\x18.DeviceMovementTriggerDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\xd2\x01\n" +
 	"\bDoorOpen\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x18\xda\xce\x18\x14DoorOpenResponseBody\"\x98\x02\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x18\xda\xce\x18\x14DoorOpenResponseBody\"\xc2\x02\n" +
 	"\x15DriverAppNotification\x12j\n" +
 	"\x1bin_app_notification_options\x18\x01 \x01(\v2+.samsara.alerts.v1.InAppNotificationOptionsR\x18inAppNotificationOptions\x12f\n" +
-	"\x19push_notification_options\x18\x02 \x01(\v2*.samsara.alerts.v1.PushNotificationOptionsR\x17pushNotificationOptions:+\xda\xce\x18'DriverAppNotificationObjectResponseBody\"\xa6\x02\n" +
-	"\x1aDriverAppNotificationInput\x12o\n" +
-	"\x1bin_app_notification_options\x18\x01 \x01(\v20.samsara.alerts.v1.InAppNotificationOptionsInputR\x18inAppNotificationOptions\x12k\n" +
-	"\x19push_notification_options\x18\x02 \x01(\v2/.samsara.alerts.v1.PushNotificationOptionsInputR\x17pushNotificationOptions:*\xda\xce\x18&DriverAppNotificationObjectRequestBody\"\xb2\x01\n" +
+	"\x19push_notification_options\x18\x02 \x01(\v2*.samsara.alerts.v1.PushNotificationOptionsR\x17pushNotificationOptions:U\xda\xce\x18&DriverAppNotificationObjectRequestBody\xda\xce\x18'DriverAppNotificationObjectResponseBody\"\xb2\x01\n" +
 	"\x0fDriverAppSignIn\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x12F\n" +
 	"\x0epinned_vehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\rpinnedVehicle:\x1f\xda\xce\x18\x1bDriverAppSignInResponseBody\"l\n" +
 	"\x10DriverAppSignOut\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver: \xda\xce\x18\x1cDriverAppSignOutResponseBody\"z\n" +
 	"\x17DriverDocumentSubmitted\x126\n" +
-	"\bdocument\x18\x01 \x01(\v2\x1a.samsara.types.v1.DocumentR\bdocument:'\xda\xce\x18#DriverDocumentSubmittedResponseBody\"\x87\x01\n" +
+	"\bdocument\x18\x01 \x01(\v2\x1a.samsara.types.v1.DocumentR\bdocument:'\xda\xce\x18#DriverDocumentSubmittedResponseBody\"\xba\x01\n" +
 	"\x1eDriverDocumentSubmittedDetails\x12/\n" +
-	"\ftemplate_ids\x18\x01 \x03(\tB\f\xda\xce\x18\b \x01:\x04uuidR\vtemplateIds:4\xda\xce\x180DriverDocumentSubmittedDetailsObjectResponseBody\"\x8b\x01\n" +
-	"#DriverDocumentSubmittedDetailsInput\x12/\n" +
-	"\ftemplate_ids\x18\x01 \x03(\tB\f\xda\xce\x18\b \x01:\x04uuidR\vtemplateIds:3\xda\xce\x18/DriverDocumentSubmittedDetailsObjectRequestBody\"v\n" +
+	"\ftemplate_ids\x18\x01 \x03(\tB\f\xda\xce\x18\b \x01:\x04uuidR\vtemplateIds:g\xda\xce\x18/DriverDocumentSubmittedDetailsObjectRequestBody\xda\xce\x180DriverDocumentSubmittedDetailsObjectResponseBody\"v\n" +
 	"\x15DriverMessageReceived\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver:%\xda\xce\x18!DriverMessageReceivedResponseBody\"n\n" +
 	"\x11DriverMessageSent\x126\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver:!\xda\xce\x18\x1dDriverMessageSentResponseBody\"v\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver:!\xda\xce\x18\x1dDriverMessageSentResponseBody\"\x9a\x01\n" +
 	"\x15DriverOrTagIdsDetails\x12\x1d\n" +
 	"\n" +
 	"driver_ids\x18\x01 \x03(\tR\tdriverIds\x12\x17\n" +
-	"\atag_ids\x18\x02 \x03(\tR\x06tagIds:%\xda\xce\x18!DriverOrTagIdsDetailsResponseBody\"z\n" +
-	"\x1aDriverOrTagIdsDetailsInput\x12\x1d\n" +
-	"\n" +
-	"driver_ids\x18\x01 \x03(\tR\tdriverIds\x12\x17\n" +
-	"\atag_ids\x18\x02 \x03(\tR\x06tagIds:$\xda\xce\x18 DriverOrTagIdsDetailsRequestBody\"\xa3\x01\n" +
+	"\atag_ids\x18\x02 \x03(\tR\x06tagIds:I\xda\xce\x18 DriverOrTagIdsDetailsRequestBody\xda\xce\x18!DriverOrTagIdsDetailsResponseBody\"\xa3\x01\n" +
 	"\x0eDriverRecorded\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aDriverRecordedResponseBody\"\xcd\x01\n" +
@@ -17007,32 +12699,23 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x11_resolved_at_time\"\xa3\x01\n" +
 	"\x0eEngineIdleData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aEngineIdleDataResponseBody\"\xb1\x01\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aEngineIdleDataResponseBody\"\xde\x01\n" +
 	"\x18EngineIdleTriggerDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:.\xda\xce\x18*EngineIdleTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xb5\x01\n" +
-	"\x1dEngineIdleTriggerDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:-\xda\xce\x18)EngineIdleTriggerDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:[\xda\xce\x18)EngineIdleTriggerDetailsObjectRequestBody\xda\xce\x18*EngineIdleTriggerDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\xd4\x01\n" +
 	"\tEngineOff\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x19\xda\xce\x18\x15EngineOffResponseBody\"\xa1\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x19\xda\xce\x18\x15EngineOffResponseBody\"\xc6\x01\n" +
 	"\x10EngineOffDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:&\xda\xce\x18\"EngineOffDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xa5\x01\n" +
-	"\x15EngineOffDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:%\xda\xce\x18!EngineOffDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:K\xda\xce\x18!EngineOffDetailsObjectRequestBody\xda\xce\x18\"EngineOffDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\xd2\x01\n" +
 	"\bEngineOn\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x18\xda\xce\x18\x14EngineOnResponseBody\"\x9f\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x18\xda\xce\x18\x14EngineOnResponseBody\"\xc3\x01\n" +
 	"\x0fEngineOnDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:%\xda\xce\x18!EngineOnDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xa3\x01\n" +
-	"\x14EngineOnDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:$\xda\xce\x18 EngineOnDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:I\xda\xce\x18 EngineOnDetailsObjectRequestBody\xda\xce\x18!EngineOnDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\x96\x01\n" +
 	"\x19EnumReadingAlertThreshold\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
@@ -17052,19 +12735,11 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x13FuelLevelPercentage\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fFuelLevelPercentageResponseBody\"\xc0\x02\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fFuelLevelPercentageResponseBody\"\xec\x02\n" +
 	"\x17FuelLevelTriggerDetails\x129\n" +
 	"\x12fuel_level_percent\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x10fuelLevelPercent\x88\x01\x01\x12G\n" +
 	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x12/\n" +
-	"\toperation\x18\x03 \x01(\tB\f\xda\xce\x18\b \x012\x04LESSH\x02R\toperation\x88\x01\x01:-\xda\xce\x18)FuelLevelTriggerDetailsObjectResponseBodyB\x15\n" +
-	"\x13_fuel_level_percentB\x1c\n" +
-	"\x1a_min_duration_millisecondsB\f\n" +
-	"\n" +
-	"_operation\"\xc4\x02\n" +
-	"\x1cFuelLevelTriggerDetailsInput\x129\n" +
-	"\x12fuel_level_percent\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x10fuelLevelPercent\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x12/\n" +
-	"\toperation\x18\x03 \x01(\tB\f\xda\xce\x18\b \x012\x04LESSH\x02R\toperation\x88\x01\x01:,\xda\xce\x18(FuelLevelTriggerDetailsObjectRequestBodyB\x15\n" +
+	"\toperation\x18\x03 \x01(\tB\f\xda\xce\x18\b \x012\x04LESSH\x02R\toperation\x88\x01\x01:Y\xda\xce\x18(FuelLevelTriggerDetailsObjectRequestBody\xda\xce\x18)FuelLevelTriggerDetailsObjectResponseBodyB\x15\n" +
 	"\x13_fuel_level_percentB\x1c\n" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
@@ -17078,128 +12753,55 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x13GatewayDisconnected\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fGatewayDisconnectedResponseBody\"\xb5\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fGatewayDisconnectedResponseBody\"\xe4\x01\n" +
 	"\x1aGatewayDisconnectedDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:0\xda\xce\x18,GatewayDisconnectedDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xb9\x01\n" +
-	"\x1fGatewayDisconnectedDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:/\xda\xce\x18+GatewayDisconnectedDetailsObjectRequestBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xbd\x01\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:_\xda\xce\x18+GatewayDisconnectedDetailsObjectRequestBody\xda\xce\x18,GatewayDisconnectedDetailsObjectResponseBodyB\x1c\n" +
+	"\x1a_min_duration_milliseconds\"\xf0\x01\n" +
 	"\x1eGatewayUnpluggedTriggerDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:4\xda\xce\x180GatewayUnpluggedTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xc1\x01\n" +
-	"#GatewayUnpluggedTriggerDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:3\xda\xce\x18/GatewayUnpluggedTriggerDetailsObjectRequestBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xb5\x04\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:g\xda\xce\x18/GatewayUnpluggedTriggerDetailsObjectRequestBody\xda\xce\x180GatewayUnpluggedTriggerDetailsObjectResponseBodyB\x1c\n" +
+	"\x1a_min_duration_milliseconds\"\xb2\x04\n" +
 	"\x16GatewayWithVehicleTiny\x12\xf4\x02\n" +
 	"\x05model\x18\x01 \x01(\tB\xd8\x02\xda\xce\x18\xd3\x02 \x012\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13H\x00R\x05model\x88\x01\x01\x12#\n" +
-	"\x06serial\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x06serial\x88\x01\x01\x12:\n" +
-	"\avehicle\x18\x03 \x01(\v2 .samsara.types.v1.GoaVehicleTinyR\avehicle:.\xda\xce\x18*GatewayWithVehicleTinyResponseResponseBodyB\b\n" +
+	"\x06serial\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x06serial\x88\x01\x01\x127\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:.\xda\xce\x18*GatewayWithVehicleTinyResponseResponseBodyB\b\n" +
 	"\x06_modelB\t\n" +
-	"\a_serial\"\x91\x01\n" +
+	"\a_serial\"\xc1\x01\n" +
 	"\x1bGeofenceEntryTriggerDetails\x12?\n" +
-	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:1\xda\xce\x18-GeofenceEntryTriggerDetailsObjectResponseBody\"\x9a\x01\n" +
-	" GeofenceEntryTriggerDetailsInput\x12D\n" +
-	"\blocation\x18\x01 \x01(\v2 .samsara.alerts.v1.LocationInputB\x06\xda\xce\x18\x02 \x01R\blocation:0\xda\xce\x18,GeofenceEntryTriggerDetailsObjectRequestBody\"\x8f\x01\n" +
+	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:a\xda\xce\x18,GeofenceEntryTriggerDetailsObjectRequestBody\xda\xce\x18-GeofenceEntryTriggerDetailsObjectResponseBody\"\xbe\x01\n" +
 	"\x1aGeofenceExitTriggerDetails\x12?\n" +
-	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:0\xda\xce\x18,GeofenceExitTriggerDetailsObjectResponseBody\"\x98\x01\n" +
-	"\x1fGeofenceExitTriggerDetailsInput\x12D\n" +
-	"\blocation\x18\x01 \x01(\v2 .samsara.alerts.v1.LocationInputB\x06\xda\xce\x18\x02 \x01R\blocation:/\xda\xce\x18+GeofenceExitTriggerDetailsObjectRequestBody\"\xd3\x06\n" +
-	"\x18GetWorkflowConfiguration\x12;\n" +
-	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\x06\xda\xce\x18\x02 \x01R\aactions\x12>\n" +
-	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12_\n" +
-	"\fexternal_ids\x18\x03 \x03(\v2<.samsara.alerts.v1.GetWorkflowConfiguration.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
-	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x120\n" +
-	"\n" +
-	"is_enabled\x18\x05 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x02R\tisEnabled\x88\x01\x01\x12I\n" +
-	"\x15last_modified_at_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\x12lastModifiedAtTime\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01\x12Y\n" +
-	"\x14operational_settings\x18\b \x01(\v2&.samsara.alerts.v1.OperationalSettingsR\x13operationalSettings\x126\n" +
-	"\x05scope\x18\t \x01(\v2\x18.samsara.alerts.v1.ScopeB\x06\xda\xce\x18\x02 \x01R\x05scope\x12F\n" +
-	"\btriggers\x18\n" +
-	" \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\x06\xda\xce\x18\x02 \x01R\btriggers\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:6\xda\xce\x182GetResponseWorkflowConfigurationObjectResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_is_enabledB\x18\n" +
-	"\x16_last_modified_at_timeB\a\n" +
-	"\x05_name\"\xea\x04\n" +
-	"\x13GetWorkflowIncident\x12T\n" +
-	"\n" +
-	"conditions\x18\x01 \x03(\v2,.samsara.alerts.v1.WorkflowIncidentConditionB\x06\xda\xce\x18\x02 \x01R\n" +
-	"conditions\x126\n" +
-	"\x10configuration_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x0fconfigurationId\x88\x01\x01\x12@\n" +
-	"\x10happened_at_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\x0ehappenedAtTime\x88\x01\x01\x12.\n" +
-	"\fincident_url\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\vincidentUrl\x88\x01\x01\x12,\n" +
-	"\vis_resolved\x18\x05 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x03R\n" +
-	"isResolved\x88\x01\x01\x12>\n" +
-	"\x10resolved_at_time\x18\x06 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x04R\x0eresolvedAtTime\x88\x01\x01\x12>\n" +
-	"\x0fupdated_at_time\x18\a \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x05R\rupdatedAtTime\x88\x01\x01:1\xda\xce\x18-GetWorkflowIncidentResponseObjectResponseBodyB\x13\n" +
-	"\x11_configuration_idB\x13\n" +
-	"\x11_happened_at_timeB\x0f\n" +
-	"\r_incident_urlB\x0e\n" +
-	"\f_is_resolvedB\x13\n" +
-	"\x11_resolved_at_timeB\x12\n" +
-	"\x10_updated_at_time\"\xdc\x01\n" +
+	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:_\xda\xce\x18+GeofenceExitTriggerDetailsObjectRequestBody\xda\xce\x18,GeofenceExitTriggerDetailsObjectResponseBody\"\xdc\x01\n" +
 	"\rGpsSignalLoss\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1d\xda\xce\x18\x19GpsSignalLossResponseBody\"\xa9\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1d\xda\xce\x18\x19GpsSignalLossResponseBody\"\xd2\x01\n" +
 	"\x14GpsSignalLossDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:*\xda\xce\x18&GpsSignalLossDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xad\x01\n" +
-	"\x19GpsSignalLossDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:)\xda\xce\x18%GpsSignalLossDetailsObjectRequestBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xaf\x03\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:S\xda\xce\x18%GpsSignalLossDetailsObjectRequestBody\xda\xce\x18&GpsSignalLossDetailsObjectResponseBodyB\x1c\n" +
+	"\x1a_min_duration_milliseconds\"\xde\x03\n" +
 	"\x1aHOSViolationTriggerDetails\x12T\n" +
 	" max_until_violation_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1dmaxUntilViolationMilliseconds\x88\x01\x01\x12\xd5\x01\n" +
 	"\tviolation\x18\x02 \x01(\tB\xb1\x01\xda\xce\x18\xac\x01 \x012\x19CaliforniaMealbreakMissed2\fCycleHoursOn2\x11DailyDrivingHours2\x10DailyOnDutyHours2\aInvalid2\x0fRestbreakMissed2\x11ShiftDrivingHours2\n" +
-	"ShiftHours2\x10ShiftOnDutyHours2\x0fUnsubmittedLogsH\x01R\tviolation\x88\x01\x01:0\xda\xce\x18,HOSViolationTriggerDetailsObjectResponseBodyB#\n" +
-	"!_max_until_violation_millisecondsB\f\n" +
-	"\n" +
-	"_violation\"\xb3\x03\n" +
-	"\x1fHOSViolationTriggerDetailsInput\x12T\n" +
-	" max_until_violation_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1dmaxUntilViolationMilliseconds\x88\x01\x01\x12\xd5\x01\n" +
-	"\tviolation\x18\x02 \x01(\tB\xb1\x01\xda\xce\x18\xac\x01 \x012\x19CaliforniaMealbreakMissed2\fCycleHoursOn2\x11DailyDrivingHours2\x10DailyOnDutyHours2\aInvalid2\x0fRestbreakMissed2\x11ShiftDrivingHours2\n" +
-	"ShiftHours2\x10ShiftOnDutyHours2\x0fUnsubmittedLogsH\x01R\tviolation\x88\x01\x01:/\xda\xce\x18+HOSViolationTriggerDetailsObjectRequestBodyB#\n" +
+	"ShiftHours2\x10ShiftOnDutyHours2\x0fUnsubmittedLogsH\x01R\tviolation\x88\x01\x01:_\xda\xce\x18+HOSViolationTriggerDetailsObjectRequestBody\xda\xce\x18,HOSViolationTriggerDetailsObjectResponseBodyB#\n" +
 	"!_max_until_violation_millisecondsB\f\n" +
 	"\n" +
 	"_violation\"\xa3\x01\n" +
 	"\x0eHarshEventData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aHarshEventDataResponseBody\"\x93\b\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1e\xda\xce\x18\x1aHarshEventDataResponseBody\"\xc0\b\n" +
 	"\x18HarshEventTriggerDetails\x12\xc6\a\n" +
 	"\x05types\x18\x01 \x03(\tB\xaf\a\xda\xce\x18\xaa\a \x012\ahaAccel2\thaBraking2\x12haCameraMisaligned2\ahaCrash2\x13haDistractedDriving2\x1ehaDistractedDrivingCalibration2\rhaDrinkPolicy2\x19haDriverObstructionPolicy2\x15haDrowsinessDetection2\ahaEvent2\x0fhaFalsePositive2\fhaFoodPolicy2\x1bhaHighSpeedSuddenDisconnect2\thaInvalid2\x0fhaLaneDeparture2\fhaMaskPolicy2\x0fhaNearCollision2\x1ahaOutwardObstructionPolicy2\x11haPassengerPolicy2\x1dhaPersonalProtectiveEquipment2\rhaPhonePolicy2\x10haPolicyDetector2\x16haRearCollisionWarning2\x13haRedLightViolation2\vhaReversing2\x10haRolledStopSign2\n" +
 	"haRollover2)haRolloverProtectionBrakeControlActivated2*haRolloverProtectionEngineControlActivated2\x10haSeatbeltPolicy2\vhaSharpTurn2\x0fhaSignDetection2\x0fhaSmokingPolicy2\n" +
-	"haSpeeding2\fhaTailgating2\x1dhaTileRollingRailroadCrossing2\x15haTileRollingStopSign2\x17haTrafficLightDetection2\x0fhaUnsafeParking2\x1bhaVehicleInBlindSpotWarning2$haVulnerableRoadUserCollisionWarning2!haYawControlBrakeControlActivated2\"haYawControlEngineControlActivated2\bhaImpact2\x12haProximityWarningR\x05types:.\xda\xce\x18*HarshEventTriggerDetailsObjectResponseBody\"\x97\b\n" +
-	"\x1dHarshEventTriggerDetailsInput\x12\xc6\a\n" +
-	"\x05types\x18\x01 \x03(\tB\xaf\a\xda\xce\x18\xaa\a \x012\ahaAccel2\thaBraking2\x12haCameraMisaligned2\ahaCrash2\x13haDistractedDriving2\x1ehaDistractedDrivingCalibration2\rhaDrinkPolicy2\x19haDriverObstructionPolicy2\x15haDrowsinessDetection2\ahaEvent2\x0fhaFalsePositive2\fhaFoodPolicy2\x1bhaHighSpeedSuddenDisconnect2\thaInvalid2\x0fhaLaneDeparture2\fhaMaskPolicy2\x0fhaNearCollision2\x1ahaOutwardObstructionPolicy2\x11haPassengerPolicy2\x1dhaPersonalProtectiveEquipment2\rhaPhonePolicy2\x10haPolicyDetector2\x16haRearCollisionWarning2\x13haRedLightViolation2\vhaReversing2\x10haRolledStopSign2\n" +
-	"haRollover2)haRolloverProtectionBrakeControlActivated2*haRolloverProtectionEngineControlActivated2\x10haSeatbeltPolicy2\vhaSharpTurn2\x0fhaSignDetection2\x0fhaSmokingPolicy2\n" +
-	"haSpeeding2\fhaTailgating2\x1dhaTileRollingRailroadCrossing2\x15haTileRollingStopSign2\x17haTrafficLightDetection2\x0fhaUnsafeParking2\x1bhaVehicleInBlindSpotWarning2$haVulnerableRoadUserCollisionWarning2!haYawControlBrakeControlActivated2\"haYawControlEngineControlActivated2\bhaImpact2\x12haProximityWarningR\x05types:-\xda\xce\x18)HarshEventTriggerDetailsObjectRequestBody\"n\n" +
+	"haSpeeding2\fhaTailgating2\x1dhaTileRollingRailroadCrossing2\x15haTileRollingStopSign2\x17haTrafficLightDetection2\x0fhaUnsafeParking2\x1bhaVehicleInBlindSpotWarning2$haVulnerableRoadUserCollisionWarning2!haYawControlBrakeControlActivated2\"haYawControlEngineControlActivated2\bhaImpact2\x12haProximityWarningR\x05types:[\xda\xce\x18)HarshEventTriggerDetailsObjectRequestBody\xda\xce\x18*HarshEventTriggerDetailsObjectResponseBody\"n\n" +
 	"\x11HosDutyStatusData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver:!\xda\xce\x18\x1dHosDutyStatusDataResponseBody\"l\n" +
 	"\x10HosViolationData\x126\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver: \xda\xce\x18\x1cHosViolationDataResponseBody\"\x91\x03\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver: \xda\xce\x18\x1cHosViolationDataResponseBody\"\xbe\x03\n" +
 	"\x18InAppNotificationOptions\x12G\n" +
 	"\x17can_dictate_alert_title\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x14canDictateAlertTitle\x88\x01\x01\x12A\n" +
 	"\x14can_play_alert_sound\x18\x02 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x01R\x11canPlayAlertSound\x88\x01\x01\x123\n" +
 	"\vcustom_text\x18\x03 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00t@H\x02R\n" +
 	"customText\x88\x01\x01\x120\n" +
 	"\n" +
-	"is_enabled\x18\x04 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x03R\tisEnabled\x88\x01\x01:.\xda\xce\x18*InAppNotificationOptionsObjectResponseBodyB\x1a\n" +
-	"\x18_can_dictate_alert_titleB\x17\n" +
-	"\x15_can_play_alert_soundB\x0e\n" +
-	"\f_custom_textB\r\n" +
-	"\v_is_enabled\"\x95\x03\n" +
-	"\x1dInAppNotificationOptionsInput\x12G\n" +
-	"\x17can_dictate_alert_title\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x14canDictateAlertTitle\x88\x01\x01\x12A\n" +
-	"\x14can_play_alert_sound\x18\x02 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x01R\x11canPlayAlertSound\x88\x01\x01\x123\n" +
-	"\vcustom_text\x18\x03 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00t@H\x02R\n" +
-	"customText\x88\x01\x01\x120\n" +
-	"\n" +
-	"is_enabled\x18\x04 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x03R\tisEnabled\x88\x01\x01:-\xda\xce\x18)InAppNotificationOptionsObjectRequestBodyB\x1a\n" +
+	"is_enabled\x18\x04 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x03R\tisEnabled\x88\x01\x01:[\xda\xce\x18)InAppNotificationOptionsObjectRequestBody\xda\xce\x18*InAppNotificationOptionsObjectResponseBodyB\x1a\n" +
 	"\x18_can_dictate_alert_titleB\x17\n" +
 	"\x15_can_play_alert_soundB\x0e\n" +
 	"\f_custom_textB\r\n" +
@@ -17210,21 +12812,17 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x12InsideGeofenceData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\"\xda\xce\x18\x1eInsideGeofenceDataResponseBody\"\xfa\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\"\xda\xce\x18\x1eInsideGeofenceDataResponseBody\"\xab\x02\n" +
 	"\x1cInsideGeofenceTriggerDetails\x12?\n" +
 	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:2\xda\xce\x18.InsideGeofenceTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\x83\x02\n" +
-	"!InsideGeofenceTriggerDetailsInput\x12D\n" +
-	"\blocation\x18\x01 \x01(\v2 .samsara.alerts.v1.LocationInputB\x06\xda\xce\x18\x02 \x01R\blocation\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:1\xda\xce\x18-InsideGeofenceTriggerDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:c\xda\xce\x18-InsideGeofenceTriggerDetailsObjectRequestBody\xda\xce\x18.InsideGeofenceTriggerDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"c\n" +
 	"\fIssueCreated\x125\n" +
 	"\x05issue\x18\x01 \x01(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x05issue:\x1c\xda\xce\x18\x18IssueCreatedResponseBody\"\xe0\x01\n" +
 	"\x0fJammingDetected\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1f\xda\xce\x18\x1bJammingDetectedResponseBody\"\xc6\x03\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1f\xda\xce\x18\x1bJammingDetectedResponseBody\"\xe3\x03\n" +
 	"\bLocation\x12\x1f\n" +
 	"\vaddress_ids\x18\x01 \x03(\tR\n" +
 	"addressIds\x12\xf6\x01\n" +
@@ -17232,15 +12830,7 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"alertsOnly2\x0eauthorizedZone2\ravoidanceZone2\x0eindustrialSite2\tinventory2\x13knownGPSJammingZone2\briskZone2\tshortHaul2\x10unauthorizedZone2\tundefined2\x06vendor2\rworkforceSite2\x04yard2\fcustomerSiteR\faddressTypes\x121\n" +
 	"\x06circle\x18\x03 \x01(\v2\x19.samsara.alerts.v1.CircleR\x06circle\x124\n" +
 	"\apolygon\x18\x04 \x01(\v2\x1a.samsara.alerts.v1.PolygonR\apolygon\x12\x17\n" +
-	"\atag_ids\x18\x05 \x03(\tR\x06tagIds:\x1e\xda\xce\x18\x1aLocationObjectResponseBody\"\xd4\x03\n" +
-	"\rLocationInput\x12\x1f\n" +
-	"\vaddress_ids\x18\x01 \x03(\tR\n" +
-	"addressIds\x12\xf6\x01\n" +
-	"\raddress_types\x18\x02 \x03(\tB\xd0\x01\xda\xce\x18\xcb\x012\x11agricultureSource2\n" +
-	"alertsOnly2\x0eauthorizedZone2\ravoidanceZone2\x0eindustrialSite2\tinventory2\x13knownGPSJammingZone2\briskZone2\tshortHaul2\x10unauthorizedZone2\tundefined2\x06vendor2\rworkforceSite2\x04yard2\fcustomerSiteR\faddressTypes\x126\n" +
-	"\x06circle\x18\x03 \x01(\v2\x1e.samsara.alerts.v1.CircleInputR\x06circle\x129\n" +
-	"\apolygon\x18\x04 \x01(\v2\x1f.samsara.alerts.v1.PolygonInputR\apolygon\x12\x17\n" +
-	"\atag_ids\x18\x05 \x03(\tR\x06tagIds:\x1d\xda\xce\x18\x19LocationObjectRequestBody\"\xa7\x06\n" +
+	"\atag_ids\x18\x05 \x03(\tR\x06tagIds:;\xda\xce\x18\x19LocationObjectRequestBody\xda\xce\x18\x1aLocationObjectResponseBody\"\xa7\x06\n" +
 	"\x10MinimalRouteStop\x12D\n" +
 	"\x13actual_arrival_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x11actualArrivalTime\x88\x01\x01\x12H\n" +
 	"\x15actual_departure_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x13actualDepartureTime\x88\x01\x01\x128\n" +
@@ -17266,30 +12856,20 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x12MissingDvirPastDue\x126\n" +
 	"\x04dvir\x18\x01 \x01(\v2\".samsara.alerts.v1.Dvir2SubmissionR\x04dvir:\"\xda\xce\x18\x1eMissingDvirPastDueResponseBody\"\x80\x01\n" +
 	"\x0eMotionDetected\x12N\n" +
-	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1e\xda\xce\x18\x1aMotionDetectedResponseBody\"\xf0\x01\n" +
+	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1e\xda\xce\x18\x1aMotionDetectedResponseBody\"\x98\x02\n" +
 	"\x13OperationalSettings\x12S\n" +
 	"\x0ftime_range_type\x18\x01 \x01(\tB&\xda\xce\x18\" \x012\ractiveBetween2\x0finactiveBetweenH\x00R\rtimeRangeType\x88\x01\x01\x12E\n" +
 	"\vtime_ranges\x18\x02 \x03(\v2\x1c.samsara.alerts.v1.TimeRangeB\x06\xda\xce\x18\x02 \x01R\n" +
-	"timeRanges:)\xda\xce\x18%OperationalSettingsObjectResponseBodyB\x12\n" +
-	"\x10_time_range_type\"\xf9\x01\n" +
-	"\x18OperationalSettingsInput\x12S\n" +
-	"\x0ftime_range_type\x18\x01 \x01(\tB&\xda\xce\x18\" \x012\ractiveBetween2\x0finactiveBetweenH\x00R\rtimeRangeType\x88\x01\x01\x12J\n" +
-	"\vtime_ranges\x18\x02 \x03(\v2!.samsara.alerts.v1.TimeRangeInputB\x06\xda\xce\x18\x02 \x01R\n" +
-	"timeRanges:(\xda\xce\x18$OperationalSettingsObjectRequestBodyB\x12\n" +
+	"timeRanges:Q\xda\xce\x18$OperationalSettingsObjectRequestBody\xda\xce\x18%OperationalSettingsObjectResponseBodyB\x12\n" +
 	"\x10_time_range_type\"\xd6\x01\n" +
 	"\n" +
 	"OutOfRoute\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1a\xda\xce\x18\x16OutOfRouteResponseBody\"\xfa\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1a\xda\xce\x18\x16OutOfRouteResponseBody\"\xa0\x02\n" +
 	"\x11OutOfRouteDetails\x12<\n" +
 	"\x14max_off_route_meters\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x11maxOffRouteMeters\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01:'\xda\xce\x18#OutOfRouteDetailsObjectResponseBodyB\x17\n" +
-	"\x15_max_off_route_metersB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xfe\x01\n" +
-	"\x16OutOfRouteDetailsInput\x12<\n" +
-	"\x14max_off_route_meters\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x11maxOffRouteMeters\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01:&\xda\xce\x18\"OutOfRouteDetailsObjectRequestBodyB\x17\n" +
+	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01:M\xda\xce\x18\"OutOfRouteDetailsObjectRequestBody\xda\xce\x18#OutOfRouteDetailsObjectResponseBodyB\x17\n" +
 	"\x15_max_off_route_metersB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\x82\x03\n" +
 	"\x1cOutOfSequenceStopArrivalData\x12-\n" +
@@ -17303,76 +12883,23 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x13OutsideGeofenceData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fOutsideGeofenceDataResponseBody\"\xfc\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:#\xda\xce\x18\x1fOutsideGeofenceDataResponseBody\"\xae\x02\n" +
 	"\x1dOutsideGeofenceTriggerDetails\x12?\n" +
 	"\blocation\x18\x01 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:3\xda\xce\x18/OutsideGeofenceTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\x85\x02\n" +
-	"\"OutsideGeofenceTriggerDetailsInput\x12D\n" +
-	"\blocation\x18\x01 \x01(\v2 .samsara.alerts.v1.LocationInputB\x06\xda\xce\x18\x02 \x01R\blocation\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:2\xda\xce\x18.OutsideGeofenceTriggerDetailsObjectRequestBodyB\x1c\n" +
+	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:e\xda\xce\x18.OutsideGeofenceTriggerDetailsObjectRequestBody\xda\xce\x18/OutsideGeofenceTriggerDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_milliseconds\"\xd8\x01\n" +
 	"\vPanicButton\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1b\xda\xce\x18\x17PanicButtonResponseBody\"\xa9\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:\x1b\xda\xce\x18\x17PanicButtonResponseBody\"\xd0\x01\n" +
 	"\x12PanicButtonDetails\x12I\n" +
-	"\x1bis_filtering_out_power_loss\x18\x01 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x00R\x17isFilteringOutPowerLoss\x88\x01\x01:(\xda\xce\x18$PanicButtonDetailsObjectResponseBodyB\x1e\n" +
-	"\x1c_is_filtering_out_power_loss\"\xad\x01\n" +
-	"\x17PanicButtonDetailsInput\x12I\n" +
-	"\x1bis_filtering_out_power_loss\x18\x01 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x00R\x17isFilteringOutPowerLoss\x88\x01\x01:'\xda\xce\x18#PanicButtonDetailsObjectRequestBodyB\x1e\n" +
-	"\x1c_is_filtering_out_power_loss\"\xd9\x06\n" +
-	"\x1aPatchWorkflowConfiguration\x12;\n" +
-	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\x06\xda\xce\x18\x02 \x01R\aactions\x12>\n" +
-	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12a\n" +
-	"\fexternal_ids\x18\x03 \x03(\v2>.samsara.alerts.v1.PatchWorkflowConfiguration.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
-	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x120\n" +
-	"\n" +
-	"is_enabled\x18\x05 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x02R\tisEnabled\x88\x01\x01\x12I\n" +
-	"\x15last_modified_at_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\x12lastModifiedAtTime\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01\x12Y\n" +
-	"\x14operational_settings\x18\b \x01(\v2&.samsara.alerts.v1.OperationalSettingsR\x13operationalSettings\x126\n" +
-	"\x05scope\x18\t \x01(\v2\x18.samsara.alerts.v1.ScopeB\x06\xda\xce\x18\x02 \x01R\x05scope\x12F\n" +
-	"\btriggers\x18\n" +
-	" \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\x06\xda\xce\x18\x02 \x01R\btriggers\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:8\xda\xce\x184PatchResponseWorkflowConfigurationObjectResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_is_enabledB\x18\n" +
-	"\x16_last_modified_at_timeB\a\n" +
-	"\x05_name\"\x80\x01\n" +
+	"\x1bis_filtering_out_power_loss\x18\x01 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x00R\x17isFilteringOutPowerLoss\x88\x01\x01:O\xda\xce\x18#PanicButtonDetailsObjectRequestBody\xda\xce\x18$PanicButtonDetailsObjectResponseBodyB\x1e\n" +
+	"\x1c_is_filtering_out_power_loss\"\x80\x01\n" +
 	"\x0ePersonDetected\x12N\n" +
-	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1e\xda\xce\x18\x1aPersonDetectedResponseBody\"\x83\x01\n" +
+	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1e\xda\xce\x18\x1aPersonDetectedResponseBody\"\x99\x01\n" +
 	"\aPolygon\x12\x1f\n" +
 	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x125\n" +
-	"\bvertices\x18\x02 \x03(\v2\x19.samsara.alerts.v1.VertexR\bvertices:\x17\xda\xce\x18\x13PolygonResponseBodyB\a\n" +
-	"\x05_name\"\x8c\x01\n" +
-	"\fPolygonInput\x12\x1f\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12:\n" +
-	"\bvertices\x18\x02 \x03(\v2\x1e.samsara.alerts.v1.VertexInputR\bvertices:\x16\xda\xce\x18\x12PolygonRequestBodyB\a\n" +
-	"\x05_name\"\xdf\x06\n" +
-	"\x1cPostResWorkflowConfiguration\x12;\n" +
-	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\x06\xda\xce\x18\x02 \x01R\aactions\x12>\n" +
-	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12c\n" +
-	"\fexternal_ids\x18\x03 \x03(\v2@.samsara.alerts.v1.PostResWorkflowConfiguration.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
-	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x120\n" +
-	"\n" +
-	"is_enabled\x18\x05 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x02R\tisEnabled\x88\x01\x01\x12I\n" +
-	"\x15last_modified_at_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\x12lastModifiedAtTime\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01\x12Y\n" +
-	"\x14operational_settings\x18\b \x01(\v2&.samsara.alerts.v1.OperationalSettingsR\x13operationalSettings\x126\n" +
-	"\x05scope\x18\t \x01(\v2\x18.samsara.alerts.v1.ScopeB\x06\xda\xce\x18\x02 \x01R\x05scope\x12F\n" +
-	"\btriggers\x18\n" +
-	" \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\x06\xda\xce\x18\x02 \x01R\btriggers\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01::\xda\xce\x186PostResponseResWorkflowConfigurationObjectResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\r\n" +
-	"\v_is_enabledB\x18\n" +
-	"\x16_last_modified_at_timeB\a\n" +
+	"\bvertices\x18\x02 \x03(\v2\x19.samsara.alerts.v1.VertexR\bvertices:-\xda\xce\x18\x12PolygonRequestBody\xda\xce\x18\x13PolygonResponseBodyB\a\n" +
 	"\x05_name\"\x94\x04\n" +
 	"$PreventiveMaintenanceScheduleDueData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x12B\n" +
@@ -17386,15 +12913,11 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\avehicle\x18\a \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:4\xda\xce\x180PreventiveMaintenanceScheduleDueDataResponseBodyB\x17\n" +
 	"\x15_schedule_descriptionB\x0e\n" +
 	"\f_schedule_idB\x11\n" +
-	"\x0f_schedule_title\"\x89\x01\n" +
+	"\x0f_schedule_title\"\xb5\x01\n" +
 	"\x17PushNotificationOptions\x120\n" +
 	"\n" +
-	"is_enabled\x18\x01 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x00R\tisEnabled\x88\x01\x01:-\xda\xce\x18)PushNotificationOptionsObjectResponseBodyB\r\n" +
-	"\v_is_enabled\"\x8d\x01\n" +
-	"\x1cPushNotificationOptionsInput\x120\n" +
-	"\n" +
-	"is_enabled\x18\x01 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x00R\tisEnabled\x88\x01\x01:,\xda\xce\x18(PushNotificationOptionsObjectRequestBodyB\r\n" +
-	"\v_is_enabled\"\xcd\t\n" +
+	"is_enabled\x18\x01 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x00R\tisEnabled\x88\x01\x01:Y\xda\xce\x18(PushNotificationOptionsObjectRequestBody\xda\xce\x18)PushNotificationOptionsObjectResponseBodyB\r\n" +
+	"\v_is_enabled\"\xff\t\n" +
 	"\x1dReadingTriggerContinuousValue\x12U\n" +
 	"\toperation\x18\x01 \x01(\tB2\xda\xce\x18. \x012\aGREATER2\fINSIDE_RANGE2\x04LESS2\rOUTSIDE_RANGEH\x00R\toperation\x88\x01\x01\x12)\n" +
 	"\tthreshold\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\tthreshold\x88\x01\x01\x12\x8d\a\n" +
@@ -17403,22 +12926,7 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"kgperliter2\akgpermi2\bkilogram2\x13kilogramgaseousfuel2\tkilometer2\n" +
 	"kilopascal2\fkilowatthour2\akmperhr2\x06kmperl2\x11kmperlgaseousfuel2\albpermi2\x05liter2\x10litergaseousfuel2\x10literperkilogram2\rliterpertonne2\rlitersperhour2\tlper100km2\x14lper100kmgaseousfuel2\x06lperkm2\x05lperm2\x05meter2\fmeterspersec2\x04mile2\tmilliknot2\vmillisecond2\tmillivolt2\x06minute2\bmipergal2\amiperhr2\vmiperimpgal2\x05month2\x13mpgusgalgaseousfuel2\x0fmpkggaseousfuel2\x03mxn2\apercent2\x05pound2\x13poundsPerSquareInch2\x0fpoundspergallon2\x0epoundsperliter2\x03rpm2\x06second2\x03usd2\x13usgallongaseousfuel2\x04volt2\n" +
 	"voltAmpere2\x12voltAmpereReactive2\x04watt2\bwatthour2\x04weekH\x02R\x04unit\x88\x01\x01\x12,\n" +
-	"\x0fupper_threshold\x18\x04 \x01(\x03H\x03R\x0eupperThreshold\x88\x01\x01:3\xda\xce\x18/ReadingTriggerContinuousValueObjectResponseBodyB\f\n" +
-	"\n" +
-	"_operationB\f\n" +
-	"\n" +
-	"_thresholdB\a\n" +
-	"\x05_unitB\x12\n" +
-	"\x10_upper_threshold\"\xd1\t\n" +
-	"\"ReadingTriggerContinuousValueInput\x12U\n" +
-	"\toperation\x18\x01 \x01(\tB2\xda\xce\x18. \x012\aGREATER2\fINSIDE_RANGE2\x04LESS2\rOUTSIDE_RANGEH\x00R\toperation\x88\x01\x01\x12)\n" +
-	"\tthreshold\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\tthreshold\x88\x01\x01\x12\x8d\a\n" +
-	"\x04unit\x18\x03 \x01(\tB\xf3\x06\xda\xce\x18\xee\x062\x06ampere2\x03bar2\x03cad2\acelsius2\x03chf2\x03day2\x0edecimaldegrees2\x03eur2\n" +
-	"fahrenheit2\x04foot2\x06gallon2\x11gallonperkilogram2\x0egallonsperhour2\bgalpermi2\x03gbp2\x06gforce2\tgperliter2\x05gperm2\x05hertz2\x04hour2\x19imperialgallonperkilogram2\timpgallon2\x11impgallonsperhour2\vimpgalpermi2\x04inch2\x06kelvin2\x15kgper100kmgaseousfuel2\vkgpergallon2\akgperkm2\n" +
-	"kgperliter2\akgpermi2\bkilogram2\x13kilogramgaseousfuel2\tkilometer2\n" +
-	"kilopascal2\fkilowatthour2\akmperhr2\x06kmperl2\x11kmperlgaseousfuel2\albpermi2\x05liter2\x10litergaseousfuel2\x10literperkilogram2\rliterpertonne2\rlitersperhour2\tlper100km2\x14lper100kmgaseousfuel2\x06lperkm2\x05lperm2\x05meter2\fmeterspersec2\x04mile2\tmilliknot2\vmillisecond2\tmillivolt2\x06minute2\bmipergal2\amiperhr2\vmiperimpgal2\x05month2\x13mpgusgalgaseousfuel2\x0fmpkggaseousfuel2\x03mxn2\apercent2\x05pound2\x13poundsPerSquareInch2\x0fpoundspergallon2\x0epoundsperliter2\x03rpm2\x06second2\x03usd2\x13usgallongaseousfuel2\x04volt2\n" +
-	"voltAmpere2\x12voltAmpereReactive2\x04watt2\bwatthour2\x04weekH\x02R\x04unit\x88\x01\x01\x12,\n" +
-	"\x0fupper_threshold\x18\x04 \x01(\x03H\x03R\x0eupperThreshold\x88\x01\x01:2\xda\xce\x18.ReadingTriggerContinuousValueObjectRequestBodyB\f\n" +
+	"\x0fupper_threshold\x18\x04 \x01(\x03H\x03R\x0eupperThreshold\x88\x01\x01:e\xda\xce\x18.ReadingTriggerContinuousValueObjectRequestBody\xda\xce\x18/ReadingTriggerContinuousValueObjectResponseBodyB\f\n" +
 	"\n" +
 	"_operationB\f\n" +
 	"\n" +
@@ -17430,57 +12938,29 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x14continuous_threshold\x18\x02 \x01(\v22.samsara.alerts.v1.ContinuousReadingAlertThresholdR\x13continuousThreshold\x12S\n" +
 	"\x0eenum_threshold\x18\x03 \x01(\v2,.samsara.alerts.v1.EnumReadingAlertThresholdR\renumThreshold\x12\x1b\n" +
 	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:%\xda\xce\x18!ReadingTriggerDetailsResponseBodyB\x05\n" +
-	"\x03_id\"\xd3\x03\n" +
-	"\x1aReadingTriggerDetailsInput\x12h\n" +
-	"\x14continuous_threshold\x18\x01 \x01(\v25.samsara.alerts.v1.ReadingTriggerContinuousValueInputR\x13continuousThreshold\x12,\n" +
-	"\ventity_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
-	"entityType\x88\x01\x01\x12V\n" +
-	"\x0eenum_threshold\x18\x03 \x01(\v2/.samsara.alerts.v1.ReadingTriggerEnumValueInputR\renumThreshold\x12\x1b\n" +
-	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x17minDurationMilliseconds\x88\x01\x01:*\xda\xce\x18&ReadingTriggerDetailsObjectRequestBodyB\x0e\n" +
-	"\f_entity_typeB\x05\n" +
-	"\x03_idB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xcb\x03\n" +
+	"\x03_id\"\xf5\x03\n" +
 	"\x1bReadingTriggerDetailsObject\x12c\n" +
 	"\x14continuous_threshold\x18\x01 \x01(\v20.samsara.alerts.v1.ReadingTriggerContinuousValueR\x13continuousThreshold\x12,\n" +
 	"\ventity_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
 	"entityType\x88\x01\x01\x12Q\n" +
 	"\x0eenum_threshold\x18\x03 \x01(\v2*.samsara.alerts.v1.ReadingTriggerEnumValueR\renumThreshold\x12\x1b\n" +
 	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x17minDurationMilliseconds\x88\x01\x01:+\xda\xce\x18'ReadingTriggerDetailsObjectResponseBodyB\x0e\n" +
+	"\x19min_duration_milliseconds\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x17minDurationMilliseconds\x88\x01\x01:U\xda\xce\x18&ReadingTriggerDetailsObjectRequestBody\xda\xce\x18'ReadingTriggerDetailsObjectResponseBodyB\x0e\n" +
 	"\f_entity_typeB\x05\n" +
 	"\x03_idB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\x98\x01\n" +
+	"\x1a_min_duration_milliseconds\"\xc4\x01\n" +
 	"\x17ReadingTriggerEnumValue\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01:-\xda\xce\x18)ReadingTriggerEnumValueObjectResponseBodyB\t\n" +
+	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01:Y\xda\xce\x18(ReadingTriggerEnumValueObjectRequestBody\xda\xce\x18)ReadingTriggerEnumValueObjectResponseBodyB\t\n" +
 	"\a_numberB\t\n" +
-	"\a_symbol\"\x9c\x01\n" +
-	"\x1cReadingTriggerEnumValueInput\x12\x1b\n" +
-	"\x06number\x18\x01 \x01(\x03H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
-	"\x06symbol\x18\x02 \x01(\tH\x01R\x06symbol\x88\x01\x01:,\xda\xce\x18(ReadingTriggerEnumValueObjectRequestBodyB\t\n" +
-	"\a_numberB\t\n" +
-	"\a_symbol\"\xb9\x02\n" +
+	"\a_symbol\"\xd7\x02\n" +
 	"\tRecipient\x12\"\n" +
 	"\n" +
 	"contact_id\x18\x01 \x01(\tH\x00R\tcontactId\x88\x01\x01\x12E\n" +
 	"\x12notification_types\x18\x02 \x03(\tB\x16\xda\xce\x18\x122\x04push2\x03sms2\x05emailR\x11notificationTypes\x12\x1c\n" +
 	"\arole_id\x18\x03 \x01(\tH\x01R\x06roleId\x88\x01\x01\x124\n" +
 	"\x04type\x18\x04 \x01(\tB\x1b\xda\xce\x18\x17 \x012\x04user2\acontact2\x04roleH\x02R\x04type\x88\x01\x01\x12\x1c\n" +
-	"\auser_id\x18\x05 \x01(\tH\x03R\x06userId\x88\x01\x01:\x1f\xda\xce\x18\x1bRecipientObjectResponseBodyB\r\n" +
-	"\v_contact_idB\n" +
-	"\n" +
-	"\b_role_idB\a\n" +
-	"\x05_typeB\n" +
-	"\n" +
-	"\b_user_id\"\xbd\x02\n" +
-	"\x0eRecipientInput\x12\"\n" +
-	"\n" +
-	"contact_id\x18\x01 \x01(\tH\x00R\tcontactId\x88\x01\x01\x12E\n" +
-	"\x12notification_types\x18\x02 \x03(\tB\x16\xda\xce\x18\x122\x04push2\x03sms2\x05emailR\x11notificationTypes\x12\x1c\n" +
-	"\arole_id\x18\x03 \x01(\tH\x01R\x06roleId\x88\x01\x01\x124\n" +
-	"\x04type\x18\x04 \x01(\tB\x1b\xda\xce\x18\x17 \x012\x04user2\acontact2\x04roleH\x02R\x04type\x88\x01\x01\x12\x1c\n" +
-	"\auser_id\x18\x05 \x01(\tH\x03R\x06userId\x88\x01\x01:\x1e\xda\xce\x18\x1aRecipientObjectRequestBodyB\r\n" +
+	"\auser_id\x18\x05 \x01(\tH\x03R\x06userId\x88\x01\x01:=\xda\xce\x18\x1aRecipientObjectRequestBody\xda\xce\x18\x1bRecipientObjectResponseBodyB\r\n" +
 	"\v_contact_idB\n" +
 	"\n" +
 	"\b_role_idB\a\n" +
@@ -17493,9 +12973,9 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:!\xda\xce\x18\x1dReeferTemperatureResponseBody\"\xb1\x01\n" +
 	"\x15RouteStartDelayedData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:%\xda\xce\x18!RouteStartDelayedDataResponseBody\"\x95\x04\n" +
-	"\x10RouteStopDetails\x127\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyR\x06driver\x12D\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:%\xda\xce\x18!RouteStartDelayedDataResponseBody\"\x92\x04\n" +
+	"\x10RouteStopDetails\x124\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12D\n" +
 	"\toperation\x18\x02 \x01(\tB!\xda\xce\x18\x1d2\fstop arrived2\rstop departedH\x00R\toperation\x88\x01\x01\x12=\n" +
 	"\x05route\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.WebhookRouteB\x06\xda\xce\x18\x02 \x01R\x05route\x12Y\n" +
 	"\x12route_stop_details\x18\x04 \x01(\v2#.samsara.alerts.v1.MinimalRouteStopB\x06\xda\xce\x18\x02 \x01R\x10routeStopDetails\x12*\n" +
@@ -17516,23 +12996,15 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x06driver\x18\x03 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\avehicle\x18\x04 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:-\xda\xce\x18)RouteStopEarlyLateArrivalDataResponseBodyB\x11\n" +
 	"\x0f_arrival_statusB\x14\n" +
-	"\x12_deviation_minutes\"\xc7\x03\n" +
+	"\x12_deviation_minutes\"\xfc\x03\n" +
 	" RouteStopEstimatedArrivalDetails\x12V\n" +
 	"!alert_before_arrival_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1ealertBeforeArrivalMilliseconds\x88\x01\x01\x122\n" +
 	"\x13has_live_share_link\x18\x02 \x01(\bH\x01R\x10hasLiveShareLink\x88\x01\x01\x12@\n" +
 	"\x1bis_alert_on_route_stop_only\x18\x03 \x01(\bH\x02R\x16isAlertOnRouteStopOnly\x88\x01\x01\x12?\n" +
-	"\blocation\x18\x04 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:6\xda\xce\x182RouteStopEstimatedArrivalDetailsObjectResponseBodyB$\n" +
+	"\blocation\x18\x04 \x01(\v2\x1b.samsara.alerts.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation:k\xda\xce\x181RouteStopEstimatedArrivalDetailsObjectRequestBody\xda\xce\x182RouteStopEstimatedArrivalDetailsObjectResponseBodyB$\n" +
 	"\"_alert_before_arrival_millisecondsB\x16\n" +
 	"\x14_has_live_share_linkB\x1e\n" +
-	"\x1c_is_alert_on_route_stop_only\"\xd0\x03\n" +
-	"%RouteStopEstimatedArrivalDetailsInput\x12V\n" +
-	"!alert_before_arrival_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1ealertBeforeArrivalMilliseconds\x88\x01\x01\x122\n" +
-	"\x13has_live_share_link\x18\x02 \x01(\bH\x01R\x10hasLiveShareLink\x88\x01\x01\x12@\n" +
-	"\x1bis_alert_on_route_stop_only\x18\x03 \x01(\bH\x02R\x16isAlertOnRouteStopOnly\x88\x01\x01\x12D\n" +
-	"\blocation\x18\x04 \x01(\v2 .samsara.alerts.v1.LocationInputB\x06\xda\xce\x18\x02 \x01R\blocation:5\xda\xce\x181RouteStopEstimatedArrivalDetailsObjectRequestBodyB$\n" +
-	"\"_alert_before_arrival_millisecondsB\x16\n" +
-	"\x14_has_live_share_linkB\x1e\n" +
-	"\x1c_is_alert_on_route_stop_only\"\xf6\x0e\n" +
+	"\x1c_is_alert_on_route_stop_only\"\xa7\x0f\n" +
 	"\x1cSafetyBehaviorTriggerDetails\x12N\n" +
 	"\x0ebehavior_count\x18\x01 \x01(\v2'.samsara.alerts.v1.BehaviorCountDetailsR\rbehaviorCount\x12\xa1\v\n" +
 	"\tbehaviors\x18\x02 \x03(\tB\x82\v\xda\xce\x18\xfd\n" +
@@ -17546,51 +13018,23 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"severities\x18\x05 \x03(\tB\x17\xda\xce\x18\x132\x03low2\x06medium2\x04highR\n" +
 	"severities\x12g\n" +
 	"\bstatuses\x18\x06 \x03(\tBK\xda\xce\x18G2\x0eNEEDS_COACHING2\x11NEEDS_RECOGNITION2\fNEEDS_REVIEW2\n" +
-	"RECOGNIZED2\bREVIEWEDR\bstatuses:2\xda\xce\x18.SafetyBehaviorTriggerDetailsObjectResponseBody\"\x89\x0f\n" +
-	"!SafetyBehaviorTriggerDetailsInput\x12S\n" +
-	"\x0ebehavior_count\x18\x01 \x01(\v2,.samsara.alerts.v1.BehaviorCountDetailsInputR\rbehaviorCount\x12\xa1\v\n" +
-	"\tbehaviors\x18\x02 \x03(\tB\x82\v\xda\xce\x18\xfd\n" +
-	" \x012\fAcceleration2\x11AggressiveDriving2\x10BluetoothHeadset2\aBraking2\x1dContextConstructionOrWorkZone2\x11ContextSnowyOrIcy2\x19ContextVulnerableRoadUser2\n" +
-	"ContextWet2\x05Crash2\x14CustomerCustomEvent12\x15CustomerCustomEvent102\x14CustomerCustomEvent22\x14CustomerCustomEvent32\x14CustomerCustomEvent42\x14CustomerCustomEvent52\x14CustomerCustomEvent62\x14CustomerCustomEvent72\x14CustomerCustomEvent82\x14CustomerCustomEvent92\x10DefensiveDriving2\vDidNotYield2\bDrinking2\x06Drowsy2\x06Eating2\x0eEatingDrinking2\x15EdgeDistractedDriving2\x1dEdgeRailroadCrossingViolation2\x11FollowingDistance2\x19FollowingDistanceModerate2\x17FollowingDistanceSevere2\x17ForwardCollisionWarning2\x12GenericDistraction2\x11GenericTailgating2\tHarshTurn2\rHeavySpeeding2\x19HighSpeedSuddenDisconnect2\fHosViolation2\x06Idling2\aInvalid2\rLaneDeparture2\fLateResponse2\bLeftTurn2\rLightSpeeding2\bMaxSpeed2\vMobileUsage2\x10ModerateSpeeding2\fNearCollison2\x17NearPedestrianCollision2\n" +
-	"NoSeatbelt2\x10ObstructedCamera2\x0eOtherViolation2\tPassenger2\x13PolicyViolationMask2\x13ProtectiveEquipment2\vRanRedLight2\tReversing2\vRollingStop2\x12RolloverProtection2\x13SamsaraCustomEvent12\x14SamsaraCustomEvent102\x13SamsaraCustomEvent22\x13SamsaraCustomEvent32\x13SamsaraCustomEvent42\x13SamsaraCustomEvent52\x13SamsaraCustomEvent62\x13SamsaraCustomEvent72\x13SamsaraCustomEvent82\x13SamsaraCustomEvent92\x0eSevereSpeeding2\aSmoking2\bSpeeding2\x05UTurn2\x0eUnsafeManeuver2\rUnsafeParking2\x19VehicleInBlindSpotWarning2\"VulnerableRoadUserCollisionWarning2\n" +
-	"YawControl2\vHarshImpact2\x10ProximityWarningR\tbehaviors\x12G\n" +
-	"\adrivers\x18\x03 \x01(\v2-.samsara.alerts.v1.DriverOrTagIdsDetailsInputR\adrivers\x12M\n" +
-	"\fsafety_score\x18\x04 \x01(\v2*.samsara.alerts.v1.SafetyScoreDetailsInputR\vsafetyScore\x127\n" +
-	"\n" +
-	"severities\x18\x05 \x03(\tB\x17\xda\xce\x18\x132\x03low2\x06medium2\x04highR\n" +
-	"severities\x12g\n" +
-	"\bstatuses\x18\x06 \x03(\tBK\xda\xce\x18G2\x0eNEEDS_COACHING2\x11NEEDS_RECOGNITION2\fNEEDS_REVIEW2\n" +
-	"RECOGNIZED2\bREVIEWEDR\bstatuses:1\xda\xce\x18-SafetyBehaviorTriggerDetailsObjectRequestBody\"\x87\x02\n" +
+	"RECOGNIZED2\bREVIEWEDR\bstatuses:c\xda\xce\x18-SafetyBehaviorTriggerDetailsObjectRequestBody\xda\xce\x18.SafetyBehaviorTriggerDetailsObjectResponseBody\"\xa8\x02\n" +
 	"\x12SafetyScoreDetails\x12\x7f\n" +
 	"\n" +
 	"comparison\x18\x01 \x01(\tBZ\xda\xce\x18V \x012\bEQUAL_TO2\fGREATER_THAN2\x18GREATER_THAN_OR_EQUAL_TO2\tLESS_THAN2\x15LESS_THAN_OR_EQUAL_TOH\x00R\n" +
 	"comparison\x88\x01\x01\x123\n" +
-	"\x05score\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00\x00\x00Y@H\x01R\x05score\x88\x01\x01:\"\xda\xce\x18\x1eSafetyScoreDetailsResponseBodyB\r\n" +
-	"\v_comparisonB\b\n" +
-	"\x06_score\"\x8b\x02\n" +
-	"\x17SafetyScoreDetailsInput\x12\x7f\n" +
-	"\n" +
-	"comparison\x18\x01 \x01(\tBZ\xda\xce\x18V \x012\bEQUAL_TO2\fGREATER_THAN2\x18GREATER_THAN_OR_EQUAL_TO2\tLESS_THAN2\x15LESS_THAN_OR_EQUAL_TOH\x00R\n" +
-	"comparison\x88\x01\x01\x123\n" +
-	"\x05score\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00\x00\x00Y@H\x01R\x05score\x88\x01\x01:!\xda\xce\x18\x1dSafetyScoreDetailsRequestBodyB\r\n" +
+	"\x05score\x18\x02 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00\x00\x00Y@H\x01R\x05score\x88\x01\x01:C\xda\xce\x18\x1dSafetyScoreDetailsRequestBody\xda\xce\x18\x1eSafetyScoreDetailsResponseBodyB\r\n" +
 	"\v_comparisonB\b\n" +
 	"\x06_score\"\x84\x02\n" +
 	"!ScheduledMaintenanceByEngineHours\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:1\xda\xce\x18-ScheduledMaintenanceByEngineHoursResponseBody\"\xe8\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:1\xda\xce\x18-ScheduledMaintenanceByEngineHoursResponseBody\"\xa5\x02\n" +
 	"(ScheduledMaintenanceByEngineHoursDetails\x12-\n" +
 	"\fdue_in_hours\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\n" +
 	"dueInHours\x88\x01\x01\x12,\n" +
 	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:>\xda\xce\x18:ScheduledMaintenanceByEngineHoursDetailsObjectResponseBodyB\x0f\n" +
-	"\r_due_in_hoursB\x0e\n" +
-	"\f_schedule_id\"\xec\x01\n" +
-	"-ScheduledMaintenanceByEngineHoursDetailsInput\x12-\n" +
-	"\fdue_in_hours\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\n" +
-	"dueInHours\x88\x01\x01\x12,\n" +
-	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:=\xda\xce\x189ScheduledMaintenanceByEngineHoursDetailsObjectRequestBodyB\x0f\n" +
+	"scheduleId\x88\x01\x01:{\xda\xce\x189ScheduledMaintenanceByEngineHoursDetailsObjectRequestBody\xda\xce\x18:ScheduledMaintenanceByEngineHoursDetailsObjectResponseBodyB\x0f\n" +
 	"\r_due_in_hoursB\x0e\n" +
 	"\f_schedule_id\"\xf2\x01\n" +
 	"\x18ScheduledMaintenanceData\x126\n" +
@@ -17600,45 +13044,25 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	" ScheduledMaintenanceOdometerData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:0\xda\xce\x18,ScheduledMaintenanceOdometerDataResponseBody\"\xef\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:0\xda\xce\x18,ScheduledMaintenanceOdometerDataResponseBody\"\xae\x02\n" +
 	"*ScheduledMaintenanceOdometerTriggerDetails\x12/\n" +
 	"\rdue_in_meters\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\vdueInMeters\x88\x01\x01\x12,\n" +
 	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:@\xda\xce\x18<ScheduledMaintenanceOdometerTriggerDetailsObjectResponseBodyB\x10\n" +
+	"scheduleId\x88\x01\x01:\x7f\xda\xce\x18;ScheduledMaintenanceOdometerTriggerDetailsObjectRequestBody\xda\xce\x18<ScheduledMaintenanceOdometerTriggerDetailsObjectResponseBodyB\x10\n" +
 	"\x0e_due_in_metersB\x0e\n" +
-	"\f_schedule_id\"\xf3\x01\n" +
-	"/ScheduledMaintenanceOdometerTriggerDetailsInput\x12/\n" +
-	"\rdue_in_meters\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\vdueInMeters\x88\x01\x01\x12,\n" +
-	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:?\xda\xce\x18;ScheduledMaintenanceOdometerTriggerDetailsObjectRequestBodyB\x10\n" +
-	"\x0e_due_in_metersB\x0e\n" +
-	"\f_schedule_id\"\xd9\x01\n" +
+	"\f_schedule_id\"\x90\x02\n" +
 	"\"ScheduledMaintenanceTriggerDetails\x12+\n" +
 	"\vdue_in_days\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\tdueInDays\x88\x01\x01\x12,\n" +
 	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:8\xda\xce\x184ScheduledMaintenanceTriggerDetailsObjectResponseBodyB\x0e\n" +
+	"scheduleId\x88\x01\x01:o\xda\xce\x183ScheduledMaintenanceTriggerDetailsObjectRequestBody\xda\xce\x184ScheduledMaintenanceTriggerDetailsObjectResponseBodyB\x0e\n" +
 	"\f_due_in_daysB\x0e\n" +
-	"\f_schedule_id\"\xdd\x01\n" +
-	"'ScheduledMaintenanceTriggerDetailsInput\x12+\n" +
-	"\vdue_in_days\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\tdueInDays\x88\x01\x01\x12,\n" +
-	"\vschedule_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"scheduleId\x88\x01\x01:7\xda\xce\x183ScheduledMaintenanceTriggerDetailsObjectRequestBodyB\x0e\n" +
-	"\f_due_in_daysB\x0e\n" +
-	"\f_schedule_id\"\xa5\x02\n" +
+	"\f_schedule_id\"\xbc\x02\n" +
 	"\x05Scope\x12\x1d\n" +
 	"\x03all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x00R\x03all\x88\x01\x01\x124\n" +
 	"\x06assets\x18\x02 \x03(\v2\x1c.samsara.alerts.v1.TinyAssetR\x06assets\x127\n" +
-	"\adrivers\x18\x03 \x03(\v2\x1d.samsara.alerts.v1.TinyDriverR\adrivers\x120\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x127\n" +
-	"\awidgets\x18\x05 \x03(\v2\x1d.samsara.alerts.v1.TinyWidgetR\awidgets:\x1b\xda\xce\x18\x17ScopeObjectResponseBodyB\x06\n" +
-	"\x04_all\"\xb6\x02\n" +
-	"\n" +
-	"ScopeInput\x12\x1d\n" +
-	"\x03all\x18\x01 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x00R\x03all\x88\x01\x01\x129\n" +
-	"\x06assets\x18\x02 \x03(\v2!.samsara.alerts.v1.TinyAssetInputR\x06assets\x12<\n" +
-	"\adrivers\x18\x03 \x03(\v2\".samsara.alerts.v1.TinyDriverInputR\adrivers\x12.\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1a.samsara.alerts.v1.TagTinyR\x04tags\x12<\n" +
-	"\awidgets\x18\x05 \x03(\v2\".samsara.alerts.v1.TinyWidgetInputR\awidgets:\x1a\xda\xce\x18\x16ScopeObjectRequestBodyB\x06\n" +
+	"\adrivers\x18\x03 \x03(\v2\x1d.samsara.alerts.v1.TinyDriverR\adrivers\x12-\n" +
+	"\x04tags\x18\x04 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x127\n" +
+	"\awidgets\x18\x05 \x03(\v2\x1d.samsara.alerts.v1.TinyWidgetR\awidgets:5\xda\xce\x18\x16ScopeObjectRequestBody\xda\xce\x18\x17ScopeObjectResponseBodyB\x06\n" +
 	"\x04_all\"f\n" +
 	"\bSettings\x12@\n" +
 	"\x0eshow_addresses\x18\x01 \x03(\v2\x19.samsara.alerts.v1.VertexR\rshowAddresses:\x18\xda\xce\x18\x14SettingsResponseBody\"\x99\x02\n" +
@@ -17654,17 +13078,11 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x17SiteGatewayDisconnected\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:'\xda\xce\x18#SiteGatewayDisconnectedResponseBody\"\xed\x01\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:'\xda\xce\x18#SiteGatewayDisconnectedResponseBody\"\x9a\x02\n" +
 	"\x18SpecificVehicleFaultCode\x12*\n" +
 	"\n" +
 	"fault_code\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tfaultCode\x88\x01\x01\x12]\n" +
-	"\x04type\x18\x02 \x01(\tBD\xda\xce\x18@ \x012\x17INVALID_FAULT_CODE_TYPE2\tJ1939_DTC2\tJ1939_SPN2\rPASSENGER_DTCH\x01R\x04type\x88\x01\x01:.\xda\xce\x18*SpecificVehicleFaultCodeObjectResponseBodyB\r\n" +
-	"\v_fault_codeB\a\n" +
-	"\x05_type\"\xf1\x01\n" +
-	"\x1dSpecificVehicleFaultCodeInput\x12*\n" +
-	"\n" +
-	"fault_code\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tfaultCode\x88\x01\x01\x12]\n" +
-	"\x04type\x18\x02 \x01(\tBD\xda\xce\x18@ \x012\x17INVALID_FAULT_CODE_TYPE2\tJ1939_DTC2\tJ1939_SPN2\rPASSENGER_DTCH\x01R\x04type\x88\x01\x01:-\xda\xce\x18)SpecificVehicleFaultCodeObjectRequestBodyB\r\n" +
+	"\x04type\x18\x02 \x01(\tBD\xda\xce\x18@ \x012\x17INVALID_FAULT_CODE_TYPE2\tJ1939_DTC2\tJ1939_SPN2\rPASSENGER_DTCH\x01R\x04type\x88\x01\x01:[\xda\xce\x18)SpecificVehicleFaultCodeObjectRequestBody\xda\xce\x18*SpecificVehicleFaultCodeObjectResponseBodyB\r\n" +
 	"\v_fault_codeB\a\n" +
 	"\x05_type\"\xa0\x05\n" +
 	"\tSpeedData\x12U\n" +
@@ -17679,19 +13097,11 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
 	"_operationB&\n" +
-	"$_threshold_speed_kilometers_per_hour\"\xd5\x02\n" +
+	"$_threshold_speed_kilometers_per_hour\"\xfd\x02\n" +
 	"\x13SpeedTriggerDetails\x12G\n" +
 	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
 	"\toperation\x18\x02 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x01R\toperation\x88\x01\x01\x12F\n" +
-	"\x19speed_kilometers_per_hour\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x16speedKilometersPerHour\x88\x01\x01:)\xda\xce\x18%SpeedTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_millisecondsB\f\n" +
-	"\n" +
-	"_operationB\x1c\n" +
-	"\x1a_speed_kilometers_per_hour\"\xd9\x02\n" +
-	"\x18SpeedTriggerDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
-	"\toperation\x18\x02 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x01R\toperation\x88\x01\x01\x12F\n" +
-	"\x19speed_kilometers_per_hour\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x16speedKilometersPerHour\x88\x01\x01:(\xda\xce\x18$SpeedTriggerDetailsObjectRequestBodyB\x1c\n" +
+	"\x19speed_kilometers_per_hour\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x16speedKilometersPerHour\x88\x01\x01:Q\xda\xce\x18$SpeedTriggerDetailsObjectRequestBody\xda\xce\x18%SpeedTriggerDetailsObjectResponseBodyB\x1c\n" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
 	"_operationB\x1c\n" +
@@ -17707,12 +13117,9 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x10_change_end_timeB\x14\n" +
 	"\x12_change_start_timeB \n" +
 	"\x1e_fuel_level_after_millipercentB!\n" +
-	"\x1f_fuel_level_before_millipercent\"\xd8\x01\n" +
+	"\x1f_fuel_level_before_millipercent\"\x8e\x02\n" +
 	"!SuddenFuelLevelDropTriggerDetails\x12T\n" +
-	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:7\xda\xce\x183SuddenFuelLevelDropTriggerDetailsObjectResponseBodyB$\n" +
-	"\"_min_fuel_level_change_in_percents\"\xdc\x01\n" +
-	"&SuddenFuelLevelDropTriggerDetailsInput\x12T\n" +
-	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:6\xda\xce\x182SuddenFuelLevelDropTriggerDetailsObjectRequestBodyB$\n" +
+	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:m\xda\xce\x182SuddenFuelLevelDropTriggerDetailsObjectRequestBody\xda\xce\x183SuddenFuelLevelDropTriggerDetailsObjectResponseBodyB$\n" +
 	"\"_min_fuel_level_change_in_percents\"\xec\x04\n" +
 	"\x13SuddenFuelLevelRise\x12<\n" +
 	"\x0fchange_end_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\rchangeEndTime\x88\x01\x01\x12@\n" +
@@ -17725,87 +13132,45 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x10_change_end_timeB\x14\n" +
 	"\x12_change_start_timeB \n" +
 	"\x1e_fuel_level_after_millipercentB!\n" +
-	"\x1f_fuel_level_before_millipercent\"\xd8\x01\n" +
+	"\x1f_fuel_level_before_millipercent\"\x8e\x02\n" +
 	"!SuddenFuelLevelRiseTriggerDetails\x12T\n" +
-	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:7\xda\xce\x183SuddenFuelLevelRiseTriggerDetailsObjectResponseBodyB$\n" +
-	"\"_min_fuel_level_change_in_percents\"\xdc\x01\n" +
-	"&SuddenFuelLevelRiseTriggerDetailsInput\x12T\n" +
-	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:6\xda\xce\x182SuddenFuelLevelRiseTriggerDetailsObjectRequestBodyB$\n" +
-	"\"_min_fuel_level_change_in_percents\"\xb5\x01\n" +
-	"\aTagTiny\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12'\n" +
-	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:!\xda\xce\x18\x1dGoaTagTinyResponseRequestBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x10\n" +
-	"\x0e_parent_tag_id\"\xe4\x01\n" +
+	"!min_fuel_level_change_in_percents\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x1cminFuelLevelChangeInPercents\x88\x01\x01:m\xda\xce\x182SuddenFuelLevelRiseTriggerDetailsObjectRequestBody\xda\xce\x183SuddenFuelLevelRiseTriggerDetailsObjectResponseBodyB$\n" +
+	"\"_min_fuel_level_change_in_percents\"\xe4\x01\n" +
 	"\x11TamperingDetected\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
-	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:!\xda\xce\x18\x1dTamperingDetectedResponseBody\"\xbc\x02\n" +
+	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:!\xda\xce\x18\x1dTamperingDetectedResponseBody\"\xda\x02\n" +
 	"\tTimeRange\x12h\n" +
 	"\fdays_of_week\x18\x01 \x03(\tBF\xda\xce\x18B \x012\x06FRIDAY2\x06MONDAY2\bSATURDAY2\x06SUNDAY2\bTHURSDAY2\aTUESDAY2\tWEDNESDAYR\n" +
 	"daysOfWeek\x12&\n" +
 	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aendTime\x88\x01\x01\x12*\n" +
 	"\n" +
 	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01\x12'\n" +
-	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:\x1f\xda\xce\x18\x1bTimeRangeObjectResponseBodyB\v\n" +
+	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:=\xda\xce\x18\x1aTimeRangeObjectRequestBody\xda\xce\x18\x1bTimeRangeObjectResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_timeB\v\n" +
-	"\t_timezone\"\xc0\x02\n" +
-	"\x0eTimeRangeInput\x12h\n" +
-	"\fdays_of_week\x18\x01 \x03(\tBF\xda\xce\x18B \x012\x06FRIDAY2\x06MONDAY2\bSATURDAY2\x06SUNDAY2\bTHURSDAY2\aTUESDAY2\tWEDNESDAYR\n" +
-	"daysOfWeek\x12&\n" +
-	"\bend_time\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aendTime\x88\x01\x01\x12*\n" +
-	"\n" +
-	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01\x12'\n" +
-	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:\x1e\xda\xce\x18\x1aTimeRangeObjectRequestBodyB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_start_timeB\v\n" +
-	"\t_timezone\"\xe2\x01\n" +
+	"\t_timezone\"\x80\x02\n" +
 	"\tTinyAsset\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aassetId\x88\x01\x01\x12p\n" +
 	"\n" +
-	"asset_type\x18\x02 \x01(\tBL\xda\xce\x18H \x012\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleR\runcategorizedH\x01R\tassetType\x88\x01\x01:\x1f\xda\xce\x18\x1bTinyAssetObjectResponseBodyB\v\n" +
+	"asset_type\x18\x02 \x01(\tBL\xda\xce\x18H \x012\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleR\runcategorizedH\x01R\tassetType\x88\x01\x01:=\xda\xce\x18\x1aTinyAssetObjectRequestBody\xda\xce\x18\x1bTinyAssetObjectResponseBodyB\v\n" +
 	"\t_asset_idB\r\n" +
-	"\v_asset_type\"\xe6\x01\n" +
-	"\x0eTinyAssetInput\x12&\n" +
-	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aassetId\x88\x01\x01\x12p\n" +
-	"\n" +
-	"asset_type\x18\x02 \x01(\tBL\xda\xce\x18H \x012\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleR\runcategorizedH\x01R\tassetType\x88\x01\x01:\x1e\xda\xce\x18\x1aTinyAssetObjectRequestBodyB\v\n" +
-	"\t_asset_idB\r\n" +
-	"\v_asset_type\"f\n" +
+	"\v_asset_type\"\x85\x01\n" +
 	"\n" +
 	"TinyDriver\x12(\n" +
-	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01: \xda\xce\x18\x1cTinyDriverObjectResponseBodyB\f\n" +
+	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01:?\xda\xce\x18\x1bTinyDriverObjectRequestBody\xda\xce\x18\x1cTinyDriverObjectResponseBodyB\f\n" +
 	"\n" +
-	"_driver_id\"j\n" +
-	"\x0fTinyDriverInput\x12(\n" +
-	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01:\x1f\xda\xce\x18\x1bTinyDriverObjectRequestBodyB\f\n" +
-	"\n" +
-	"_driver_id\"f\n" +
+	"_driver_id\"\x85\x01\n" +
 	"\n" +
 	"TinyWidget\x12(\n" +
-	"\twidget_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bwidgetId\x88\x01\x01: \xda\xce\x18\x1cTinyWidgetObjectResponseBodyB\f\n" +
+	"\twidget_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bwidgetId\x88\x01\x01:?\xda\xce\x18\x1bTinyWidgetObjectRequestBody\xda\xce\x18\x1cTinyWidgetObjectResponseBodyB\f\n" +
 	"\n" +
-	"_widget_id\"j\n" +
-	"\x0fTinyWidgetInput\x12(\n" +
-	"\twidget_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bwidgetId\x88\x01\x01:\x1f\xda\xce\x18\x1bTinyWidgetObjectRequestBodyB\f\n" +
-	"\n" +
-	"_widget_id\"\xbe\b\n" +
+	"_widget_id\"\xe7\b\n" +
 	"\x14TireFaultCodeDetails\x12I\n" +
 	"\x1fhas_cautionary_tire_fault_codes\x18\x01 \x01(\bH\x00R\x1bhasCautionaryTireFaultCodes\x88\x01\x01\x12E\n" +
 	"\x1dhas_critical_tire_fault_codes\x18\x02 \x01(\bH\x01R\x19hasCriticalTireFaultCodes\x88\x01\x01\x12\xc5\x02\n" +
 	"\fmanufacturer\x18\x03 \x01(\tB\x9b\x02\xda\xce\x18\x96\x02 \x012\x13MANUFACTURER_BENDIX2\x18MANUFACTURER_CONTINENTAL2\x12MANUFACTURER_DORAN2\x18MANUFACTURER_HENDRICKSON2\x14MANUFACTURER_INVALID2\x19MANUFACTURER_PRESSURE_PRO2\x14MANUFACTURER_SENSATA2\x1cMANUFACTURER_UNIVERSAL_J19392\x1bMANUFACTURER_UNIVERSAL_R1412\x1aMANUFACTURER_PASSENGER_CAN2\x17MANUFACTURER_SYSGRATIONH\x02R\fmanufacturer\x88\x01\x01\x12\xc8\x03\n" +
-	"\x19specific_tire_fault_codes\x18\x04 \x03(\tB\x8c\x03\xda\xce\x18\x87\x032\x1cTIRE_ALERT_ACROSS_AXLE_FAULT2 TIRE_ALERT_EXTREME_OVER_PRESSURE2!TIRE_ALERT_EXTREME_UNDER_PRESSURE2\x14TIRE_ALERT_FLAT_SPOT2\x14TIRE_ALERT_IMBALANCE2\x12TIRE_ALERT_INVALID2\x18TIRE_ALERT_LEAK_DETECTED2\x18TIRE_ALERT_OVER_PRESSURE2\x1bTIRE_ALERT_OVER_TEMPERATURE2\x18TIRE_ALERT_SENSOR_DEFECT2\"TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED2\x1dTIRE_ALERT_SENSOR_LOW_BATTERY2\x19TIRE_ALERT_SENSOR_MISSING2\x19TIRE_ALERT_UNDER_PRESSURER\x16specificTireFaultCodes:*\xda\xce\x18&TireFaultCodeDetailsObjectResponseBodyB\"\n" +
-	" _has_cautionary_tire_fault_codesB \n" +
-	"\x1e_has_critical_tire_fault_codesB\x0f\n" +
-	"\r_manufacturer\"\xc2\b\n" +
-	"\x19TireFaultCodeDetailsInput\x12I\n" +
-	"\x1fhas_cautionary_tire_fault_codes\x18\x01 \x01(\bH\x00R\x1bhasCautionaryTireFaultCodes\x88\x01\x01\x12E\n" +
-	"\x1dhas_critical_tire_fault_codes\x18\x02 \x01(\bH\x01R\x19hasCriticalTireFaultCodes\x88\x01\x01\x12\xc5\x02\n" +
-	"\fmanufacturer\x18\x03 \x01(\tB\x9b\x02\xda\xce\x18\x96\x02 \x012\x13MANUFACTURER_BENDIX2\x18MANUFACTURER_CONTINENTAL2\x12MANUFACTURER_DORAN2\x18MANUFACTURER_HENDRICKSON2\x14MANUFACTURER_INVALID2\x19MANUFACTURER_PRESSURE_PRO2\x14MANUFACTURER_SENSATA2\x1cMANUFACTURER_UNIVERSAL_J19392\x1bMANUFACTURER_UNIVERSAL_R1412\x1aMANUFACTURER_PASSENGER_CAN2\x17MANUFACTURER_SYSGRATIONH\x02R\fmanufacturer\x88\x01\x01\x12\xc8\x03\n" +
-	"\x19specific_tire_fault_codes\x18\x04 \x03(\tB\x8c\x03\xda\xce\x18\x87\x032\x1cTIRE_ALERT_ACROSS_AXLE_FAULT2 TIRE_ALERT_EXTREME_OVER_PRESSURE2!TIRE_ALERT_EXTREME_UNDER_PRESSURE2\x14TIRE_ALERT_FLAT_SPOT2\x14TIRE_ALERT_IMBALANCE2\x12TIRE_ALERT_INVALID2\x18TIRE_ALERT_LEAK_DETECTED2\x18TIRE_ALERT_OVER_PRESSURE2\x1bTIRE_ALERT_OVER_TEMPERATURE2\x18TIRE_ALERT_SENSOR_DEFECT2\"TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED2\x1dTIRE_ALERT_SENSOR_LOW_BATTERY2\x19TIRE_ALERT_SENSOR_MISSING2\x19TIRE_ALERT_UNDER_PRESSURER\x16specificTireFaultCodes:)\xda\xce\x18%TireFaultCodeDetailsObjectRequestBodyB\"\n" +
+	"\x19specific_tire_fault_codes\x18\x04 \x03(\tB\x8c\x03\xda\xce\x18\x87\x032\x1cTIRE_ALERT_ACROSS_AXLE_FAULT2 TIRE_ALERT_EXTREME_OVER_PRESSURE2!TIRE_ALERT_EXTREME_UNDER_PRESSURE2\x14TIRE_ALERT_FLAT_SPOT2\x14TIRE_ALERT_IMBALANCE2\x12TIRE_ALERT_INVALID2\x18TIRE_ALERT_LEAK_DETECTED2\x18TIRE_ALERT_OVER_PRESSURE2\x1bTIRE_ALERT_OVER_TEMPERATURE2\x18TIRE_ALERT_SENSOR_DEFECT2\"TIRE_ALERT_SENSOR_LOOSE_OR_FLIPPED2\x1dTIRE_ALERT_SENSOR_LOW_BATTERY2\x19TIRE_ALERT_SENSOR_MISSING2\x19TIRE_ALERT_UNDER_PRESSURER\x16specificTireFaultCodes:S\xda\xce\x18%TireFaultCodeDetailsObjectRequestBody\xda\xce\x18&TireFaultCodeDetailsObjectResponseBodyB\"\n" +
 	" _has_cautionary_tire_fault_codesB \n" +
 	"\x1e_has_critical_tire_fault_codesB\x0f\n" +
 	"\r_manufacturer\"\xd6\x01\n" +
@@ -17827,33 +13192,20 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"GoaTrailerTinyResponseResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xce\x02\n" +
+	"\x05_name\"\x97\x03\n" +
 	"3TrainingAssignmentNearDueDateTriggerAssignmentGroup\x12Q\n" +
 	"\x15assignment_group_type\x18\x01 \x01(\tB\x18\xda\xce\x18\x14 \x012\bCATEGORY2\x06COURSEH\x00R\x13assignmentGroupType\x88\x01\x01\x12E\n" +
-	"\x15assignment_group_uuid\x18\x02 \x01(\tB\f\xda\xce\x18\b \x01:\x04uuidH\x01R\x13assignmentGroupUuid\x88\x01\x01:I\xda\xce\x18ETrainingAssignmentNearDueDateTriggerAssignmentGroupObjectResponseBodyB\x18\n" +
+	"\x15assignment_group_uuid\x18\x02 \x01(\tB\f\xda\xce\x18\b \x01:\x04uuidH\x01R\x13assignmentGroupUuid\x88\x01\x01:\x91\x01\xda\xce\x18DTrainingAssignmentNearDueDateTriggerAssignmentGroupObjectRequestBody\xda\xce\x18ETrainingAssignmentNearDueDateTriggerAssignmentGroupObjectResponseBodyB\x18\n" +
 	"\x16_assignment_group_typeB\x18\n" +
-	"\x16_assignment_group_uuid\"\xd2\x02\n" +
-	"8TrainingAssignmentNearDueDateTriggerAssignmentGroupInput\x12Q\n" +
-	"\x15assignment_group_type\x18\x01 \x01(\tB\x18\xda\xce\x18\x14 \x012\bCATEGORY2\x06COURSEH\x00R\x13assignmentGroupType\x88\x01\x01\x12E\n" +
-	"\x15assignment_group_uuid\x18\x02 \x01(\tB\f\xda\xce\x18\b \x01:\x04uuidH\x01R\x13assignmentGroupUuid\x88\x01\x01:H\xda\xce\x18DTrainingAssignmentNearDueDateTriggerAssignmentGroupObjectRequestBodyB\x18\n" +
-	"\x16_assignment_group_typeB\x18\n" +
-	"\x16_assignment_group_uuid\"\xbc\x03\n" +
+	"\x16_assignment_group_uuid\"\xfd\x03\n" +
 	"+TrainingAssignmentNearDueDateTriggerDetails\x12s\n" +
 	"\x11assignment_groups\x18\x01 \x03(\v2F.samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroupR\x10assignmentGroups\x12A\n" +
 	"\x0fcondition_units\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f \x012\x04DAYS2\x05WEEKSH\x00R\x0econditionUnits\x88\x01\x01\x124\n" +
 	"\x0fcondition_value\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x0econditionValue\x88\x01\x01\x12'\n" +
-	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:A\xda\xce\x18=TrainingAssignmentNearDueDateTriggerDetailsObjectResponseBodyB\x12\n" +
+	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:\x81\x01\xda\xce\x18<TrainingAssignmentNearDueDateTriggerDetailsObjectRequestBody\xda\xce\x18=TrainingAssignmentNearDueDateTriggerDetailsObjectResponseBodyB\x12\n" +
 	"\x10_condition_unitsB\x12\n" +
 	"\x10_condition_valueB\v\n" +
-	"\t_timezone\"\xc5\x03\n" +
-	"0TrainingAssignmentNearDueDateTriggerDetailsInput\x12x\n" +
-	"\x11assignment_groups\x18\x01 \x03(\v2K.samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroupInputR\x10assignmentGroups\x12A\n" +
-	"\x0fcondition_units\x18\x02 \x01(\tB\x13\xda\xce\x18\x0f \x012\x04DAYS2\x05WEEKSH\x00R\x0econditionUnits\x88\x01\x01\x124\n" +
-	"\x0fcondition_value\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x0econditionValue\x88\x01\x01\x12'\n" +
-	"\btimezone\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\btimezone\x88\x01\x01:@\xda\xce\x18<TrainingAssignmentNearDueDateTriggerDetailsObjectRequestBodyB\x12\n" +
-	"\x10_condition_unitsB\x12\n" +
-	"\x10_condition_valueB\v\n" +
-	"\t_timezone\"\xcd\x19\n" +
+	"\t_timezone\"\xef\x19\n" +
 	"\rTriggerParams\x12]\n" +
 	"\x13ambient_temperature\x18\x01 \x01(\v2,.samsara.alerts.v1.AmbientTemperatureDetailsR\x12ambientTemperature\x12R\n" +
 	"\x10cell_signal_loss\x18\x02 \x01(\v2(.samsara.alerts.v1.CellSignalLossDetailsR\x0ecellSignalLoss\x12F\n" +
@@ -17895,70 +13247,17 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"!training_assignment_near_due_date\x18  \x01(\v2>.samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetailsR\x1dtrainingAssignmentNearDueDate\x12a\n" +
 	"\x12unassigned_driving\x18! \x01(\v22.samsara.alerts.v1.UnassignedDrivingTriggerDetailsR\x11unassignedDriving\x12f\n" +
 	"\x17vehicle_battery_voltage\x18\" \x01(\v2..samsara.alerts.v1.VehicleBatterVoltageDetailsR\x15vehicleBatteryVoltage\x12X\n" +
-	"\x12vehicle_fault_code\x18# \x01(\v2*.samsara.alerts.v1.VehicleFaultCodeDetailsR\x10vehicleFaultCode:#\xda\xce\x18\x1fTriggerParamsObjectResponseBody\"\xfa\x1a\n" +
-	"\x12TriggerParamsInput\x12b\n" +
-	"\x13ambient_temperature\x18\x01 \x01(\v21.samsara.alerts.v1.AmbientTemperatureDetailsInputR\x12ambientTemperature\x12W\n" +
-	"\x10cell_signal_loss\x18\x02 \x01(\v2-.samsara.alerts.v1.CellSignalLossDetailsInputR\x0ecellSignalLoss\x12K\n" +
-	"\tdef_level\x18\x03 \x01(\v2..samsara.alerts.v1.DefLevelTriggerDetailsInputR\bdefLevel\x12]\n" +
-	"\x0fdevice_movement\x18\x04 \x01(\v24.samsara.alerts.v1.DeviceMovementTriggerDetailsInputR\x0edeviceMovement\x12e\n" +
-	"\x12document_submitted\x18\x05 \x01(\v26.samsara.alerts.v1.DriverDocumentSubmittedDetailsInputR\x11documentSubmitted\x12m\n" +
-	"\x15dvir_submitted_device\x18\x06 \x01(\v29.samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetailsInputR\x13dvirSubmittedDevice\x12Q\n" +
-	"\vengine_idle\x18\a \x01(\v20.samsara.alerts.v1.EngineIdleTriggerDetailsInputR\n" +
-	"engineIdle\x12G\n" +
-	"\n" +
-	"engine_off\x18\b \x01(\v2(.samsara.alerts.v1.EngineOffDetailsInputR\tengineOff\x12D\n" +
-	"\tengine_on\x18\t \x01(\v2'.samsara.alerts.v1.EngineOnDetailsInputR\bengineOn\x12N\n" +
-	"\n" +
-	"fuel_level\x18\n" +
-	" \x01(\v2/.samsara.alerts.v1.FuelLevelTriggerDetailsInputR\tfuelLevel\x12e\n" +
-	"\x14gateway_disconnected\x18\v \x01(\v22.samsara.alerts.v1.GatewayDisconnectedDetailsInputR\x13gatewayDisconnected\x12c\n" +
-	"\x11gateway_unplugged\x18\f \x01(\v26.samsara.alerts.v1.GatewayUnpluggedTriggerDetailsInputR\x10gatewayUnplugged\x12Z\n" +
-	"\x0egeofence_entry\x18\r \x01(\v23.samsara.alerts.v1.GeofenceEntryTriggerDetailsInputR\rgeofenceEntry\x12W\n" +
-	"\rgeofence_exit\x18\x0e \x01(\v22.samsara.alerts.v1.GeofenceExitTriggerDetailsInputR\fgeofenceExit\x12T\n" +
-	"\x0fgps_signal_loss\x18\x0f \x01(\v2,.samsara.alerts.v1.GpsSignalLossDetailsInputR\rgpsSignalLoss\x12Q\n" +
-	"\vharsh_event\x18\x10 \x01(\v20.samsara.alerts.v1.HarshEventTriggerDetailsInputR\n" +
-	"harshEvent\x12W\n" +
-	"\rhos_violation\x18\x11 \x01(\v22.samsara.alerts.v1.HOSViolationTriggerDetailsInputR\fhosViolation\x12]\n" +
-	"\x0finside_geofence\x18\x12 \x01(\v24.samsara.alerts.v1.InsideGeofenceTriggerDetailsInputR\x0einsideGeofence\x12K\n" +
-	"\fout_of_route\x18\x13 \x01(\v2).samsara.alerts.v1.OutOfRouteDetailsInputR\n" +
-	"outOfRoute\x12`\n" +
-	"\x10outside_geofence\x18\x14 \x01(\v25.samsara.alerts.v1.OutsideGeofenceTriggerDetailsInputR\x0foutsideGeofence\x12M\n" +
-	"\fpanic_button\x18\x15 \x01(\v2*.samsara.alerts.v1.PanicButtonDetailsInputR\vpanicButton\x12G\n" +
-	"\areading\x18\x16 \x01(\v2-.samsara.alerts.v1.ReadingTriggerDetailsInputR\areading\x12y\n" +
-	"\x1croute_stop_estimated_arrival\x18\x17 \x01(\v28.samsara.alerts.v1.RouteStopEstimatedArrivalDetailsInputR\x19routeStopEstimatedArrival\x12]\n" +
-	"\x0fsafety_behavior\x18\x18 \x01(\v24.samsara.alerts.v1.SafetyBehaviorTriggerDetailsInputR\x0esafetyBehavior\x12o\n" +
-	"\x15scheduled_maintenance\x18\x19 \x01(\v2:.samsara.alerts.v1.ScheduledMaintenanceTriggerDetailsInputR\x14scheduledMaintenance\x12\x92\x01\n" +
-	"%scheduled_maintenance_by_engine_hours\x18\x1a \x01(\v2@.samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetailsInputR!scheduledMaintenanceByEngineHours\x12\x88\x01\n" +
-	"\x1escheduled_maintenance_odometer\x18\x1b \x01(\v2B.samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetailsInputR\x1cscheduledMaintenanceOdometer\x12A\n" +
-	"\x05speed\x18\x1c \x01(\v2+.samsara.alerts.v1.SpeedTriggerDetailsInputR\x05speed\x12n\n" +
-	"\x16sudden_fuel_level_drop\x18\x1d \x01(\v29.samsara.alerts.v1.SuddenFuelLevelDropTriggerDetailsInputR\x13suddenFuelLevelDrop\x12n\n" +
-	"\x16sudden_fuel_level_rise\x18\x1e \x01(\v29.samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetailsInputR\x13suddenFuelLevelRise\x12T\n" +
-	"\x0ftire_fault_code\x18\x1f \x01(\v2,.samsara.alerts.v1.TireFaultCodeDetailsInputR\rtireFaultCode\x12\x8d\x01\n" +
-	"!training_assignment_near_due_date\x18  \x01(\v2C.samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetailsInputR\x1dtrainingAssignmentNearDueDate\x12f\n" +
-	"\x12unassigned_driving\x18! \x01(\v27.samsara.alerts.v1.UnassignedDrivingTriggerDetailsInputR\x11unassignedDriving\x12k\n" +
-	"\x17vehicle_battery_voltage\x18\" \x01(\v23.samsara.alerts.v1.VehicleBatterVoltageDetailsInputR\x15vehicleBatteryVoltage\x12]\n" +
-	"\x12vehicle_fault_code\x18# \x01(\v2/.samsara.alerts.v1.VehicleFaultCodeDetailsInputR\x10vehicleFaultCode:\"\xda\xce\x18\x1eTriggerParamsObjectRequestBody\"\xb1\x01\n" +
+	"\x12vehicle_fault_code\x18# \x01(\v2*.samsara.alerts.v1.VehicleFaultCodeDetailsR\x10vehicleFaultCode:E\xda\xce\x18\x1eTriggerParamsObjectRequestBody\xda\xce\x18\x1fTriggerParamsObjectResponseBody\"\xb1\x01\n" +
 	"\x15UnassignedDrivingData\x126\n" +
 	"\x06driver\x18\x01 \x01(\v2\x1e.samsara.alerts.v1.AlertDriverR\x06driver\x129\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:%\xda\xce\x18!UnassignedDrivingDataResponseBody\"\xbf\x01\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:%\xda\xce\x18!UnassignedDrivingDataResponseBody\"\xf3\x01\n" +
 	"\x1fUnassignedDrivingTriggerDetails\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:5\xda\xce\x181UnassignedDrivingTriggerDetailsObjectResponseBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xc3\x01\n" +
-	"$UnassignedDrivingTriggerDetailsInput\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:4\xda\xce\x180UnassignedDrivingTriggerDetailsObjectRequestBodyB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\xc3\x02\n" +
+	"\x19min_duration_milliseconds\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x17minDurationMilliseconds\x88\x01\x01:i\xda\xce\x180UnassignedDrivingTriggerDetailsObjectRequestBody\xda\xce\x181UnassignedDrivingTriggerDetailsObjectResponseBodyB\x1c\n" +
+	"\x1a_min_duration_milliseconds\"\xf3\x02\n" +
 	"\x1bVehicleBatterVoltageDetails\x120\n" +
 	"\rbattery_volts\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\fbatteryVolts\x88\x01\x01\x12G\n" +
 	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
-	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:1\xda\xce\x18-VehicleBatterVoltageDetailsObjectResponseBodyB\x10\n" +
-	"\x0e_battery_voltsB\x1c\n" +
-	"\x1a_min_duration_millisecondsB\f\n" +
-	"\n" +
-	"_operation\"\xc7\x02\n" +
-	" VehicleBatterVoltageDetailsInput\x120\n" +
-	"\rbattery_volts\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\fbatteryVolts\x88\x01\x01\x12G\n" +
-	"\x19min_duration_milliseconds\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x17minDurationMilliseconds\x88\x01\x01\x128\n" +
-	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:0\xda\xce\x18,VehicleBatterVoltageDetailsObjectRequestBodyB\x10\n" +
+	"\toperation\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\aGREATER2\x04LESSH\x02R\toperation\x88\x01\x01:a\xda\xce\x18,VehicleBatterVoltageDetailsObjectRequestBody\xda\xce\x18-VehicleBatterVoltageDetailsObjectResponseBodyB\x10\n" +
 	"\x0e_battery_voltsB\x1c\n" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
@@ -17972,7 +13271,7 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\atrailer\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.AlertTrailerR\atrailer\x129\n" +
 	"\avehicle\x18\x03 \x01(\v2\x1f.samsara.alerts.v1.AlertVehicleR\avehicle:)\xda\xce\x18%VehicleDefLevelPercentageResponseBody\"\x82\x01\n" +
 	"\x0fVehicleDetected\x12N\n" +
-	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1f\xda\xce\x18\x1bVehicleDetectedResponseBody\"\x82\a\n" +
+	"\rcamera_stream\x18\x01 \x01(\v2).samsara.alerts.v1.AlertOnvifCameraStreamR\fcameraStream:\x1f\xda\xce\x18\x1bVehicleDetectedResponseBody\"\xae\a\n" +
 	"\x17VehicleFaultCodeDetails\x12J\n" +
 	" has_any_amber_warning_lamp_codes\x18\x01 \x01(\bH\x00R\x1bhasAnyAmberWarningLampCodes\x88\x01\x01\x122\n" +
 	"\x13has_any_fault_codes\x18\x02 \x01(\bH\x01R\x10hasAnyFaultCodes\x88\x01\x01\x12Z\n" +
@@ -17981,23 +13280,7 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x1bhas_any_red_stop_lamp_codes\x18\x05 \x01(\bH\x04R\x16hasAnyRedStopLampCodes\x88\x01\x01\x12F\n" +
 	"\x1ehas_any_trailer_abs_lamp_codes\x18\x06 \x01(\bH\x05R\x19hasAnyTrailerAbsLampCodes\x88\x01\x01\x12?\n" +
 	"\x19min_duration_milliseconds\x18\a \x01(\x03H\x06R\x17minDurationMilliseconds\x88\x01\x01\x12]\n" +
-	"\x14specific_fault_codes\x18\b \x03(\v2+.samsara.alerts.v1.SpecificVehicleFaultCodeR\x12specificFaultCodes:-\xda\xce\x18)VehicleFaultCodeDetailsObjectResponseBodyB#\n" +
-	"!_has_any_amber_warning_lamp_codesB\x16\n" +
-	"\x14_has_any_fault_codesB+\n" +
-	")_has_any_malfunction_indicator_lamp_codesB \n" +
-	"\x1e_has_any_protection_lamp_codesB\x1e\n" +
-	"\x1c_has_any_red_stop_lamp_codesB!\n" +
-	"\x1f_has_any_trailer_abs_lamp_codesB\x1c\n" +
-	"\x1a_min_duration_milliseconds\"\x8b\a\n" +
-	"\x1cVehicleFaultCodeDetailsInput\x12J\n" +
-	" has_any_amber_warning_lamp_codes\x18\x01 \x01(\bH\x00R\x1bhasAnyAmberWarningLampCodes\x88\x01\x01\x122\n" +
-	"\x13has_any_fault_codes\x18\x02 \x01(\bH\x01R\x10hasAnyFaultCodes\x88\x01\x01\x12Z\n" +
-	"(has_any_malfunction_indicator_lamp_codes\x18\x03 \x01(\bH\x02R#hasAnyMalfunctionIndicatorLampCodes\x88\x01\x01\x12E\n" +
-	"\x1dhas_any_protection_lamp_codes\x18\x04 \x01(\bH\x03R\x19hasAnyProtectionLampCodes\x88\x01\x01\x12@\n" +
-	"\x1bhas_any_red_stop_lamp_codes\x18\x05 \x01(\bH\x04R\x16hasAnyRedStopLampCodes\x88\x01\x01\x12F\n" +
-	"\x1ehas_any_trailer_abs_lamp_codes\x18\x06 \x01(\bH\x05R\x19hasAnyTrailerAbsLampCodes\x88\x01\x01\x12?\n" +
-	"\x19min_duration_milliseconds\x18\a \x01(\x03H\x06R\x17minDurationMilliseconds\x88\x01\x01\x12b\n" +
-	"\x14specific_fault_codes\x18\b \x03(\v20.samsara.alerts.v1.SpecificVehicleFaultCodeInputR\x12specificFaultCodes:,\xda\xce\x18(VehicleFaultCodeDetailsObjectRequestBodyB#\n" +
+	"\x14specific_fault_codes\x18\b \x03(\v2+.samsara.alerts.v1.SpecificVehicleFaultCodeR\x12specificFaultCodes:Y\xda\xce\x18(VehicleFaultCodeDetailsObjectRequestBody\xda\xce\x18)VehicleFaultCodeDetailsObjectResponseBodyB#\n" +
 	"!_has_any_amber_warning_lamp_codesB\x16\n" +
 	"\x14_has_any_fault_codesB+\n" +
 	")_has_any_malfunction_indicator_lamp_codesB \n" +
@@ -18030,28 +13313,17 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x03_idB\x10\n" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_vin\"\x8f\x01\n" +
+	"\x04_vin\"\xa4\x01\n" +
 	"\x06Vertex\x12'\n" +
 	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:\x16\xda\xce\x18\x12VertexResponseBodyB\v\n" +
+	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:+\xda\xce\x18\x11VertexRequestBody\xda\xce\x18\x12VertexResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude\"\x93\x01\n" +
-	"\vVertexInput\x12'\n" +
-	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:\x15\xda\xce\x18\x11VertexRequestBodyB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitude\"\xb8\x01\n" +
+	"_longitude\"\xda\x01\n" +
 	"\rWebhookParams\x12H\n" +
 	"\fpayload_type\x18\x01 \x01(\tB \xda\xce\x18\x1c2\x06legacy2\benrichedR\benrichedH\x00R\vpayloadType\x88\x01\x01\x12'\n" +
 	"\vwebhook_ids\x18\x02 \x03(\tB\x06\xda\xce\x18\x02 \x01R\n" +
-	"webhookIds:#\xda\xce\x18\x1fWebhookParamsObjectResponseBodyB\x0f\n" +
-	"\r_payload_type\"\xbc\x01\n" +
-	"\x12WebhookParamsInput\x12H\n" +
-	"\fpayload_type\x18\x01 \x01(\tB \xda\xce\x18\x1c2\x06legacy2\benrichedR\benrichedH\x00R\vpayloadType\x88\x01\x01\x12'\n" +
-	"\vwebhook_ids\x18\x02 \x03(\tB\x06\xda\xce\x18\x02 \x01R\n" +
-	"webhookIds:\"\xda\xce\x18\x1eWebhookParamsObjectRequestBodyB\x0f\n" +
+	"webhookIds:E\xda\xce\x18\x1eWebhookParamsObjectRequestBody\xda\xce\x18\x1fWebhookParamsObjectResponseBodyB\x0f\n" +
 	"\r_payload_type\"\xe4\x06\n" +
 	"\fWebhookRoute\x12G\n" +
 	"\x15actual_route_end_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x12actualRouteEndTime\x88\x01\x01\x12K\n" +
@@ -18109,7 +13381,28 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\x10\n" +
-	"\x0e_radius_meters\"\xa3\b\n" +
+	"\x0e_radius_meters\"\xc0\a\n" +
+	"\x15WorkflowConfiguration\x12;\n" +
+	"\aactions\x18\x01 \x03(\v2\x19.samsara.alerts.v1.ActionB\x06\xda\xce\x18\x02 \x01R\aactions\x12>\n" +
+	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12\\\n" +
+	"\fexternal_ids\x18\x03 \x03(\v29.samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
+	"\x02id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x120\n" +
+	"\n" +
+	"is_enabled\x18\x05 \x01(\bB\f\xda\xce\x18\b \x01R\x04trueH\x02R\tisEnabled\x88\x01\x01\x12I\n" +
+	"\x15last_modified_at_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\x12lastModifiedAtTime\x88\x01\x01\x12\x1f\n" +
+	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01\x12Y\n" +
+	"\x14operational_settings\x18\b \x01(\v2&.samsara.alerts.v1.OperationalSettingsR\x13operationalSettings\x126\n" +
+	"\x05scope\x18\t \x01(\v2\x18.samsara.alerts.v1.ScopeB\x06\xda\xce\x18\x02 \x01R\x05scope\x12F\n" +
+	"\btriggers\x18\n" +
+	" \x03(\v2\".samsara.alerts.v1.WorkflowTriggerB\x06\xda\xce\x18\x02 \x01R\btriggers\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\xa8\x01\xda\xce\x182GetResponseWorkflowConfigurationObjectResponseBody\xda\xce\x184PatchResponseWorkflowConfigurationObjectResponseBody\xda\xce\x186PostResponseResWorkflowConfigurationObjectResponseBodyB\x12\n" +
+	"\x10_created_at_timeB\x05\n" +
+	"\x03_idB\r\n" +
+	"\v_is_enabledB\x18\n" +
+	"\x16_last_modified_at_timeB\a\n" +
+	"\x05_name\"\xa3\b\n" +
 	"\fWorkflowDvir\x12]\n" +
 	"\x10author_signature\x18\x01 \x01(\v2*.samsara.alerts.v1.WorkflowAuthorSignatureB\x06\xda\xce\x18\x02 \x01R\x0fauthorSignature\x127\n" +
 	"\adefects\x18\x02 \x03(\v2\x1d.samsara.alerts.v1.DvirDefectR\adefects\x121\n" +
@@ -18135,9 +13428,9 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x10_odometer_metersB\x10\n" +
 	"\x0e_safety_statusB\r\n" +
 	"\v_start_timeB\a\n" +
-	"\x05_type\"\xff\x01\n" +
-	"\x15WorkflowDvirSubmitted\x127\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyR\x06driver\x123\n" +
+	"\x05_type\"\xfc\x01\n" +
+	"\x15WorkflowDvirSubmitted\x124\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x123\n" +
 	"\x04dvir\x18\x02 \x01(\v2\x1f.samsara.alerts.v1.WorkflowDvirR\x04dvir\x12C\n" +
 	"\avehicle\x18\x03 \x01(\v2).samsara.alerts.v1.VehicleWithGatewayTinyR\avehicle:3\xda\xce\x18/WorkflowDvirSubmittedResponseObjectResponseBody\"\xe6\x01\n" +
 	"\x10WorkflowGeofence\x129\n" +
@@ -18148,7 +13441,24 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\v23.samsara.alerts.v1.WorkflowAddressEventWithGeofenceR\aaddress\x12>\n" +
 	"\vfuel_volume\x18\x02 \x01(\v2\x1d.samsara.alerts.v1.FuelVolumeR\n" +
 	"fuelVolume\x12C\n" +
-	"\avehicle\x18\x03 \x01(\v2).samsara.alerts.v1.VehicleWithGatewayTinyR\avehicle:3\xda\xce\x18/WorkflowGeofenceEventResponseObjectResponseBody\"\x94\x02\n" +
+	"\avehicle\x18\x03 \x01(\v2).samsara.alerts.v1.VehicleWithGatewayTinyR\avehicle:3\xda\xce\x18/WorkflowGeofenceEventResponseObjectResponseBody\"\xe7\x04\n" +
+	"\x10WorkflowIncident\x12T\n" +
+	"\n" +
+	"conditions\x18\x01 \x03(\v2,.samsara.alerts.v1.WorkflowIncidentConditionB\x06\xda\xce\x18\x02 \x01R\n" +
+	"conditions\x126\n" +
+	"\x10configuration_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x0fconfigurationId\x88\x01\x01\x12@\n" +
+	"\x10happened_at_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\x0ehappenedAtTime\x88\x01\x01\x12.\n" +
+	"\fincident_url\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\vincidentUrl\x88\x01\x01\x12,\n" +
+	"\vis_resolved\x18\x05 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x03R\n" +
+	"isResolved\x88\x01\x01\x12>\n" +
+	"\x10resolved_at_time\x18\x06 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x04R\x0eresolvedAtTime\x88\x01\x01\x12>\n" +
+	"\x0fupdated_at_time\x18\a \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x05R\rupdatedAtTime\x88\x01\x01:1\xda\xce\x18-GetWorkflowIncidentResponseObjectResponseBodyB\x13\n" +
+	"\x11_configuration_idB\x13\n" +
+	"\x11_happened_at_timeB\x0f\n" +
+	"\r_incident_urlB\x0e\n" +
+	"\f_is_resolvedB\x13\n" +
+	"\x11_resolved_at_timeB\x12\n" +
+	"\x10_updated_at_time\"\x94\x02\n" +
 	"\x19WorkflowIncidentCondition\x12-\n" +
 	"\vdescription\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vdescription\x88\x01\x01\x12L\n" +
 	"\adetails\x18\x02 \x01(\v2*.samsara.alerts.v1.WorkflowIncidentDetailsB\x06\xda\xce\x18\x02 \x01R\adetails\x12*\n" +
@@ -18239,14 +13549,10 @@ const file_samsara_alerts_v1_alerts_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:+\xda\xce\x18'WorkflowSignatoryUserObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xca\x01\n" +
+	"\x05_name\"\xee\x01\n" +
 	"\x0fWorkflowTrigger\x12G\n" +
 	"\x0etrigger_params\x18\x01 \x01(\v2 .samsara.alerts.v1.TriggerParamsR\rtriggerParams\x123\n" +
-	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:%\xda\xce\x18!WorkflowTriggerObjectResponseBodyB\x12\n" +
-	"\x10_trigger_type_id\"\xd3\x01\n" +
-	"\x14WorkflowTriggerInput\x12L\n" +
-	"\x0etrigger_params\x18\x01 \x01(\v2%.samsara.alerts.v1.TriggerParamsInputR\rtriggerParams\x123\n" +
-	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:$\xda\xce\x18 WorkflowTriggerObjectRequestBodyB\x12\n" +
+	"\x0ftrigger_type_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\rtriggerTypeId\x88\x01\x01:I\xda\xce\x18 WorkflowTriggerObjectRequestBody\xda\xce\x18!WorkflowTriggerObjectResponseBodyB\x12\n" +
 	"\x10_trigger_type_id2\xde\a\n" +
 	"\rAlertsService\x12\xbf\x01\n" +
 	"\x11GetConfigurations\x12+.samsara.alerts.v1.GetConfigurationsRequest\x1a,.samsara.alerts.v1.GetConfigurationsResponse\"O\xda\xce\x18K\n" +
@@ -18273,725 +13579,587 @@ func file_samsara_alerts_v1_alerts_proto_rawDescGZIP() []byte {
 	return file_samsara_alerts_v1_alerts_proto_rawDescData
 }
 
-var file_samsara_alerts_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 255)
+var file_samsara_alerts_v1_alerts_proto_msgTypes = make([]protoimpl.MessageInfo, 189)
 var file_samsara_alerts_v1_alerts_proto_goTypes = []any{
-	(*GetConfigurationsRequest)(nil),                                 // 0: samsara.alerts.v1.GetConfigurationsRequest
-	(*GetConfigurationsResponse)(nil),                                // 1: samsara.alerts.v1.GetConfigurationsResponse
-	(*PostConfigurationsRequest)(nil),                                // 2: samsara.alerts.v1.PostConfigurationsRequest
-	(*PostConfigurationsResponse)(nil),                               // 3: samsara.alerts.v1.PostConfigurationsResponse
-	(*PatchConfigurationsRequest)(nil),                               // 4: samsara.alerts.v1.PatchConfigurationsRequest
-	(*PatchConfigurationsResponse)(nil),                              // 5: samsara.alerts.v1.PatchConfigurationsResponse
-	(*DeleteConfigurationsRequest)(nil),                              // 6: samsara.alerts.v1.DeleteConfigurationsRequest
-	(*DeleteConfigurationsResponse)(nil),                             // 7: samsara.alerts.v1.DeleteConfigurationsResponse
-	(*GetIncidentsRequest)(nil),                                      // 8: samsara.alerts.v1.GetIncidentsRequest
-	(*GetIncidentsResponse)(nil),                                     // 9: samsara.alerts.v1.GetIncidentsResponse
-	(*Action)(nil),                                                   // 10: samsara.alerts.v1.Action
-	(*ActionInput)(nil),                                              // 11: samsara.alerts.v1.ActionInput
-	(*ActionParams)(nil),                                             // 12: samsara.alerts.v1.ActionParams
-	(*ActionParamsInput)(nil),                                        // 13: samsara.alerts.v1.ActionParamsInput
-	(*AlertAsset)(nil),                                               // 14: samsara.alerts.v1.AlertAsset
-	(*AlertDriver)(nil),                                              // 15: samsara.alerts.v1.AlertDriver
-	(*AlertMachineInput)(nil),                                        // 16: samsara.alerts.v1.AlertMachineInput
-	(*AlertOnvifCameraStream)(nil),                                   // 17: samsara.alerts.v1.AlertOnvifCameraStream
-	(*AlertProduct)(nil),                                             // 18: samsara.alerts.v1.AlertProduct
-	(*AlertRoute)(nil),                                               // 19: samsara.alerts.v1.AlertRoute
-	(*AlertSensor)(nil),                                              // 20: samsara.alerts.v1.AlertSensor
-	(*AlertSites)(nil),                                               // 21: samsara.alerts.v1.AlertSites
-	(*AlertTrailer)(nil),                                             // 22: samsara.alerts.v1.AlertTrailer
-	(*AlertVehicle)(nil),                                             // 23: samsara.alerts.v1.AlertVehicle
-	(*AlertWorkforceCameraDevice)(nil),                               // 24: samsara.alerts.v1.AlertWorkforceCameraDevice
-	(*AmbientTemperature)(nil),                                       // 25: samsara.alerts.v1.AmbientTemperature
-	(*AmbientTemperatureDetails)(nil),                                // 26: samsara.alerts.v1.AmbientTemperatureDetails
-	(*AmbientTemperatureDetailsInput)(nil),                           // 27: samsara.alerts.v1.AmbientTemperatureDetailsInput
-	(*BehaviorCountDetails)(nil),                                     // 28: samsara.alerts.v1.BehaviorCountDetails
-	(*BehaviorCountDetailsInput)(nil),                                // 29: samsara.alerts.v1.BehaviorCountDetailsInput
-	(*CameraConnectorDisconected)(nil),                               // 30: samsara.alerts.v1.CameraConnectorDisconected
-	(*CameraStreamIssue)(nil),                                        // 31: samsara.alerts.v1.CameraStreamIssue
-	(*CellSignalLoss)(nil),                                           // 32: samsara.alerts.v1.CellSignalLoss
-	(*CellSignalLossDetails)(nil),                                    // 33: samsara.alerts.v1.CellSignalLossDetails
-	(*CellSignalLossDetailsInput)(nil),                               // 34: samsara.alerts.v1.CellSignalLossDetailsInput
-	(*Circle)(nil),                                                   // 35: samsara.alerts.v1.Circle
-	(*CircleInput)(nil),                                              // 36: samsara.alerts.v1.CircleInput
-	(*CloudBackupUploadIssue)(nil),                                   // 37: samsara.alerts.v1.CloudBackupUploadIssue
-	(*ContinuousReadingAlertThreshold)(nil),                          // 38: samsara.alerts.v1.ContinuousReadingAlertThreshold
-	(*DVIRSubmittedDeviceTriggerDetails)(nil),                        // 39: samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
-	(*DVIRSubmittedDeviceTriggerDetailsInput)(nil),                   // 40: samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetailsInput
-	(*DashcamDisconnected)(nil),                                      // 41: samsara.alerts.v1.DashcamDisconnected
-	(*DataInputValue)(nil),                                           // 42: samsara.alerts.v1.DataInputValue
-	(*DefLevelTriggerDetails)(nil),                                   // 43: samsara.alerts.v1.DefLevelTriggerDetails
-	(*DefLevelTriggerDetailsInput)(nil),                              // 44: samsara.alerts.v1.DefLevelTriggerDetailsInput
-	(*DeviceMovementData)(nil),                                       // 45: samsara.alerts.v1.DeviceMovementData
-	(*DeviceMovementStoppedData)(nil),                                // 46: samsara.alerts.v1.DeviceMovementStoppedData
-	(*DeviceMovementTriggerDetails)(nil),                             // 47: samsara.alerts.v1.DeviceMovementTriggerDetails
-	(*DeviceMovementTriggerDetailsInput)(nil),                        // 48: samsara.alerts.v1.DeviceMovementTriggerDetailsInput
-	(*DoorOpen)(nil),                                                 // 49: samsara.alerts.v1.DoorOpen
-	(*DriverAppNotification)(nil),                                    // 50: samsara.alerts.v1.DriverAppNotification
-	(*DriverAppNotificationInput)(nil),                               // 51: samsara.alerts.v1.DriverAppNotificationInput
-	(*DriverAppSignIn)(nil),                                          // 52: samsara.alerts.v1.DriverAppSignIn
-	(*DriverAppSignOut)(nil),                                         // 53: samsara.alerts.v1.DriverAppSignOut
-	(*DriverDocumentSubmitted)(nil),                                  // 54: samsara.alerts.v1.DriverDocumentSubmitted
-	(*DriverDocumentSubmittedDetails)(nil),                           // 55: samsara.alerts.v1.DriverDocumentSubmittedDetails
-	(*DriverDocumentSubmittedDetailsInput)(nil),                      // 56: samsara.alerts.v1.DriverDocumentSubmittedDetailsInput
-	(*DriverMessageReceived)(nil),                                    // 57: samsara.alerts.v1.DriverMessageReceived
-	(*DriverMessageSent)(nil),                                        // 58: samsara.alerts.v1.DriverMessageSent
-	(*DriverOrTagIdsDetails)(nil),                                    // 59: samsara.alerts.v1.DriverOrTagIdsDetails
-	(*DriverOrTagIdsDetailsInput)(nil),                               // 60: samsara.alerts.v1.DriverOrTagIdsDetailsInput
-	(*DriverRecorded)(nil),                                           // 61: samsara.alerts.v1.DriverRecorded
-	(*Dvir2AssignedToPolymorphicUser)(nil),                           // 62: samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
-	(*Dvir2Device)(nil),                                              // 63: samsara.alerts.v1.Dvir2Device
-	(*Dvir2FormSubmission)(nil),                                      // 64: samsara.alerts.v1.Dvir2FormSubmission
-	(*Dvir2RelatedDevice)(nil),                                       // 65: samsara.alerts.v1.Dvir2RelatedDevice
-	(*Dvir2Submission)(nil),                                          // 66: samsara.alerts.v1.Dvir2Submission
-	(*DvirDefect)(nil),                                               // 67: samsara.alerts.v1.DvirDefect
-	(*EngineIdleData)(nil),                                           // 68: samsara.alerts.v1.EngineIdleData
-	(*EngineIdleTriggerDetails)(nil),                                 // 69: samsara.alerts.v1.EngineIdleTriggerDetails
-	(*EngineIdleTriggerDetailsInput)(nil),                            // 70: samsara.alerts.v1.EngineIdleTriggerDetailsInput
-	(*EngineOff)(nil),                                                // 71: samsara.alerts.v1.EngineOff
-	(*EngineOffDetails)(nil),                                         // 72: samsara.alerts.v1.EngineOffDetails
-	(*EngineOffDetailsInput)(nil),                                    // 73: samsara.alerts.v1.EngineOffDetailsInput
-	(*EngineOn)(nil),                                                 // 74: samsara.alerts.v1.EngineOn
-	(*EngineOnDetails)(nil),                                          // 75: samsara.alerts.v1.EngineOnDetails
-	(*EngineOnDetailsInput)(nil),                                     // 76: samsara.alerts.v1.EngineOnDetailsInput
-	(*EnumReadingAlertThreshold)(nil),                                // 77: samsara.alerts.v1.EnumReadingAlertThreshold
-	(*EventLocation)(nil),                                            // 78: samsara.alerts.v1.EventLocation
-	(*FormSubmitted)(nil),                                            // 79: samsara.alerts.v1.FormSubmitted
-	(*FormUpdated)(nil),                                              // 80: samsara.alerts.v1.FormUpdated
-	(*FuelLevelPercentage)(nil),                                      // 81: samsara.alerts.v1.FuelLevelPercentage
-	(*FuelLevelTriggerDetails)(nil),                                  // 82: samsara.alerts.v1.FuelLevelTriggerDetails
-	(*FuelLevelTriggerDetailsInput)(nil),                             // 83: samsara.alerts.v1.FuelLevelTriggerDetailsInput
-	(*FuelVolume)(nil),                                               // 84: samsara.alerts.v1.FuelVolume
-	(*GatewayDisconnected)(nil),                                      // 85: samsara.alerts.v1.GatewayDisconnected
-	(*GatewayDisconnectedDetails)(nil),                               // 86: samsara.alerts.v1.GatewayDisconnectedDetails
-	(*GatewayDisconnectedDetailsInput)(nil),                          // 87: samsara.alerts.v1.GatewayDisconnectedDetailsInput
-	(*GatewayUnpluggedTriggerDetails)(nil),                           // 88: samsara.alerts.v1.GatewayUnpluggedTriggerDetails
-	(*GatewayUnpluggedTriggerDetailsInput)(nil),                      // 89: samsara.alerts.v1.GatewayUnpluggedTriggerDetailsInput
-	(*GatewayWithVehicleTiny)(nil),                                   // 90: samsara.alerts.v1.GatewayWithVehicleTiny
-	(*GeofenceEntryTriggerDetails)(nil),                              // 91: samsara.alerts.v1.GeofenceEntryTriggerDetails
-	(*GeofenceEntryTriggerDetailsInput)(nil),                         // 92: samsara.alerts.v1.GeofenceEntryTriggerDetailsInput
-	(*GeofenceExitTriggerDetails)(nil),                               // 93: samsara.alerts.v1.GeofenceExitTriggerDetails
-	(*GeofenceExitTriggerDetailsInput)(nil),                          // 94: samsara.alerts.v1.GeofenceExitTriggerDetailsInput
-	(*GetWorkflowConfiguration)(nil),                                 // 95: samsara.alerts.v1.GetWorkflowConfiguration
-	(*GetWorkflowIncident)(nil),                                      // 96: samsara.alerts.v1.GetWorkflowIncident
-	(*GpsSignalLoss)(nil),                                            // 97: samsara.alerts.v1.GpsSignalLoss
-	(*GpsSignalLossDetails)(nil),                                     // 98: samsara.alerts.v1.GpsSignalLossDetails
-	(*GpsSignalLossDetailsInput)(nil),                                // 99: samsara.alerts.v1.GpsSignalLossDetailsInput
-	(*HOSViolationTriggerDetails)(nil),                               // 100: samsara.alerts.v1.HOSViolationTriggerDetails
-	(*HOSViolationTriggerDetailsInput)(nil),                          // 101: samsara.alerts.v1.HOSViolationTriggerDetailsInput
-	(*HarshEventData)(nil),                                           // 102: samsara.alerts.v1.HarshEventData
-	(*HarshEventTriggerDetails)(nil),                                 // 103: samsara.alerts.v1.HarshEventTriggerDetails
-	(*HarshEventTriggerDetailsInput)(nil),                            // 104: samsara.alerts.v1.HarshEventTriggerDetailsInput
-	(*HosDutyStatusData)(nil),                                        // 105: samsara.alerts.v1.HosDutyStatusData
-	(*HosViolationData)(nil),                                         // 106: samsara.alerts.v1.HosViolationData
-	(*InAppNotificationOptions)(nil),                                 // 107: samsara.alerts.v1.InAppNotificationOptions
-	(*InAppNotificationOptionsInput)(nil),                            // 108: samsara.alerts.v1.InAppNotificationOptionsInput
-	(*Inactivity)(nil),                                               // 109: samsara.alerts.v1.Inactivity
-	(*InsideGeofenceData)(nil),                                       // 110: samsara.alerts.v1.InsideGeofenceData
-	(*InsideGeofenceTriggerDetails)(nil),                             // 111: samsara.alerts.v1.InsideGeofenceTriggerDetails
-	(*InsideGeofenceTriggerDetailsInput)(nil),                        // 112: samsara.alerts.v1.InsideGeofenceTriggerDetailsInput
-	(*IssueCreated)(nil),                                             // 113: samsara.alerts.v1.IssueCreated
-	(*JammingDetected)(nil),                                          // 114: samsara.alerts.v1.JammingDetected
-	(*Location)(nil),                                                 // 115: samsara.alerts.v1.Location
-	(*LocationInput)(nil),                                            // 116: samsara.alerts.v1.LocationInput
-	(*MinimalRouteStop)(nil),                                         // 117: samsara.alerts.v1.MinimalRouteStop
-	(*MissingDvirPastDue)(nil),                                       // 118: samsara.alerts.v1.MissingDvirPastDue
-	(*MotionDetected)(nil),                                           // 119: samsara.alerts.v1.MotionDetected
-	(*OperationalSettings)(nil),                                      // 120: samsara.alerts.v1.OperationalSettings
-	(*OperationalSettingsInput)(nil),                                 // 121: samsara.alerts.v1.OperationalSettingsInput
-	(*OutOfRoute)(nil),                                               // 122: samsara.alerts.v1.OutOfRoute
-	(*OutOfRouteDetails)(nil),                                        // 123: samsara.alerts.v1.OutOfRouteDetails
-	(*OutOfRouteDetailsInput)(nil),                                   // 124: samsara.alerts.v1.OutOfRouteDetailsInput
-	(*OutOfSequenceStopArrivalData)(nil),                             // 125: samsara.alerts.v1.OutOfSequenceStopArrivalData
-	(*OutsideGeofenceData)(nil),                                      // 126: samsara.alerts.v1.OutsideGeofenceData
-	(*OutsideGeofenceTriggerDetails)(nil),                            // 127: samsara.alerts.v1.OutsideGeofenceTriggerDetails
-	(*OutsideGeofenceTriggerDetailsInput)(nil),                       // 128: samsara.alerts.v1.OutsideGeofenceTriggerDetailsInput
-	(*PanicButton)(nil),                                              // 129: samsara.alerts.v1.PanicButton
-	(*PanicButtonDetails)(nil),                                       // 130: samsara.alerts.v1.PanicButtonDetails
-	(*PanicButtonDetailsInput)(nil),                                  // 131: samsara.alerts.v1.PanicButtonDetailsInput
-	(*PatchWorkflowConfiguration)(nil),                               // 132: samsara.alerts.v1.PatchWorkflowConfiguration
-	(*PersonDetected)(nil),                                           // 133: samsara.alerts.v1.PersonDetected
-	(*Polygon)(nil),                                                  // 134: samsara.alerts.v1.Polygon
-	(*PolygonInput)(nil),                                             // 135: samsara.alerts.v1.PolygonInput
-	(*PostResWorkflowConfiguration)(nil),                             // 136: samsara.alerts.v1.PostResWorkflowConfiguration
-	(*PreventiveMaintenanceScheduleDueData)(nil),                     // 137: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
-	(*PushNotificationOptions)(nil),                                  // 138: samsara.alerts.v1.PushNotificationOptions
-	(*PushNotificationOptionsInput)(nil),                             // 139: samsara.alerts.v1.PushNotificationOptionsInput
-	(*ReadingTriggerContinuousValue)(nil),                            // 140: samsara.alerts.v1.ReadingTriggerContinuousValue
-	(*ReadingTriggerContinuousValueInput)(nil),                       // 141: samsara.alerts.v1.ReadingTriggerContinuousValueInput
-	(*ReadingTriggerDetails)(nil),                                    // 142: samsara.alerts.v1.ReadingTriggerDetails
-	(*ReadingTriggerDetailsInput)(nil),                               // 143: samsara.alerts.v1.ReadingTriggerDetailsInput
-	(*ReadingTriggerDetailsObject)(nil),                              // 144: samsara.alerts.v1.ReadingTriggerDetailsObject
-	(*ReadingTriggerEnumValue)(nil),                                  // 145: samsara.alerts.v1.ReadingTriggerEnumValue
-	(*ReadingTriggerEnumValueInput)(nil),                             // 146: samsara.alerts.v1.ReadingTriggerEnumValueInput
-	(*Recipient)(nil),                                                // 147: samsara.alerts.v1.Recipient
-	(*RecipientInput)(nil),                                           // 148: samsara.alerts.v1.RecipientInput
-	(*ReeferTemperature)(nil),                                        // 149: samsara.alerts.v1.ReeferTemperature
-	(*RouteStartDelayedData)(nil),                                    // 150: samsara.alerts.v1.RouteStartDelayedData
-	(*RouteStopDetails)(nil),                                         // 151: samsara.alerts.v1.RouteStopDetails
-	(*RouteStopETA)(nil),                                             // 152: samsara.alerts.v1.RouteStopETA
-	(*RouteStopEarlyLateArrivalData)(nil),                            // 153: samsara.alerts.v1.RouteStopEarlyLateArrivalData
-	(*RouteStopEstimatedArrivalDetails)(nil),                         // 154: samsara.alerts.v1.RouteStopEstimatedArrivalDetails
-	(*RouteStopEstimatedArrivalDetailsInput)(nil),                    // 155: samsara.alerts.v1.RouteStopEstimatedArrivalDetailsInput
-	(*SafetyBehaviorTriggerDetails)(nil),                             // 156: samsara.alerts.v1.SafetyBehaviorTriggerDetails
-	(*SafetyBehaviorTriggerDetailsInput)(nil),                        // 157: samsara.alerts.v1.SafetyBehaviorTriggerDetailsInput
-	(*SafetyScoreDetails)(nil),                                       // 158: samsara.alerts.v1.SafetyScoreDetails
-	(*SafetyScoreDetailsInput)(nil),                                  // 159: samsara.alerts.v1.SafetyScoreDetailsInput
-	(*ScheduledMaintenanceByEngineHours)(nil),                        // 160: samsara.alerts.v1.ScheduledMaintenanceByEngineHours
-	(*ScheduledMaintenanceByEngineHoursDetails)(nil),                 // 161: samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
-	(*ScheduledMaintenanceByEngineHoursDetailsInput)(nil),            // 162: samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetailsInput
-	(*ScheduledMaintenanceData)(nil),                                 // 163: samsara.alerts.v1.ScheduledMaintenanceData
-	(*ScheduledMaintenanceOdometerData)(nil),                         // 164: samsara.alerts.v1.ScheduledMaintenanceOdometerData
-	(*ScheduledMaintenanceOdometerTriggerDetails)(nil),               // 165: samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
-	(*ScheduledMaintenanceOdometerTriggerDetailsInput)(nil),          // 166: samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetailsInput
-	(*ScheduledMaintenanceTriggerDetails)(nil),                       // 167: samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
-	(*ScheduledMaintenanceTriggerDetailsInput)(nil),                  // 168: samsara.alerts.v1.ScheduledMaintenanceTriggerDetailsInput
-	(*Scope)(nil),                                                    // 169: samsara.alerts.v1.Scope
-	(*ScopeInput)(nil),                                               // 170: samsara.alerts.v1.ScopeInput
-	(*Settings)(nil),                                                 // 171: samsara.alerts.v1.Settings
-	(*SevereSpeedingStarted)(nil),                                    // 172: samsara.alerts.v1.SevereSpeedingStarted
-	(*SevereSpeedingStartedObject)(nil),                              // 173: samsara.alerts.v1.SevereSpeedingStartedObject
-	(*SiteGatewayDisconnected)(nil),                                  // 174: samsara.alerts.v1.SiteGatewayDisconnected
-	(*SpecificVehicleFaultCode)(nil),                                 // 175: samsara.alerts.v1.SpecificVehicleFaultCode
-	(*SpecificVehicleFaultCodeInput)(nil),                            // 176: samsara.alerts.v1.SpecificVehicleFaultCodeInput
-	(*SpeedData)(nil),                                                // 177: samsara.alerts.v1.SpeedData
-	(*SpeedTriggerDetails)(nil),                                      // 178: samsara.alerts.v1.SpeedTriggerDetails
-	(*SpeedTriggerDetailsInput)(nil),                                 // 179: samsara.alerts.v1.SpeedTriggerDetailsInput
-	(*SuddenFuelLevelDrop)(nil),                                      // 180: samsara.alerts.v1.SuddenFuelLevelDrop
-	(*SuddenFuelLevelDropTriggerDetails)(nil),                        // 181: samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
-	(*SuddenFuelLevelDropTriggerDetailsInput)(nil),                   // 182: samsara.alerts.v1.SuddenFuelLevelDropTriggerDetailsInput
-	(*SuddenFuelLevelRise)(nil),                                      // 183: samsara.alerts.v1.SuddenFuelLevelRise
-	(*SuddenFuelLevelRiseTriggerDetails)(nil),                        // 184: samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
-	(*SuddenFuelLevelRiseTriggerDetailsInput)(nil),                   // 185: samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetailsInput
-	(*TagTiny)(nil),                                                  // 186: samsara.alerts.v1.TagTiny
-	(*TamperingDetected)(nil),                                        // 187: samsara.alerts.v1.TamperingDetected
-	(*TimeRange)(nil),                                                // 188: samsara.alerts.v1.TimeRange
-	(*TimeRangeInput)(nil),                                           // 189: samsara.alerts.v1.TimeRangeInput
-	(*TinyAsset)(nil),                                                // 190: samsara.alerts.v1.TinyAsset
-	(*TinyAssetInput)(nil),                                           // 191: samsara.alerts.v1.TinyAssetInput
-	(*TinyDriver)(nil),                                               // 192: samsara.alerts.v1.TinyDriver
-	(*TinyDriverInput)(nil),                                          // 193: samsara.alerts.v1.TinyDriverInput
-	(*TinyWidget)(nil),                                               // 194: samsara.alerts.v1.TinyWidget
-	(*TinyWidgetInput)(nil),                                          // 195: samsara.alerts.v1.TinyWidgetInput
-	(*TireFaultCodeDetails)(nil),                                     // 196: samsara.alerts.v1.TireFaultCodeDetails
-	(*TireFaultCodeDetailsInput)(nil),                                // 197: samsara.alerts.v1.TireFaultCodeDetailsInput
-	(*TireFaults)(nil),                                               // 198: samsara.alerts.v1.TireFaults
-	(*TrailerMovingWithoutPowerData)(nil),                            // 199: samsara.alerts.v1.TrailerMovingWithoutPowerData
-	(*TrailerTiny)(nil),                                              // 200: samsara.alerts.v1.TrailerTiny
-	(*TrainingAssignmentNearDueDateTriggerAssignmentGroup)(nil),      // 201: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
-	(*TrainingAssignmentNearDueDateTriggerAssignmentGroupInput)(nil), // 202: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroupInput
-	(*TrainingAssignmentNearDueDateTriggerDetails)(nil),              // 203: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
-	(*TrainingAssignmentNearDueDateTriggerDetailsInput)(nil),         // 204: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetailsInput
-	(*TriggerParams)(nil),                                            // 205: samsara.alerts.v1.TriggerParams
-	(*TriggerParamsInput)(nil),                                       // 206: samsara.alerts.v1.TriggerParamsInput
-	(*UnassignedDrivingData)(nil),                                    // 207: samsara.alerts.v1.UnassignedDrivingData
-	(*UnassignedDrivingTriggerDetails)(nil),                          // 208: samsara.alerts.v1.UnassignedDrivingTriggerDetails
-	(*UnassignedDrivingTriggerDetailsInput)(nil),                     // 209: samsara.alerts.v1.UnassignedDrivingTriggerDetailsInput
-	(*VehicleBatterVoltageDetails)(nil),                              // 210: samsara.alerts.v1.VehicleBatterVoltageDetails
-	(*VehicleBatterVoltageDetailsInput)(nil),                         // 211: samsara.alerts.v1.VehicleBatterVoltageDetailsInput
-	(*VehicleBatteryVoltage)(nil),                                    // 212: samsara.alerts.v1.VehicleBatteryVoltage
-	(*VehicleDefLevelPercentage)(nil),                                // 213: samsara.alerts.v1.VehicleDefLevelPercentage
-	(*VehicleDetected)(nil),                                          // 214: samsara.alerts.v1.VehicleDetected
-	(*VehicleFaultCodeDetails)(nil),                                  // 215: samsara.alerts.v1.VehicleFaultCodeDetails
-	(*VehicleFaultCodeDetailsInput)(nil),                             // 216: samsara.alerts.v1.VehicleFaultCodeDetailsInput
-	(*VehicleFaults)(nil),                                            // 217: samsara.alerts.v1.VehicleFaults
-	(*VehicleTrailerMismatchData)(nil),                               // 218: samsara.alerts.v1.VehicleTrailerMismatchData
-	(*VehicleWithGatewayTiny)(nil),                                   // 219: samsara.alerts.v1.VehicleWithGatewayTiny
-	(*Vertex)(nil),                                                   // 220: samsara.alerts.v1.Vertex
-	(*VertexInput)(nil),                                              // 221: samsara.alerts.v1.VertexInput
-	(*WebhookParams)(nil),                                            // 222: samsara.alerts.v1.WebhookParams
-	(*WebhookParamsInput)(nil),                                       // 223: samsara.alerts.v1.WebhookParamsInput
-	(*WebhookRoute)(nil),                                             // 224: samsara.alerts.v1.WebhookRoute
-	(*WorkerSafetySosData)(nil),                                      // 225: samsara.alerts.v1.WorkerSafetySosData
-	(*WorkflowAddressEventWithGeofence)(nil),                         // 226: samsara.alerts.v1.WorkflowAddressEventWithGeofence
-	(*WorkflowAuthorSignature)(nil),                                  // 227: samsara.alerts.v1.WorkflowAuthorSignature
-	(*WorkflowCircle)(nil),                                           // 228: samsara.alerts.v1.WorkflowCircle
-	(*WorkflowDvir)(nil),                                             // 229: samsara.alerts.v1.WorkflowDvir
-	(*WorkflowDvirSubmitted)(nil),                                    // 230: samsara.alerts.v1.WorkflowDvirSubmitted
-	(*WorkflowGeofence)(nil),                                         // 231: samsara.alerts.v1.WorkflowGeofence
-	(*WorkflowGeofenceEvent)(nil),                                    // 232: samsara.alerts.v1.WorkflowGeofenceEvent
-	(*WorkflowIncidentCondition)(nil),                                // 233: samsara.alerts.v1.WorkflowIncidentCondition
-	(*WorkflowIncidentDetails)(nil),                                  // 234: samsara.alerts.v1.WorkflowIncidentDetails
-	(*WorkflowPolygon)(nil),                                          // 235: samsara.alerts.v1.WorkflowPolygon
-	(*WorkflowSignatoryUser)(nil),                                    // 236: samsara.alerts.v1.WorkflowSignatoryUser
-	(*WorkflowTrigger)(nil),                                          // 237: samsara.alerts.v1.WorkflowTrigger
-	(*WorkflowTriggerInput)(nil),                                     // 238: samsara.alerts.v1.WorkflowTriggerInput
-	nil,                                                              // 239: samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
-	nil,                                                              // 240: samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
-	nil,                                                              // 241: samsara.alerts.v1.AlertAsset.ExternalIdsEntry
-	nil,                                                              // 242: samsara.alerts.v1.AlertDriver.ExternalIdsEntry
-	nil,                                                              // 243: samsara.alerts.v1.AlertRoute.ExternalIdsEntry
-	nil,                                                              // 244: samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
-	nil,                                                              // 245: samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
-	nil,                                                              // 246: samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
-	nil,                                                              // 247: samsara.alerts.v1.GetWorkflowConfiguration.ExternalIdsEntry
-	nil,                                                              // 248: samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
-	nil,                                                              // 249: samsara.alerts.v1.PatchWorkflowConfiguration.ExternalIdsEntry
-	nil,                                                              // 250: samsara.alerts.v1.PostResWorkflowConfiguration.ExternalIdsEntry
-	nil,                                                              // 251: samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
-	nil,                                                              // 252: samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
-	nil,                                                              // 253: samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
-	nil,                                                              // 254: samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                                         // 255: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                                    // 256: google.protobuf.FieldMask
-	(*v1.GoaAttributeTiny)(nil),                                      // 257: samsara.types.v1.GoaAttributeTiny
-	(*v1.GoaTagTiny)(nil),                                            // 258: samsara.types.v1.GoaTagTiny
-	(*v1.Driver)(nil),                                                // 259: samsara.types.v1.Driver
-	(*v1.Document)(nil),                                              // 260: samsara.types.v1.Document
-	(*v1.DvirResolvedBy)(nil),                                        // 261: samsara.types.v1.DvirResolvedBy
-	(*v1.FormSubmission)(nil),                                        // 262: samsara.types.v1.FormSubmission
-	(*v1.GoaVehicleTiny)(nil),                                        // 263: samsara.types.v1.GoaVehicleTiny
-	(*v1.Issue)(nil),                                                 // 264: samsara.types.v1.Issue
-	(*v1.GoaDriverTiny)(nil),                                         // 265: samsara.types.v1.GoaDriverTiny
-	(*v1.Vehicle)(nil),                                               // 266: samsara.types.v1.Vehicle
-	(*v1.GatewayTiny)(nil),                                           // 267: samsara.types.v1.GatewayTiny
-	(*v1.RouteSettings)(nil),                                         // 268: samsara.types.v1.RouteSettings
-	(*v1.RoutesStop)(nil),                                            // 269: samsara.types.v1.RoutesStop
+	(*GetConfigurationsRequest)(nil),                            // 0: samsara.alerts.v1.GetConfigurationsRequest
+	(*GetConfigurationsResponse)(nil),                           // 1: samsara.alerts.v1.GetConfigurationsResponse
+	(*PostConfigurationsRequest)(nil),                           // 2: samsara.alerts.v1.PostConfigurationsRequest
+	(*PostConfigurationsResponse)(nil),                          // 3: samsara.alerts.v1.PostConfigurationsResponse
+	(*PatchConfigurationsRequest)(nil),                          // 4: samsara.alerts.v1.PatchConfigurationsRequest
+	(*PatchConfigurationsResponse)(nil),                         // 5: samsara.alerts.v1.PatchConfigurationsResponse
+	(*DeleteConfigurationsRequest)(nil),                         // 6: samsara.alerts.v1.DeleteConfigurationsRequest
+	(*DeleteConfigurationsResponse)(nil),                        // 7: samsara.alerts.v1.DeleteConfigurationsResponse
+	(*GetIncidentsRequest)(nil),                                 // 8: samsara.alerts.v1.GetIncidentsRequest
+	(*GetIncidentsResponse)(nil),                                // 9: samsara.alerts.v1.GetIncidentsResponse
+	(*Action)(nil),                                              // 10: samsara.alerts.v1.Action
+	(*ActionParams)(nil),                                        // 11: samsara.alerts.v1.ActionParams
+	(*AlertAsset)(nil),                                          // 12: samsara.alerts.v1.AlertAsset
+	(*AlertDriver)(nil),                                         // 13: samsara.alerts.v1.AlertDriver
+	(*AlertMachineInput)(nil),                                   // 14: samsara.alerts.v1.AlertMachineInput
+	(*AlertOnvifCameraStream)(nil),                              // 15: samsara.alerts.v1.AlertOnvifCameraStream
+	(*AlertProduct)(nil),                                        // 16: samsara.alerts.v1.AlertProduct
+	(*AlertRoute)(nil),                                          // 17: samsara.alerts.v1.AlertRoute
+	(*AlertSensor)(nil),                                         // 18: samsara.alerts.v1.AlertSensor
+	(*AlertSites)(nil),                                          // 19: samsara.alerts.v1.AlertSites
+	(*AlertTrailer)(nil),                                        // 20: samsara.alerts.v1.AlertTrailer
+	(*AlertVehicle)(nil),                                        // 21: samsara.alerts.v1.AlertVehicle
+	(*AlertWorkforceCameraDevice)(nil),                          // 22: samsara.alerts.v1.AlertWorkforceCameraDevice
+	(*AmbientTemperature)(nil),                                  // 23: samsara.alerts.v1.AmbientTemperature
+	(*AmbientTemperatureDetails)(nil),                           // 24: samsara.alerts.v1.AmbientTemperatureDetails
+	(*BehaviorCountDetails)(nil),                                // 25: samsara.alerts.v1.BehaviorCountDetails
+	(*CameraConnectorDisconected)(nil),                          // 26: samsara.alerts.v1.CameraConnectorDisconected
+	(*CameraStreamIssue)(nil),                                   // 27: samsara.alerts.v1.CameraStreamIssue
+	(*CellSignalLoss)(nil),                                      // 28: samsara.alerts.v1.CellSignalLoss
+	(*CellSignalLossDetails)(nil),                               // 29: samsara.alerts.v1.CellSignalLossDetails
+	(*Circle)(nil),                                              // 30: samsara.alerts.v1.Circle
+	(*CloudBackupUploadIssue)(nil),                              // 31: samsara.alerts.v1.CloudBackupUploadIssue
+	(*ContinuousReadingAlertThreshold)(nil),                     // 32: samsara.alerts.v1.ContinuousReadingAlertThreshold
+	(*DVIRSubmittedDeviceTriggerDetails)(nil),                   // 33: samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
+	(*DashcamDisconnected)(nil),                                 // 34: samsara.alerts.v1.DashcamDisconnected
+	(*DataInputValue)(nil),                                      // 35: samsara.alerts.v1.DataInputValue
+	(*DefLevelTriggerDetails)(nil),                              // 36: samsara.alerts.v1.DefLevelTriggerDetails
+	(*DeviceMovementData)(nil),                                  // 37: samsara.alerts.v1.DeviceMovementData
+	(*DeviceMovementStoppedData)(nil),                           // 38: samsara.alerts.v1.DeviceMovementStoppedData
+	(*DeviceMovementTriggerDetails)(nil),                        // 39: samsara.alerts.v1.DeviceMovementTriggerDetails
+	(*DoorOpen)(nil),                                            // 40: samsara.alerts.v1.DoorOpen
+	(*DriverAppNotification)(nil),                               // 41: samsara.alerts.v1.DriverAppNotification
+	(*DriverAppSignIn)(nil),                                     // 42: samsara.alerts.v1.DriverAppSignIn
+	(*DriverAppSignOut)(nil),                                    // 43: samsara.alerts.v1.DriverAppSignOut
+	(*DriverDocumentSubmitted)(nil),                             // 44: samsara.alerts.v1.DriverDocumentSubmitted
+	(*DriverDocumentSubmittedDetails)(nil),                      // 45: samsara.alerts.v1.DriverDocumentSubmittedDetails
+	(*DriverMessageReceived)(nil),                               // 46: samsara.alerts.v1.DriverMessageReceived
+	(*DriverMessageSent)(nil),                                   // 47: samsara.alerts.v1.DriverMessageSent
+	(*DriverOrTagIdsDetails)(nil),                               // 48: samsara.alerts.v1.DriverOrTagIdsDetails
+	(*DriverRecorded)(nil),                                      // 49: samsara.alerts.v1.DriverRecorded
+	(*Dvir2AssignedToPolymorphicUser)(nil),                      // 50: samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
+	(*Dvir2Device)(nil),                                         // 51: samsara.alerts.v1.Dvir2Device
+	(*Dvir2FormSubmission)(nil),                                 // 52: samsara.alerts.v1.Dvir2FormSubmission
+	(*Dvir2RelatedDevice)(nil),                                  // 53: samsara.alerts.v1.Dvir2RelatedDevice
+	(*Dvir2Submission)(nil),                                     // 54: samsara.alerts.v1.Dvir2Submission
+	(*DvirDefect)(nil),                                          // 55: samsara.alerts.v1.DvirDefect
+	(*EngineIdleData)(nil),                                      // 56: samsara.alerts.v1.EngineIdleData
+	(*EngineIdleTriggerDetails)(nil),                            // 57: samsara.alerts.v1.EngineIdleTriggerDetails
+	(*EngineOff)(nil),                                           // 58: samsara.alerts.v1.EngineOff
+	(*EngineOffDetails)(nil),                                    // 59: samsara.alerts.v1.EngineOffDetails
+	(*EngineOn)(nil),                                            // 60: samsara.alerts.v1.EngineOn
+	(*EngineOnDetails)(nil),                                     // 61: samsara.alerts.v1.EngineOnDetails
+	(*EnumReadingAlertThreshold)(nil),                           // 62: samsara.alerts.v1.EnumReadingAlertThreshold
+	(*EventLocation)(nil),                                       // 63: samsara.alerts.v1.EventLocation
+	(*FormSubmitted)(nil),                                       // 64: samsara.alerts.v1.FormSubmitted
+	(*FormUpdated)(nil),                                         // 65: samsara.alerts.v1.FormUpdated
+	(*FuelLevelPercentage)(nil),                                 // 66: samsara.alerts.v1.FuelLevelPercentage
+	(*FuelLevelTriggerDetails)(nil),                             // 67: samsara.alerts.v1.FuelLevelTriggerDetails
+	(*FuelVolume)(nil),                                          // 68: samsara.alerts.v1.FuelVolume
+	(*GatewayDisconnected)(nil),                                 // 69: samsara.alerts.v1.GatewayDisconnected
+	(*GatewayDisconnectedDetails)(nil),                          // 70: samsara.alerts.v1.GatewayDisconnectedDetails
+	(*GatewayUnpluggedTriggerDetails)(nil),                      // 71: samsara.alerts.v1.GatewayUnpluggedTriggerDetails
+	(*GatewayWithVehicleTiny)(nil),                              // 72: samsara.alerts.v1.GatewayWithVehicleTiny
+	(*GeofenceEntryTriggerDetails)(nil),                         // 73: samsara.alerts.v1.GeofenceEntryTriggerDetails
+	(*GeofenceExitTriggerDetails)(nil),                          // 74: samsara.alerts.v1.GeofenceExitTriggerDetails
+	(*GpsSignalLoss)(nil),                                       // 75: samsara.alerts.v1.GpsSignalLoss
+	(*GpsSignalLossDetails)(nil),                                // 76: samsara.alerts.v1.GpsSignalLossDetails
+	(*HOSViolationTriggerDetails)(nil),                          // 77: samsara.alerts.v1.HOSViolationTriggerDetails
+	(*HarshEventData)(nil),                                      // 78: samsara.alerts.v1.HarshEventData
+	(*HarshEventTriggerDetails)(nil),                            // 79: samsara.alerts.v1.HarshEventTriggerDetails
+	(*HosDutyStatusData)(nil),                                   // 80: samsara.alerts.v1.HosDutyStatusData
+	(*HosViolationData)(nil),                                    // 81: samsara.alerts.v1.HosViolationData
+	(*InAppNotificationOptions)(nil),                            // 82: samsara.alerts.v1.InAppNotificationOptions
+	(*Inactivity)(nil),                                          // 83: samsara.alerts.v1.Inactivity
+	(*InsideGeofenceData)(nil),                                  // 84: samsara.alerts.v1.InsideGeofenceData
+	(*InsideGeofenceTriggerDetails)(nil),                        // 85: samsara.alerts.v1.InsideGeofenceTriggerDetails
+	(*IssueCreated)(nil),                                        // 86: samsara.alerts.v1.IssueCreated
+	(*JammingDetected)(nil),                                     // 87: samsara.alerts.v1.JammingDetected
+	(*Location)(nil),                                            // 88: samsara.alerts.v1.Location
+	(*MinimalRouteStop)(nil),                                    // 89: samsara.alerts.v1.MinimalRouteStop
+	(*MissingDvirPastDue)(nil),                                  // 90: samsara.alerts.v1.MissingDvirPastDue
+	(*MotionDetected)(nil),                                      // 91: samsara.alerts.v1.MotionDetected
+	(*OperationalSettings)(nil),                                 // 92: samsara.alerts.v1.OperationalSettings
+	(*OutOfRoute)(nil),                                          // 93: samsara.alerts.v1.OutOfRoute
+	(*OutOfRouteDetails)(nil),                                   // 94: samsara.alerts.v1.OutOfRouteDetails
+	(*OutOfSequenceStopArrivalData)(nil),                        // 95: samsara.alerts.v1.OutOfSequenceStopArrivalData
+	(*OutsideGeofenceData)(nil),                                 // 96: samsara.alerts.v1.OutsideGeofenceData
+	(*OutsideGeofenceTriggerDetails)(nil),                       // 97: samsara.alerts.v1.OutsideGeofenceTriggerDetails
+	(*PanicButton)(nil),                                         // 98: samsara.alerts.v1.PanicButton
+	(*PanicButtonDetails)(nil),                                  // 99: samsara.alerts.v1.PanicButtonDetails
+	(*PersonDetected)(nil),                                      // 100: samsara.alerts.v1.PersonDetected
+	(*Polygon)(nil),                                             // 101: samsara.alerts.v1.Polygon
+	(*PreventiveMaintenanceScheduleDueData)(nil),                // 102: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
+	(*PushNotificationOptions)(nil),                             // 103: samsara.alerts.v1.PushNotificationOptions
+	(*ReadingTriggerContinuousValue)(nil),                       // 104: samsara.alerts.v1.ReadingTriggerContinuousValue
+	(*ReadingTriggerDetails)(nil),                               // 105: samsara.alerts.v1.ReadingTriggerDetails
+	(*ReadingTriggerDetailsObject)(nil),                         // 106: samsara.alerts.v1.ReadingTriggerDetailsObject
+	(*ReadingTriggerEnumValue)(nil),                             // 107: samsara.alerts.v1.ReadingTriggerEnumValue
+	(*Recipient)(nil),                                           // 108: samsara.alerts.v1.Recipient
+	(*ReeferTemperature)(nil),                                   // 109: samsara.alerts.v1.ReeferTemperature
+	(*RouteStartDelayedData)(nil),                               // 110: samsara.alerts.v1.RouteStartDelayedData
+	(*RouteStopDetails)(nil),                                    // 111: samsara.alerts.v1.RouteStopDetails
+	(*RouteStopETA)(nil),                                        // 112: samsara.alerts.v1.RouteStopETA
+	(*RouteStopEarlyLateArrivalData)(nil),                       // 113: samsara.alerts.v1.RouteStopEarlyLateArrivalData
+	(*RouteStopEstimatedArrivalDetails)(nil),                    // 114: samsara.alerts.v1.RouteStopEstimatedArrivalDetails
+	(*SafetyBehaviorTriggerDetails)(nil),                        // 115: samsara.alerts.v1.SafetyBehaviorTriggerDetails
+	(*SafetyScoreDetails)(nil),                                  // 116: samsara.alerts.v1.SafetyScoreDetails
+	(*ScheduledMaintenanceByEngineHours)(nil),                   // 117: samsara.alerts.v1.ScheduledMaintenanceByEngineHours
+	(*ScheduledMaintenanceByEngineHoursDetails)(nil),            // 118: samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
+	(*ScheduledMaintenanceData)(nil),                            // 119: samsara.alerts.v1.ScheduledMaintenanceData
+	(*ScheduledMaintenanceOdometerData)(nil),                    // 120: samsara.alerts.v1.ScheduledMaintenanceOdometerData
+	(*ScheduledMaintenanceOdometerTriggerDetails)(nil),          // 121: samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
+	(*ScheduledMaintenanceTriggerDetails)(nil),                  // 122: samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
+	(*Scope)(nil),                                               // 123: samsara.alerts.v1.Scope
+	(*Settings)(nil),                                            // 124: samsara.alerts.v1.Settings
+	(*SevereSpeedingStarted)(nil),                               // 125: samsara.alerts.v1.SevereSpeedingStarted
+	(*SevereSpeedingStartedObject)(nil),                         // 126: samsara.alerts.v1.SevereSpeedingStartedObject
+	(*SiteGatewayDisconnected)(nil),                             // 127: samsara.alerts.v1.SiteGatewayDisconnected
+	(*SpecificVehicleFaultCode)(nil),                            // 128: samsara.alerts.v1.SpecificVehicleFaultCode
+	(*SpeedData)(nil),                                           // 129: samsara.alerts.v1.SpeedData
+	(*SpeedTriggerDetails)(nil),                                 // 130: samsara.alerts.v1.SpeedTriggerDetails
+	(*SuddenFuelLevelDrop)(nil),                                 // 131: samsara.alerts.v1.SuddenFuelLevelDrop
+	(*SuddenFuelLevelDropTriggerDetails)(nil),                   // 132: samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
+	(*SuddenFuelLevelRise)(nil),                                 // 133: samsara.alerts.v1.SuddenFuelLevelRise
+	(*SuddenFuelLevelRiseTriggerDetails)(nil),                   // 134: samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
+	(*TamperingDetected)(nil),                                   // 135: samsara.alerts.v1.TamperingDetected
+	(*TimeRange)(nil),                                           // 136: samsara.alerts.v1.TimeRange
+	(*TinyAsset)(nil),                                           // 137: samsara.alerts.v1.TinyAsset
+	(*TinyDriver)(nil),                                          // 138: samsara.alerts.v1.TinyDriver
+	(*TinyWidget)(nil),                                          // 139: samsara.alerts.v1.TinyWidget
+	(*TireFaultCodeDetails)(nil),                                // 140: samsara.alerts.v1.TireFaultCodeDetails
+	(*TireFaults)(nil),                                          // 141: samsara.alerts.v1.TireFaults
+	(*TrailerMovingWithoutPowerData)(nil),                       // 142: samsara.alerts.v1.TrailerMovingWithoutPowerData
+	(*TrailerTiny)(nil),                                         // 143: samsara.alerts.v1.TrailerTiny
+	(*TrainingAssignmentNearDueDateTriggerAssignmentGroup)(nil), // 144: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
+	(*TrainingAssignmentNearDueDateTriggerDetails)(nil),         // 145: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
+	(*TriggerParams)(nil),                                       // 146: samsara.alerts.v1.TriggerParams
+	(*UnassignedDrivingData)(nil),                               // 147: samsara.alerts.v1.UnassignedDrivingData
+	(*UnassignedDrivingTriggerDetails)(nil),                     // 148: samsara.alerts.v1.UnassignedDrivingTriggerDetails
+	(*VehicleBatterVoltageDetails)(nil),                         // 149: samsara.alerts.v1.VehicleBatterVoltageDetails
+	(*VehicleBatteryVoltage)(nil),                               // 150: samsara.alerts.v1.VehicleBatteryVoltage
+	(*VehicleDefLevelPercentage)(nil),                           // 151: samsara.alerts.v1.VehicleDefLevelPercentage
+	(*VehicleDetected)(nil),                                     // 152: samsara.alerts.v1.VehicleDetected
+	(*VehicleFaultCodeDetails)(nil),                             // 153: samsara.alerts.v1.VehicleFaultCodeDetails
+	(*VehicleFaults)(nil),                                       // 154: samsara.alerts.v1.VehicleFaults
+	(*VehicleTrailerMismatchData)(nil),                          // 155: samsara.alerts.v1.VehicleTrailerMismatchData
+	(*VehicleWithGatewayTiny)(nil),                              // 156: samsara.alerts.v1.VehicleWithGatewayTiny
+	(*Vertex)(nil),                                              // 157: samsara.alerts.v1.Vertex
+	(*WebhookParams)(nil),                                       // 158: samsara.alerts.v1.WebhookParams
+	(*WebhookRoute)(nil),                                        // 159: samsara.alerts.v1.WebhookRoute
+	(*WorkerSafetySosData)(nil),                                 // 160: samsara.alerts.v1.WorkerSafetySosData
+	(*WorkflowAddressEventWithGeofence)(nil),                    // 161: samsara.alerts.v1.WorkflowAddressEventWithGeofence
+	(*WorkflowAuthorSignature)(nil),                             // 162: samsara.alerts.v1.WorkflowAuthorSignature
+	(*WorkflowCircle)(nil),                                      // 163: samsara.alerts.v1.WorkflowCircle
+	(*WorkflowConfiguration)(nil),                               // 164: samsara.alerts.v1.WorkflowConfiguration
+	(*WorkflowDvir)(nil),                                        // 165: samsara.alerts.v1.WorkflowDvir
+	(*WorkflowDvirSubmitted)(nil),                               // 166: samsara.alerts.v1.WorkflowDvirSubmitted
+	(*WorkflowGeofence)(nil),                                    // 167: samsara.alerts.v1.WorkflowGeofence
+	(*WorkflowGeofenceEvent)(nil),                               // 168: samsara.alerts.v1.WorkflowGeofenceEvent
+	(*WorkflowIncident)(nil),                                    // 169: samsara.alerts.v1.WorkflowIncident
+	(*WorkflowIncidentCondition)(nil),                           // 170: samsara.alerts.v1.WorkflowIncidentCondition
+	(*WorkflowIncidentDetails)(nil),                             // 171: samsara.alerts.v1.WorkflowIncidentDetails
+	(*WorkflowPolygon)(nil),                                     // 172: samsara.alerts.v1.WorkflowPolygon
+	(*WorkflowSignatoryUser)(nil),                               // 173: samsara.alerts.v1.WorkflowSignatoryUser
+	(*WorkflowTrigger)(nil),                                     // 174: samsara.alerts.v1.WorkflowTrigger
+	nil,                                                         // 175: samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
+	nil,                                                         // 176: samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
+	nil,                                                         // 177: samsara.alerts.v1.AlertAsset.ExternalIdsEntry
+	nil,                                                         // 178: samsara.alerts.v1.AlertDriver.ExternalIdsEntry
+	nil,                                                         // 179: samsara.alerts.v1.AlertRoute.ExternalIdsEntry
+	nil,                                                         // 180: samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
+	nil,                                                         // 181: samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
+	nil,                                                         // 182: samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
+	nil,                                                         // 183: samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
+	nil,                                                         // 184: samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
+	nil,                                                         // 185: samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
+	nil,                                                         // 186: samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
+	nil,                                                         // 187: samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
+	nil,                                                         // 188: samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                       // 189: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                               // 190: google.protobuf.FieldMask
+	(*v1.AttributeTiny)(nil),                                    // 191: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                                          // 192: samsara.types.v1.TagTiny
+	(*v1.Driver)(nil),                                           // 193: samsara.types.v1.Driver
+	(*v1.Document)(nil),                                         // 194: samsara.types.v1.Document
+	(*v1.DvirResolvedBy)(nil),                                   // 195: samsara.types.v1.DvirResolvedBy
+	(*v1.FormSubmission)(nil),                                   // 196: samsara.types.v1.FormSubmission
+	(*v1.VehicleTiny)(nil),                                      // 197: samsara.types.v1.VehicleTiny
+	(*v1.Issue)(nil),                                            // 198: samsara.types.v1.Issue
+	(*v1.DriverTiny)(nil),                                       // 199: samsara.types.v1.DriverTiny
+	(*v1.Vehicle)(nil),                                          // 200: samsara.types.v1.Vehicle
+	(*v1.GatewayTiny)(nil),                                      // 201: samsara.types.v1.GatewayTiny
+	(*v1.RouteSettings)(nil),                                    // 202: samsara.types.v1.RouteSettings
+	(*v1.RoutesStop)(nil),                                       // 203: samsara.types.v1.RoutesStop
 }
 var file_samsara_alerts_v1_alerts_proto_depIdxs = []int32{
-	95,  // 0: samsara.alerts.v1.GetConfigurationsResponse.data:type_name -> samsara.alerts.v1.GetWorkflowConfiguration
-	255, // 1: samsara.alerts.v1.GetConfigurationsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	11,  // 2: samsara.alerts.v1.PostConfigurationsRequest.actions:type_name -> samsara.alerts.v1.ActionInput
-	239, // 3: samsara.alerts.v1.PostConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
-	121, // 4: samsara.alerts.v1.PostConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettingsInput
-	170, // 5: samsara.alerts.v1.PostConfigurationsRequest.scope:type_name -> samsara.alerts.v1.ScopeInput
-	238, // 6: samsara.alerts.v1.PostConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTriggerInput
-	136, // 7: samsara.alerts.v1.PostConfigurationsResponse.data:type_name -> samsara.alerts.v1.PostResWorkflowConfiguration
-	11,  // 8: samsara.alerts.v1.PatchConfigurationsRequest.actions:type_name -> samsara.alerts.v1.ActionInput
-	240, // 9: samsara.alerts.v1.PatchConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
-	121, // 10: samsara.alerts.v1.PatchConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettingsInput
-	170, // 11: samsara.alerts.v1.PatchConfigurationsRequest.scope:type_name -> samsara.alerts.v1.ScopeInput
-	238, // 12: samsara.alerts.v1.PatchConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTriggerInput
-	256, // 13: samsara.alerts.v1.PatchConfigurationsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	132, // 14: samsara.alerts.v1.PatchConfigurationsResponse.data:type_name -> samsara.alerts.v1.PatchWorkflowConfiguration
-	96,  // 15: samsara.alerts.v1.GetIncidentsResponse.data:type_name -> samsara.alerts.v1.GetWorkflowIncident
-	255, // 16: samsara.alerts.v1.GetIncidentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	12,  // 17: samsara.alerts.v1.Action.action_params:type_name -> samsara.alerts.v1.ActionParams
-	13,  // 18: samsara.alerts.v1.ActionInput.action_params:type_name -> samsara.alerts.v1.ActionParamsInput
-	50,  // 19: samsara.alerts.v1.ActionParams.driver_app_notification:type_name -> samsara.alerts.v1.DriverAppNotification
-	147, // 20: samsara.alerts.v1.ActionParams.recipients:type_name -> samsara.alerts.v1.Recipient
-	222, // 21: samsara.alerts.v1.ActionParams.webhooks:type_name -> samsara.alerts.v1.WebhookParams
-	51,  // 22: samsara.alerts.v1.ActionParamsInput.driver_app_notification:type_name -> samsara.alerts.v1.DriverAppNotificationInput
-	148, // 23: samsara.alerts.v1.ActionParamsInput.recipients:type_name -> samsara.alerts.v1.RecipientInput
-	223, // 24: samsara.alerts.v1.ActionParamsInput.webhooks:type_name -> samsara.alerts.v1.WebhookParamsInput
-	257, // 25: samsara.alerts.v1.AlertAsset.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	241, // 26: samsara.alerts.v1.AlertAsset.external_ids:type_name -> samsara.alerts.v1.AlertAsset.ExternalIdsEntry
-	258, // 27: samsara.alerts.v1.AlertAsset.tags:type_name -> samsara.types.v1.GoaTagTiny
-	257, // 28: samsara.alerts.v1.AlertDriver.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	242, // 29: samsara.alerts.v1.AlertDriver.external_ids:type_name -> samsara.alerts.v1.AlertDriver.ExternalIdsEntry
-	258, // 30: samsara.alerts.v1.AlertDriver.tags:type_name -> samsara.types.v1.GoaTagTiny
-	24,  // 31: samsara.alerts.v1.AlertOnvifCameraStream.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
-	258, // 32: samsara.alerts.v1.AlertOnvifCameraStream.tags:type_name -> samsara.types.v1.GoaTagTiny
-	243, // 33: samsara.alerts.v1.AlertRoute.external_ids:type_name -> samsara.alerts.v1.AlertRoute.ExternalIdsEntry
-	18,  // 34: samsara.alerts.v1.AlertSensor.product:type_name -> samsara.alerts.v1.AlertProduct
-	258, // 35: samsara.alerts.v1.AlertSensor.tags:type_name -> samsara.types.v1.GoaTagTiny
-	258, // 36: samsara.alerts.v1.AlertSites.tags:type_name -> samsara.types.v1.GoaTagTiny
-	257, // 37: samsara.alerts.v1.AlertTrailer.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	244, // 38: samsara.alerts.v1.AlertTrailer.external_ids:type_name -> samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
-	258, // 39: samsara.alerts.v1.AlertTrailer.tags:type_name -> samsara.types.v1.GoaTagTiny
-	257, // 40: samsara.alerts.v1.AlertVehicle.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	245, // 41: samsara.alerts.v1.AlertVehicle.external_ids:type_name -> samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
-	259, // 42: samsara.alerts.v1.AlertVehicle.static_assigned_driver:type_name -> samsara.types.v1.Driver
-	258, // 43: samsara.alerts.v1.AlertVehicle.tags:type_name -> samsara.types.v1.GoaTagTiny
-	21,  // 44: samsara.alerts.v1.AlertWorkforceCameraDevice.sites:type_name -> samsara.alerts.v1.AlertSites
-	258, // 45: samsara.alerts.v1.AlertWorkforceCameraDevice.tags:type_name -> samsara.types.v1.GoaTagTiny
-	20,  // 46: samsara.alerts.v1.AmbientTemperature.sensor:type_name -> samsara.alerts.v1.AlertSensor
-	15,  // 47: samsara.alerts.v1.CameraConnectorDisconected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 48: samsara.alerts.v1.CameraConnectorDisconected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 49: samsara.alerts.v1.CameraConnectorDisconected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	24,  // 50: samsara.alerts.v1.CameraStreamIssue.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
-	15,  // 51: samsara.alerts.v1.CellSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 52: samsara.alerts.v1.CellSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 53: samsara.alerts.v1.CellSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 54: samsara.alerts.v1.CloudBackupUploadIssue.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 55: samsara.alerts.v1.CloudBackupUploadIssue.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 56: samsara.alerts.v1.CloudBackupUploadIssue.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 57: samsara.alerts.v1.DashcamDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 58: samsara.alerts.v1.DashcamDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 59: samsara.alerts.v1.DashcamDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	16,  // 60: samsara.alerts.v1.DataInputValue.machine_input:type_name -> samsara.alerts.v1.AlertMachineInput
-	15,  // 61: samsara.alerts.v1.DeviceMovementData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 62: samsara.alerts.v1.DeviceMovementData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 63: samsara.alerts.v1.DeviceMovementData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 64: samsara.alerts.v1.DeviceMovementStoppedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 65: samsara.alerts.v1.DeviceMovementStoppedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 66: samsara.alerts.v1.DeviceMovementStoppedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 67: samsara.alerts.v1.DoorOpen.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 68: samsara.alerts.v1.DoorOpen.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 69: samsara.alerts.v1.DoorOpen.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	107, // 70: samsara.alerts.v1.DriverAppNotification.in_app_notification_options:type_name -> samsara.alerts.v1.InAppNotificationOptions
-	138, // 71: samsara.alerts.v1.DriverAppNotification.push_notification_options:type_name -> samsara.alerts.v1.PushNotificationOptions
-	108, // 72: samsara.alerts.v1.DriverAppNotificationInput.in_app_notification_options:type_name -> samsara.alerts.v1.InAppNotificationOptionsInput
-	139, // 73: samsara.alerts.v1.DriverAppNotificationInput.push_notification_options:type_name -> samsara.alerts.v1.PushNotificationOptionsInput
-	15,  // 74: samsara.alerts.v1.DriverAppSignIn.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 75: samsara.alerts.v1.DriverAppSignIn.pinned_vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 76: samsara.alerts.v1.DriverAppSignOut.driver:type_name -> samsara.alerts.v1.AlertDriver
-	260, // 77: samsara.alerts.v1.DriverDocumentSubmitted.document:type_name -> samsara.types.v1.Document
-	15,  // 78: samsara.alerts.v1.DriverMessageReceived.driver:type_name -> samsara.alerts.v1.AlertDriver
-	15,  // 79: samsara.alerts.v1.DriverMessageSent.driver:type_name -> samsara.alerts.v1.AlertDriver
-	15,  // 80: samsara.alerts.v1.DriverRecorded.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 81: samsara.alerts.v1.DriverRecorded.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	246, // 82: samsara.alerts.v1.Dvir2Device.external_ids:type_name -> samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
-	62,  // 83: samsara.alerts.v1.Dvir2FormSubmission.assigned_to_polymorphic_user:type_name -> samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
-	63,  // 84: samsara.alerts.v1.Dvir2RelatedDevice.device:type_name -> samsara.alerts.v1.Dvir2Device
-	64,  // 85: samsara.alerts.v1.Dvir2Submission.base_form_submission:type_name -> samsara.alerts.v1.Dvir2FormSubmission
-	65,  // 86: samsara.alerts.v1.Dvir2Submission.related_devices:type_name -> samsara.alerts.v1.Dvir2RelatedDevice
-	261, // 87: samsara.alerts.v1.DvirDefect.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
-	200, // 88: samsara.alerts.v1.DvirDefect.trailer:type_name -> samsara.alerts.v1.TrailerTiny
-	219, // 89: samsara.alerts.v1.DvirDefect.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	15,  // 90: samsara.alerts.v1.EngineIdleData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 91: samsara.alerts.v1.EngineIdleData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 92: samsara.alerts.v1.EngineOff.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 93: samsara.alerts.v1.EngineOff.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 94: samsara.alerts.v1.EngineOff.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 95: samsara.alerts.v1.EngineOn.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 96: samsara.alerts.v1.EngineOn.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 97: samsara.alerts.v1.EngineOn.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	262, // 98: samsara.alerts.v1.FormSubmitted.form:type_name -> samsara.types.v1.FormSubmission
-	262, // 99: samsara.alerts.v1.FormUpdated.form:type_name -> samsara.types.v1.FormSubmission
-	15,  // 100: samsara.alerts.v1.FuelLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 101: samsara.alerts.v1.FuelLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 102: samsara.alerts.v1.FuelLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 103: samsara.alerts.v1.GatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 104: samsara.alerts.v1.GatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 105: samsara.alerts.v1.GatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	263, // 106: samsara.alerts.v1.GatewayWithVehicleTiny.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	115, // 107: samsara.alerts.v1.GeofenceEntryTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	116, // 108: samsara.alerts.v1.GeofenceEntryTriggerDetailsInput.location:type_name -> samsara.alerts.v1.LocationInput
-	115, // 109: samsara.alerts.v1.GeofenceExitTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	116, // 110: samsara.alerts.v1.GeofenceExitTriggerDetailsInput.location:type_name -> samsara.alerts.v1.LocationInput
-	10,  // 111: samsara.alerts.v1.GetWorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
-	247, // 112: samsara.alerts.v1.GetWorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.GetWorkflowConfiguration.ExternalIdsEntry
-	120, // 113: samsara.alerts.v1.GetWorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	169, // 114: samsara.alerts.v1.GetWorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
-	237, // 115: samsara.alerts.v1.GetWorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	233, // 116: samsara.alerts.v1.GetWorkflowIncident.conditions:type_name -> samsara.alerts.v1.WorkflowIncidentCondition
-	15,  // 117: samsara.alerts.v1.GpsSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 118: samsara.alerts.v1.GpsSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 119: samsara.alerts.v1.GpsSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 120: samsara.alerts.v1.HarshEventData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 121: samsara.alerts.v1.HarshEventData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 122: samsara.alerts.v1.HosDutyStatusData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	15,  // 123: samsara.alerts.v1.HosViolationData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	17,  // 124: samsara.alerts.v1.Inactivity.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	15,  // 125: samsara.alerts.v1.InsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 126: samsara.alerts.v1.InsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 127: samsara.alerts.v1.InsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	115, // 128: samsara.alerts.v1.InsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	116, // 129: samsara.alerts.v1.InsideGeofenceTriggerDetailsInput.location:type_name -> samsara.alerts.v1.LocationInput
-	264, // 130: samsara.alerts.v1.IssueCreated.issue:type_name -> samsara.types.v1.Issue
-	15,  // 131: samsara.alerts.v1.JammingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 132: samsara.alerts.v1.JammingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 133: samsara.alerts.v1.JammingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	35,  // 134: samsara.alerts.v1.Location.circle:type_name -> samsara.alerts.v1.Circle
-	134, // 135: samsara.alerts.v1.Location.polygon:type_name -> samsara.alerts.v1.Polygon
-	36,  // 136: samsara.alerts.v1.LocationInput.circle:type_name -> samsara.alerts.v1.CircleInput
-	135, // 137: samsara.alerts.v1.LocationInput.polygon:type_name -> samsara.alerts.v1.PolygonInput
-	248, // 138: samsara.alerts.v1.MinimalRouteStop.external_ids:type_name -> samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
-	66,  // 139: samsara.alerts.v1.MissingDvirPastDue.dvir:type_name -> samsara.alerts.v1.Dvir2Submission
-	17,  // 140: samsara.alerts.v1.MotionDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	188, // 141: samsara.alerts.v1.OperationalSettings.time_ranges:type_name -> samsara.alerts.v1.TimeRange
-	189, // 142: samsara.alerts.v1.OperationalSettingsInput.time_ranges:type_name -> samsara.alerts.v1.TimeRangeInput
-	15,  // 143: samsara.alerts.v1.OutOfRoute.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 144: samsara.alerts.v1.OutOfRoute.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 145: samsara.alerts.v1.OutOfRoute.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 146: samsara.alerts.v1.OutOfSequenceStopArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	19,  // 147: samsara.alerts.v1.OutOfSequenceStopArrivalData.route:type_name -> samsara.alerts.v1.AlertRoute
-	23,  // 148: samsara.alerts.v1.OutOfSequenceStopArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 149: samsara.alerts.v1.OutsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 150: samsara.alerts.v1.OutsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 151: samsara.alerts.v1.OutsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	115, // 152: samsara.alerts.v1.OutsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
-	116, // 153: samsara.alerts.v1.OutsideGeofenceTriggerDetailsInput.location:type_name -> samsara.alerts.v1.LocationInput
-	15,  // 154: samsara.alerts.v1.PanicButton.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 155: samsara.alerts.v1.PanicButton.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 156: samsara.alerts.v1.PanicButton.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	10,  // 157: samsara.alerts.v1.PatchWorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
-	249, // 158: samsara.alerts.v1.PatchWorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.PatchWorkflowConfiguration.ExternalIdsEntry
-	120, // 159: samsara.alerts.v1.PatchWorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	169, // 160: samsara.alerts.v1.PatchWorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
-	237, // 161: samsara.alerts.v1.PatchWorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	17,  // 162: samsara.alerts.v1.PersonDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	220, // 163: samsara.alerts.v1.Polygon.vertices:type_name -> samsara.alerts.v1.Vertex
-	221, // 164: samsara.alerts.v1.PolygonInput.vertices:type_name -> samsara.alerts.v1.VertexInput
-	10,  // 165: samsara.alerts.v1.PostResWorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
-	250, // 166: samsara.alerts.v1.PostResWorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.PostResWorkflowConfiguration.ExternalIdsEntry
-	120, // 167: samsara.alerts.v1.PostResWorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
-	169, // 168: samsara.alerts.v1.PostResWorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
-	237, // 169: samsara.alerts.v1.PostResWorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
-	15,  // 170: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 171: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 172: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	14,  // 173: samsara.alerts.v1.ReadingTriggerDetails.asset:type_name -> samsara.alerts.v1.AlertAsset
-	38,  // 174: samsara.alerts.v1.ReadingTriggerDetails.continuous_threshold:type_name -> samsara.alerts.v1.ContinuousReadingAlertThreshold
-	77,  // 175: samsara.alerts.v1.ReadingTriggerDetails.enum_threshold:type_name -> samsara.alerts.v1.EnumReadingAlertThreshold
-	141, // 176: samsara.alerts.v1.ReadingTriggerDetailsInput.continuous_threshold:type_name -> samsara.alerts.v1.ReadingTriggerContinuousValueInput
-	146, // 177: samsara.alerts.v1.ReadingTriggerDetailsInput.enum_threshold:type_name -> samsara.alerts.v1.ReadingTriggerEnumValueInput
-	140, // 178: samsara.alerts.v1.ReadingTriggerDetailsObject.continuous_threshold:type_name -> samsara.alerts.v1.ReadingTriggerContinuousValue
-	145, // 179: samsara.alerts.v1.ReadingTriggerDetailsObject.enum_threshold:type_name -> samsara.alerts.v1.ReadingTriggerEnumValue
-	15,  // 180: samsara.alerts.v1.ReeferTemperature.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 181: samsara.alerts.v1.ReeferTemperature.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 182: samsara.alerts.v1.ReeferTemperature.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 183: samsara.alerts.v1.RouteStartDelayedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 184: samsara.alerts.v1.RouteStartDelayedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	265, // 185: samsara.alerts.v1.RouteStopDetails.driver:type_name -> samsara.types.v1.GoaDriverTiny
-	224, // 186: samsara.alerts.v1.RouteStopDetails.route:type_name -> samsara.alerts.v1.WebhookRoute
-	117, // 187: samsara.alerts.v1.RouteStopDetails.route_stop_details:type_name -> samsara.alerts.v1.MinimalRouteStop
-	219, // 188: samsara.alerts.v1.RouteStopDetails.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	15,  // 189: samsara.alerts.v1.RouteStopETA.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 190: samsara.alerts.v1.RouteStopETA.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 191: samsara.alerts.v1.RouteStopETA.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 192: samsara.alerts.v1.RouteStopEarlyLateArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 193: samsara.alerts.v1.RouteStopEarlyLateArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	115, // 194: samsara.alerts.v1.RouteStopEstimatedArrivalDetails.location:type_name -> samsara.alerts.v1.Location
-	116, // 195: samsara.alerts.v1.RouteStopEstimatedArrivalDetailsInput.location:type_name -> samsara.alerts.v1.LocationInput
-	28,  // 196: samsara.alerts.v1.SafetyBehaviorTriggerDetails.behavior_count:type_name -> samsara.alerts.v1.BehaviorCountDetails
-	59,  // 197: samsara.alerts.v1.SafetyBehaviorTriggerDetails.drivers:type_name -> samsara.alerts.v1.DriverOrTagIdsDetails
-	158, // 198: samsara.alerts.v1.SafetyBehaviorTriggerDetails.safety_score:type_name -> samsara.alerts.v1.SafetyScoreDetails
-	29,  // 199: samsara.alerts.v1.SafetyBehaviorTriggerDetailsInput.behavior_count:type_name -> samsara.alerts.v1.BehaviorCountDetailsInput
-	60,  // 200: samsara.alerts.v1.SafetyBehaviorTriggerDetailsInput.drivers:type_name -> samsara.alerts.v1.DriverOrTagIdsDetailsInput
-	159, // 201: samsara.alerts.v1.SafetyBehaviorTriggerDetailsInput.safety_score:type_name -> samsara.alerts.v1.SafetyScoreDetailsInput
-	15,  // 202: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 203: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 204: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 205: samsara.alerts.v1.ScheduledMaintenanceData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 206: samsara.alerts.v1.ScheduledMaintenanceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 207: samsara.alerts.v1.ScheduledMaintenanceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 208: samsara.alerts.v1.ScheduledMaintenanceOdometerData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 209: samsara.alerts.v1.ScheduledMaintenanceOdometerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 210: samsara.alerts.v1.ScheduledMaintenanceOdometerData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	190, // 211: samsara.alerts.v1.Scope.assets:type_name -> samsara.alerts.v1.TinyAsset
-	192, // 212: samsara.alerts.v1.Scope.drivers:type_name -> samsara.alerts.v1.TinyDriver
-	258, // 213: samsara.alerts.v1.Scope.tags:type_name -> samsara.types.v1.GoaTagTiny
-	194, // 214: samsara.alerts.v1.Scope.widgets:type_name -> samsara.alerts.v1.TinyWidget
-	191, // 215: samsara.alerts.v1.ScopeInput.assets:type_name -> samsara.alerts.v1.TinyAssetInput
-	193, // 216: samsara.alerts.v1.ScopeInput.drivers:type_name -> samsara.alerts.v1.TinyDriverInput
-	186, // 217: samsara.alerts.v1.ScopeInput.tags:type_name -> samsara.alerts.v1.TagTiny
-	195, // 218: samsara.alerts.v1.ScopeInput.widgets:type_name -> samsara.alerts.v1.TinyWidgetInput
-	220, // 219: samsara.alerts.v1.Settings.show_addresses:type_name -> samsara.alerts.v1.Vertex
-	266, // 220: samsara.alerts.v1.SevereSpeedingStarted.vehicle:type_name -> samsara.types.v1.Vehicle
-	172, // 221: samsara.alerts.v1.SevereSpeedingStartedObject.data:type_name -> samsara.alerts.v1.SevereSpeedingStarted
-	15,  // 222: samsara.alerts.v1.SiteGatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 223: samsara.alerts.v1.SiteGatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 224: samsara.alerts.v1.SiteGatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 225: samsara.alerts.v1.SpeedData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 226: samsara.alerts.v1.SpeedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 227: samsara.alerts.v1.SpeedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 228: samsara.alerts.v1.SuddenFuelLevelDrop.driver:type_name -> samsara.alerts.v1.AlertDriver
-	78,  // 229: samsara.alerts.v1.SuddenFuelLevelDrop.location:type_name -> samsara.alerts.v1.EventLocation
-	23,  // 230: samsara.alerts.v1.SuddenFuelLevelDrop.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 231: samsara.alerts.v1.SuddenFuelLevelRise.driver:type_name -> samsara.alerts.v1.AlertDriver
-	78,  // 232: samsara.alerts.v1.SuddenFuelLevelRise.location:type_name -> samsara.alerts.v1.EventLocation
-	23,  // 233: samsara.alerts.v1.SuddenFuelLevelRise.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 234: samsara.alerts.v1.TamperingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 235: samsara.alerts.v1.TamperingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 236: samsara.alerts.v1.TamperingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 237: samsara.alerts.v1.TireFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 238: samsara.alerts.v1.TireFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 239: samsara.alerts.v1.TireFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 240: samsara.alerts.v1.TrailerMovingWithoutPowerData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 241: samsara.alerts.v1.TrailerMovingWithoutPowerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	251, // 242: samsara.alerts.v1.TrailerTiny.external_ids:type_name -> samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
-	201, // 243: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails.assignment_groups:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
-	202, // 244: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetailsInput.assignment_groups:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroupInput
-	26,  // 245: samsara.alerts.v1.TriggerParams.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperatureDetails
-	33,  // 246: samsara.alerts.v1.TriggerParams.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLossDetails
-	43,  // 247: samsara.alerts.v1.TriggerParams.def_level:type_name -> samsara.alerts.v1.DefLevelTriggerDetails
-	47,  // 248: samsara.alerts.v1.TriggerParams.device_movement:type_name -> samsara.alerts.v1.DeviceMovementTriggerDetails
-	55,  // 249: samsara.alerts.v1.TriggerParams.document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmittedDetails
-	39,  // 250: samsara.alerts.v1.TriggerParams.dvir_submitted_device:type_name -> samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
-	69,  // 251: samsara.alerts.v1.TriggerParams.engine_idle:type_name -> samsara.alerts.v1.EngineIdleTriggerDetails
-	72,  // 252: samsara.alerts.v1.TriggerParams.engine_off:type_name -> samsara.alerts.v1.EngineOffDetails
-	75,  // 253: samsara.alerts.v1.TriggerParams.engine_on:type_name -> samsara.alerts.v1.EngineOnDetails
-	82,  // 254: samsara.alerts.v1.TriggerParams.fuel_level:type_name -> samsara.alerts.v1.FuelLevelTriggerDetails
-	86,  // 255: samsara.alerts.v1.TriggerParams.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnectedDetails
-	88,  // 256: samsara.alerts.v1.TriggerParams.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayUnpluggedTriggerDetails
-	91,  // 257: samsara.alerts.v1.TriggerParams.geofence_entry:type_name -> samsara.alerts.v1.GeofenceEntryTriggerDetails
-	93,  // 258: samsara.alerts.v1.TriggerParams.geofence_exit:type_name -> samsara.alerts.v1.GeofenceExitTriggerDetails
-	98,  // 259: samsara.alerts.v1.TriggerParams.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLossDetails
-	103, // 260: samsara.alerts.v1.TriggerParams.harsh_event:type_name -> samsara.alerts.v1.HarshEventTriggerDetails
-	100, // 261: samsara.alerts.v1.TriggerParams.hos_violation:type_name -> samsara.alerts.v1.HOSViolationTriggerDetails
-	111, // 262: samsara.alerts.v1.TriggerParams.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceTriggerDetails
-	123, // 263: samsara.alerts.v1.TriggerParams.out_of_route:type_name -> samsara.alerts.v1.OutOfRouteDetails
-	127, // 264: samsara.alerts.v1.TriggerParams.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceTriggerDetails
-	130, // 265: samsara.alerts.v1.TriggerParams.panic_button:type_name -> samsara.alerts.v1.PanicButtonDetails
-	144, // 266: samsara.alerts.v1.TriggerParams.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetailsObject
-	154, // 267: samsara.alerts.v1.TriggerParams.route_stop_estimated_arrival:type_name -> samsara.alerts.v1.RouteStopEstimatedArrivalDetails
-	156, // 268: samsara.alerts.v1.TriggerParams.safety_behavior:type_name -> samsara.alerts.v1.SafetyBehaviorTriggerDetails
-	167, // 269: samsara.alerts.v1.TriggerParams.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
-	161, // 270: samsara.alerts.v1.TriggerParams.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
-	165, // 271: samsara.alerts.v1.TriggerParams.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
-	178, // 272: samsara.alerts.v1.TriggerParams.speed:type_name -> samsara.alerts.v1.SpeedTriggerDetails
-	181, // 273: samsara.alerts.v1.TriggerParams.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
-	184, // 274: samsara.alerts.v1.TriggerParams.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
-	196, // 275: samsara.alerts.v1.TriggerParams.tire_fault_code:type_name -> samsara.alerts.v1.TireFaultCodeDetails
-	203, // 276: samsara.alerts.v1.TriggerParams.training_assignment_near_due_date:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
-	208, // 277: samsara.alerts.v1.TriggerParams.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingTriggerDetails
-	210, // 278: samsara.alerts.v1.TriggerParams.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatterVoltageDetails
-	215, // 279: samsara.alerts.v1.TriggerParams.vehicle_fault_code:type_name -> samsara.alerts.v1.VehicleFaultCodeDetails
-	27,  // 280: samsara.alerts.v1.TriggerParamsInput.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperatureDetailsInput
-	34,  // 281: samsara.alerts.v1.TriggerParamsInput.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLossDetailsInput
-	44,  // 282: samsara.alerts.v1.TriggerParamsInput.def_level:type_name -> samsara.alerts.v1.DefLevelTriggerDetailsInput
-	48,  // 283: samsara.alerts.v1.TriggerParamsInput.device_movement:type_name -> samsara.alerts.v1.DeviceMovementTriggerDetailsInput
-	56,  // 284: samsara.alerts.v1.TriggerParamsInput.document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmittedDetailsInput
-	40,  // 285: samsara.alerts.v1.TriggerParamsInput.dvir_submitted_device:type_name -> samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetailsInput
-	70,  // 286: samsara.alerts.v1.TriggerParamsInput.engine_idle:type_name -> samsara.alerts.v1.EngineIdleTriggerDetailsInput
-	73,  // 287: samsara.alerts.v1.TriggerParamsInput.engine_off:type_name -> samsara.alerts.v1.EngineOffDetailsInput
-	76,  // 288: samsara.alerts.v1.TriggerParamsInput.engine_on:type_name -> samsara.alerts.v1.EngineOnDetailsInput
-	83,  // 289: samsara.alerts.v1.TriggerParamsInput.fuel_level:type_name -> samsara.alerts.v1.FuelLevelTriggerDetailsInput
-	87,  // 290: samsara.alerts.v1.TriggerParamsInput.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnectedDetailsInput
-	89,  // 291: samsara.alerts.v1.TriggerParamsInput.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayUnpluggedTriggerDetailsInput
-	92,  // 292: samsara.alerts.v1.TriggerParamsInput.geofence_entry:type_name -> samsara.alerts.v1.GeofenceEntryTriggerDetailsInput
-	94,  // 293: samsara.alerts.v1.TriggerParamsInput.geofence_exit:type_name -> samsara.alerts.v1.GeofenceExitTriggerDetailsInput
-	99,  // 294: samsara.alerts.v1.TriggerParamsInput.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLossDetailsInput
-	104, // 295: samsara.alerts.v1.TriggerParamsInput.harsh_event:type_name -> samsara.alerts.v1.HarshEventTriggerDetailsInput
-	101, // 296: samsara.alerts.v1.TriggerParamsInput.hos_violation:type_name -> samsara.alerts.v1.HOSViolationTriggerDetailsInput
-	112, // 297: samsara.alerts.v1.TriggerParamsInput.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceTriggerDetailsInput
-	124, // 298: samsara.alerts.v1.TriggerParamsInput.out_of_route:type_name -> samsara.alerts.v1.OutOfRouteDetailsInput
-	128, // 299: samsara.alerts.v1.TriggerParamsInput.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceTriggerDetailsInput
-	131, // 300: samsara.alerts.v1.TriggerParamsInput.panic_button:type_name -> samsara.alerts.v1.PanicButtonDetailsInput
-	143, // 301: samsara.alerts.v1.TriggerParamsInput.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetailsInput
-	155, // 302: samsara.alerts.v1.TriggerParamsInput.route_stop_estimated_arrival:type_name -> samsara.alerts.v1.RouteStopEstimatedArrivalDetailsInput
-	157, // 303: samsara.alerts.v1.TriggerParamsInput.safety_behavior:type_name -> samsara.alerts.v1.SafetyBehaviorTriggerDetailsInput
-	168, // 304: samsara.alerts.v1.TriggerParamsInput.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceTriggerDetailsInput
-	162, // 305: samsara.alerts.v1.TriggerParamsInput.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetailsInput
-	166, // 306: samsara.alerts.v1.TriggerParamsInput.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetailsInput
-	179, // 307: samsara.alerts.v1.TriggerParamsInput.speed:type_name -> samsara.alerts.v1.SpeedTriggerDetailsInput
-	182, // 308: samsara.alerts.v1.TriggerParamsInput.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDropTriggerDetailsInput
-	185, // 309: samsara.alerts.v1.TriggerParamsInput.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetailsInput
-	197, // 310: samsara.alerts.v1.TriggerParamsInput.tire_fault_code:type_name -> samsara.alerts.v1.TireFaultCodeDetailsInput
-	204, // 311: samsara.alerts.v1.TriggerParamsInput.training_assignment_near_due_date:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetailsInput
-	209, // 312: samsara.alerts.v1.TriggerParamsInput.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingTriggerDetailsInput
-	211, // 313: samsara.alerts.v1.TriggerParamsInput.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatterVoltageDetailsInput
-	216, // 314: samsara.alerts.v1.TriggerParamsInput.vehicle_fault_code:type_name -> samsara.alerts.v1.VehicleFaultCodeDetailsInput
-	15,  // 315: samsara.alerts.v1.UnassignedDrivingData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	23,  // 316: samsara.alerts.v1.UnassignedDrivingData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 317: samsara.alerts.v1.VehicleBatteryVoltage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 318: samsara.alerts.v1.VehicleBatteryVoltage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 319: samsara.alerts.v1.VehicleBatteryVoltage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	15,  // 320: samsara.alerts.v1.VehicleDefLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 321: samsara.alerts.v1.VehicleDefLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 322: samsara.alerts.v1.VehicleDefLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	17,  // 323: samsara.alerts.v1.VehicleDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
-	175, // 324: samsara.alerts.v1.VehicleFaultCodeDetails.specific_fault_codes:type_name -> samsara.alerts.v1.SpecificVehicleFaultCode
-	176, // 325: samsara.alerts.v1.VehicleFaultCodeDetailsInput.specific_fault_codes:type_name -> samsara.alerts.v1.SpecificVehicleFaultCodeInput
-	15,  // 326: samsara.alerts.v1.VehicleFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 327: samsara.alerts.v1.VehicleFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 328: samsara.alerts.v1.VehicleFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	22,  // 329: samsara.alerts.v1.VehicleTrailerMismatchData.currently_pulling_trailers:type_name -> samsara.alerts.v1.AlertTrailer
-	15,  // 330: samsara.alerts.v1.VehicleTrailerMismatchData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	22,  // 331: samsara.alerts.v1.VehicleTrailerMismatchData.driver_selected_trailers:type_name -> samsara.alerts.v1.AlertTrailer
-	23,  // 332: samsara.alerts.v1.VehicleTrailerMismatchData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	252, // 333: samsara.alerts.v1.VehicleWithGatewayTiny.external_ids:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
-	267, // 334: samsara.alerts.v1.VehicleWithGatewayTiny.gateway:type_name -> samsara.types.v1.GatewayTiny
-	253, // 335: samsara.alerts.v1.WebhookRoute.external_ids:type_name -> samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
-	268, // 336: samsara.alerts.v1.WebhookRoute.settings:type_name -> samsara.types.v1.RouteSettings
-	269, // 337: samsara.alerts.v1.WebhookRoute.stops:type_name -> samsara.types.v1.RoutesStop
-	15,  // 338: samsara.alerts.v1.WorkerSafetySosData.driver:type_name -> samsara.alerts.v1.AlertDriver
-	78,  // 339: samsara.alerts.v1.WorkerSafetySosData.location:type_name -> samsara.alerts.v1.EventLocation
-	23,  // 340: samsara.alerts.v1.WorkerSafetySosData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
-	254, // 341: samsara.alerts.v1.WorkflowAddressEventWithGeofence.external_ids:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
-	231, // 342: samsara.alerts.v1.WorkflowAddressEventWithGeofence.geofence:type_name -> samsara.alerts.v1.WorkflowGeofence
-	236, // 343: samsara.alerts.v1.WorkflowAuthorSignature.signatory_user:type_name -> samsara.alerts.v1.WorkflowSignatoryUser
-	227, // 344: samsara.alerts.v1.WorkflowDvir.author_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	67,  // 345: samsara.alerts.v1.WorkflowDvir.defects:type_name -> samsara.alerts.v1.DvirDefect
-	227, // 346: samsara.alerts.v1.WorkflowDvir.second_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	227, // 347: samsara.alerts.v1.WorkflowDvir.third_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
-	200, // 348: samsara.alerts.v1.WorkflowDvir.trailer:type_name -> samsara.alerts.v1.TrailerTiny
-	265, // 349: samsara.alerts.v1.WorkflowDvirSubmitted.driver:type_name -> samsara.types.v1.GoaDriverTiny
-	229, // 350: samsara.alerts.v1.WorkflowDvirSubmitted.dvir:type_name -> samsara.alerts.v1.WorkflowDvir
-	219, // 351: samsara.alerts.v1.WorkflowDvirSubmitted.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	228, // 352: samsara.alerts.v1.WorkflowGeofence.circle:type_name -> samsara.alerts.v1.WorkflowCircle
-	235, // 353: samsara.alerts.v1.WorkflowGeofence.polygon:type_name -> samsara.alerts.v1.WorkflowPolygon
-	171, // 354: samsara.alerts.v1.WorkflowGeofence.settings:type_name -> samsara.alerts.v1.Settings
-	226, // 355: samsara.alerts.v1.WorkflowGeofenceEvent.address:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence
-	84,  // 356: samsara.alerts.v1.WorkflowGeofenceEvent.fuel_volume:type_name -> samsara.alerts.v1.FuelVolume
-	219, // 357: samsara.alerts.v1.WorkflowGeofenceEvent.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
-	234, // 358: samsara.alerts.v1.WorkflowIncidentCondition.details:type_name -> samsara.alerts.v1.WorkflowIncidentDetails
-	25,  // 359: samsara.alerts.v1.WorkflowIncidentDetails.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperature
-	30,  // 360: samsara.alerts.v1.WorkflowIncidentDetails.camera_connector_disconected:type_name -> samsara.alerts.v1.CameraConnectorDisconected
-	31,  // 361: samsara.alerts.v1.WorkflowIncidentDetails.camera_stream_issue:type_name -> samsara.alerts.v1.CameraStreamIssue
-	32,  // 362: samsara.alerts.v1.WorkflowIncidentDetails.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLoss
-	37,  // 363: samsara.alerts.v1.WorkflowIncidentDetails.cloud_backup_upload_issue:type_name -> samsara.alerts.v1.CloudBackupUploadIssue
-	41,  // 364: samsara.alerts.v1.WorkflowIncidentDetails.dashcam_disconnected:type_name -> samsara.alerts.v1.DashcamDisconnected
-	42,  // 365: samsara.alerts.v1.WorkflowIncidentDetails.data_input_value:type_name -> samsara.alerts.v1.DataInputValue
-	45,  // 366: samsara.alerts.v1.WorkflowIncidentDetails.device_movement:type_name -> samsara.alerts.v1.DeviceMovementData
-	46,  // 367: samsara.alerts.v1.WorkflowIncidentDetails.device_movement_stopped:type_name -> samsara.alerts.v1.DeviceMovementStoppedData
-	49,  // 368: samsara.alerts.v1.WorkflowIncidentDetails.door_open:type_name -> samsara.alerts.v1.DoorOpen
-	52,  // 369: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_in:type_name -> samsara.alerts.v1.DriverAppSignIn
-	53,  // 370: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_out:type_name -> samsara.alerts.v1.DriverAppSignOut
-	54,  // 371: samsara.alerts.v1.WorkflowIncidentDetails.driver_document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmitted
-	57,  // 372: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_received:type_name -> samsara.alerts.v1.DriverMessageReceived
-	58,  // 373: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_sent:type_name -> samsara.alerts.v1.DriverMessageSent
-	61,  // 374: samsara.alerts.v1.WorkflowIncidentDetails.driver_recorded:type_name -> samsara.alerts.v1.DriverRecorded
-	230, // 375: samsara.alerts.v1.WorkflowIncidentDetails.dvir_submitted_device:type_name -> samsara.alerts.v1.WorkflowDvirSubmitted
-	68,  // 376: samsara.alerts.v1.WorkflowIncidentDetails.engine_idle:type_name -> samsara.alerts.v1.EngineIdleData
-	71,  // 377: samsara.alerts.v1.WorkflowIncidentDetails.engine_off:type_name -> samsara.alerts.v1.EngineOff
-	74,  // 378: samsara.alerts.v1.WorkflowIncidentDetails.engine_on:type_name -> samsara.alerts.v1.EngineOn
-	79,  // 379: samsara.alerts.v1.WorkflowIncidentDetails.form_submitted:type_name -> samsara.alerts.v1.FormSubmitted
-	80,  // 380: samsara.alerts.v1.WorkflowIncidentDetails.form_updated:type_name -> samsara.alerts.v1.FormUpdated
-	81,  // 381: samsara.alerts.v1.WorkflowIncidentDetails.fuel_level_percentage:type_name -> samsara.alerts.v1.FuelLevelPercentage
-	85,  // 382: samsara.alerts.v1.WorkflowIncidentDetails.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnected
-	90,  // 383: samsara.alerts.v1.WorkflowIncidentDetails.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayWithVehicleTiny
-	232, // 384: samsara.alerts.v1.WorkflowIncidentDetails.geofence_entry:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
-	232, // 385: samsara.alerts.v1.WorkflowIncidentDetails.geofence_exit:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
-	97,  // 386: samsara.alerts.v1.WorkflowIncidentDetails.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLoss
-	102, // 387: samsara.alerts.v1.WorkflowIncidentDetails.harsh_event:type_name -> samsara.alerts.v1.HarshEventData
-	105, // 388: samsara.alerts.v1.WorkflowIncidentDetails.hos_duty_status:type_name -> samsara.alerts.v1.HosDutyStatusData
-	106, // 389: samsara.alerts.v1.WorkflowIncidentDetails.hos_violation:type_name -> samsara.alerts.v1.HosViolationData
-	109, // 390: samsara.alerts.v1.WorkflowIncidentDetails.inactivity:type_name -> samsara.alerts.v1.Inactivity
-	110, // 391: samsara.alerts.v1.WorkflowIncidentDetails.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceData
-	113, // 392: samsara.alerts.v1.WorkflowIncidentDetails.issue_created:type_name -> samsara.alerts.v1.IssueCreated
-	114, // 393: samsara.alerts.v1.WorkflowIncidentDetails.jamming_detected:type_name -> samsara.alerts.v1.JammingDetected
-	118, // 394: samsara.alerts.v1.WorkflowIncidentDetails.missing_dvir_past_due:type_name -> samsara.alerts.v1.MissingDvirPastDue
-	119, // 395: samsara.alerts.v1.WorkflowIncidentDetails.motion_detected:type_name -> samsara.alerts.v1.MotionDetected
-	122, // 396: samsara.alerts.v1.WorkflowIncidentDetails.out_of_route:type_name -> samsara.alerts.v1.OutOfRoute
-	125, // 397: samsara.alerts.v1.WorkflowIncidentDetails.out_of_sequence_stop_arrival:type_name -> samsara.alerts.v1.OutOfSequenceStopArrivalData
-	126, // 398: samsara.alerts.v1.WorkflowIncidentDetails.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceData
-	129, // 399: samsara.alerts.v1.WorkflowIncidentDetails.panic_button:type_name -> samsara.alerts.v1.PanicButton
-	133, // 400: samsara.alerts.v1.WorkflowIncidentDetails.person_detected:type_name -> samsara.alerts.v1.PersonDetected
-	137, // 401: samsara.alerts.v1.WorkflowIncidentDetails.preventive_maintenance_schedule_due:type_name -> samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
-	142, // 402: samsara.alerts.v1.WorkflowIncidentDetails.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetails
-	149, // 403: samsara.alerts.v1.WorkflowIncidentDetails.reefer_temperature:type_name -> samsara.alerts.v1.ReeferTemperature
-	150, // 404: samsara.alerts.v1.WorkflowIncidentDetails.route_start_delayed:type_name -> samsara.alerts.v1.RouteStartDelayedData
-	151, // 405: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_arrival:type_name -> samsara.alerts.v1.RouteStopDetails
-	151, // 406: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_departure:type_name -> samsara.alerts.v1.RouteStopDetails
-	152, // 407: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_eta:type_name -> samsara.alerts.v1.RouteStopETA
-	153, // 408: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_early_late_arrival:type_name -> samsara.alerts.v1.RouteStopEarlyLateArrivalData
-	163, // 409: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceData
-	160, // 410: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHours
-	164, // 411: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerData
-	173, // 412: samsara.alerts.v1.WorkflowIncidentDetails.severe_speeding:type_name -> samsara.alerts.v1.SevereSpeedingStartedObject
-	174, // 413: samsara.alerts.v1.WorkflowIncidentDetails.site_gateway_disconnected:type_name -> samsara.alerts.v1.SiteGatewayDisconnected
-	177, // 414: samsara.alerts.v1.WorkflowIncidentDetails.speed:type_name -> samsara.alerts.v1.SpeedData
-	180, // 415: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDrop
-	183, // 416: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRise
-	187, // 417: samsara.alerts.v1.WorkflowIncidentDetails.tampering_detected:type_name -> samsara.alerts.v1.TamperingDetected
-	198, // 418: samsara.alerts.v1.WorkflowIncidentDetails.tire_faults:type_name -> samsara.alerts.v1.TireFaults
-	199, // 419: samsara.alerts.v1.WorkflowIncidentDetails.trailer_moving_without_power:type_name -> samsara.alerts.v1.TrailerMovingWithoutPowerData
-	207, // 420: samsara.alerts.v1.WorkflowIncidentDetails.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingData
-	212, // 421: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatteryVoltage
-	213, // 422: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_def_level_percentage:type_name -> samsara.alerts.v1.VehicleDefLevelPercentage
-	214, // 423: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_detected:type_name -> samsara.alerts.v1.VehicleDetected
-	217, // 424: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_faults:type_name -> samsara.alerts.v1.VehicleFaults
-	218, // 425: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_trailer_mismatch:type_name -> samsara.alerts.v1.VehicleTrailerMismatchData
-	225, // 426: samsara.alerts.v1.WorkflowIncidentDetails.worker_safety_sos:type_name -> samsara.alerts.v1.WorkerSafetySosData
-	220, // 427: samsara.alerts.v1.WorkflowPolygon.vertices:type_name -> samsara.alerts.v1.Vertex
-	205, // 428: samsara.alerts.v1.WorkflowTrigger.trigger_params:type_name -> samsara.alerts.v1.TriggerParams
-	206, // 429: samsara.alerts.v1.WorkflowTriggerInput.trigger_params:type_name -> samsara.alerts.v1.TriggerParamsInput
-	0,   // 430: samsara.alerts.v1.AlertsService.GetConfigurations:input_type -> samsara.alerts.v1.GetConfigurationsRequest
-	2,   // 431: samsara.alerts.v1.AlertsService.PostConfigurations:input_type -> samsara.alerts.v1.PostConfigurationsRequest
-	4,   // 432: samsara.alerts.v1.AlertsService.PatchConfigurations:input_type -> samsara.alerts.v1.PatchConfigurationsRequest
-	6,   // 433: samsara.alerts.v1.AlertsService.DeleteConfigurations:input_type -> samsara.alerts.v1.DeleteConfigurationsRequest
-	8,   // 434: samsara.alerts.v1.AlertsService.GetIncidents:input_type -> samsara.alerts.v1.GetIncidentsRequest
-	1,   // 435: samsara.alerts.v1.AlertsService.GetConfigurations:output_type -> samsara.alerts.v1.GetConfigurationsResponse
-	3,   // 436: samsara.alerts.v1.AlertsService.PostConfigurations:output_type -> samsara.alerts.v1.PostConfigurationsResponse
-	5,   // 437: samsara.alerts.v1.AlertsService.PatchConfigurations:output_type -> samsara.alerts.v1.PatchConfigurationsResponse
-	7,   // 438: samsara.alerts.v1.AlertsService.DeleteConfigurations:output_type -> samsara.alerts.v1.DeleteConfigurationsResponse
-	9,   // 439: samsara.alerts.v1.AlertsService.GetIncidents:output_type -> samsara.alerts.v1.GetIncidentsResponse
-	435, // [435:440] is the sub-list for method output_type
-	430, // [430:435] is the sub-list for method input_type
-	430, // [430:430] is the sub-list for extension type_name
-	430, // [430:430] is the sub-list for extension extendee
-	0,   // [0:430] is the sub-list for field type_name
+	164, // 0: samsara.alerts.v1.GetConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	189, // 1: samsara.alerts.v1.GetConfigurationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10,  // 2: samsara.alerts.v1.PostConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
+	175, // 3: samsara.alerts.v1.PostConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PostConfigurationsRequest.ExternalIdsEntry
+	92,  // 4: samsara.alerts.v1.PostConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	123, // 5: samsara.alerts.v1.PostConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
+	174, // 6: samsara.alerts.v1.PostConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	164, // 7: samsara.alerts.v1.PostConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	10,  // 8: samsara.alerts.v1.PatchConfigurationsRequest.actions:type_name -> samsara.alerts.v1.Action
+	176, // 9: samsara.alerts.v1.PatchConfigurationsRequest.external_ids:type_name -> samsara.alerts.v1.PatchConfigurationsRequest.ExternalIdsEntry
+	92,  // 10: samsara.alerts.v1.PatchConfigurationsRequest.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	123, // 11: samsara.alerts.v1.PatchConfigurationsRequest.scope:type_name -> samsara.alerts.v1.Scope
+	174, // 12: samsara.alerts.v1.PatchConfigurationsRequest.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	190, // 13: samsara.alerts.v1.PatchConfigurationsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	164, // 14: samsara.alerts.v1.PatchConfigurationsResponse.data:type_name -> samsara.alerts.v1.WorkflowConfiguration
+	169, // 15: samsara.alerts.v1.GetIncidentsResponse.data:type_name -> samsara.alerts.v1.WorkflowIncident
+	189, // 16: samsara.alerts.v1.GetIncidentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	11,  // 17: samsara.alerts.v1.Action.action_params:type_name -> samsara.alerts.v1.ActionParams
+	41,  // 18: samsara.alerts.v1.ActionParams.driver_app_notification:type_name -> samsara.alerts.v1.DriverAppNotification
+	108, // 19: samsara.alerts.v1.ActionParams.recipients:type_name -> samsara.alerts.v1.Recipient
+	158, // 20: samsara.alerts.v1.ActionParams.webhooks:type_name -> samsara.alerts.v1.WebhookParams
+	191, // 21: samsara.alerts.v1.AlertAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	177, // 22: samsara.alerts.v1.AlertAsset.external_ids:type_name -> samsara.alerts.v1.AlertAsset.ExternalIdsEntry
+	192, // 23: samsara.alerts.v1.AlertAsset.tags:type_name -> samsara.types.v1.TagTiny
+	191, // 24: samsara.alerts.v1.AlertDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	178, // 25: samsara.alerts.v1.AlertDriver.external_ids:type_name -> samsara.alerts.v1.AlertDriver.ExternalIdsEntry
+	192, // 26: samsara.alerts.v1.AlertDriver.tags:type_name -> samsara.types.v1.TagTiny
+	22,  // 27: samsara.alerts.v1.AlertOnvifCameraStream.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
+	192, // 28: samsara.alerts.v1.AlertOnvifCameraStream.tags:type_name -> samsara.types.v1.TagTiny
+	179, // 29: samsara.alerts.v1.AlertRoute.external_ids:type_name -> samsara.alerts.v1.AlertRoute.ExternalIdsEntry
+	16,  // 30: samsara.alerts.v1.AlertSensor.product:type_name -> samsara.alerts.v1.AlertProduct
+	192, // 31: samsara.alerts.v1.AlertSensor.tags:type_name -> samsara.types.v1.TagTiny
+	192, // 32: samsara.alerts.v1.AlertSites.tags:type_name -> samsara.types.v1.TagTiny
+	191, // 33: samsara.alerts.v1.AlertTrailer.attributes:type_name -> samsara.types.v1.AttributeTiny
+	180, // 34: samsara.alerts.v1.AlertTrailer.external_ids:type_name -> samsara.alerts.v1.AlertTrailer.ExternalIdsEntry
+	192, // 35: samsara.alerts.v1.AlertTrailer.tags:type_name -> samsara.types.v1.TagTiny
+	191, // 36: samsara.alerts.v1.AlertVehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
+	181, // 37: samsara.alerts.v1.AlertVehicle.external_ids:type_name -> samsara.alerts.v1.AlertVehicle.ExternalIdsEntry
+	193, // 38: samsara.alerts.v1.AlertVehicle.static_assigned_driver:type_name -> samsara.types.v1.Driver
+	192, // 39: samsara.alerts.v1.AlertVehicle.tags:type_name -> samsara.types.v1.TagTiny
+	19,  // 40: samsara.alerts.v1.AlertWorkforceCameraDevice.sites:type_name -> samsara.alerts.v1.AlertSites
+	192, // 41: samsara.alerts.v1.AlertWorkforceCameraDevice.tags:type_name -> samsara.types.v1.TagTiny
+	18,  // 42: samsara.alerts.v1.AmbientTemperature.sensor:type_name -> samsara.alerts.v1.AlertSensor
+	13,  // 43: samsara.alerts.v1.CameraConnectorDisconected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 44: samsara.alerts.v1.CameraConnectorDisconected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 45: samsara.alerts.v1.CameraConnectorDisconected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	22,  // 46: samsara.alerts.v1.CameraStreamIssue.camera_device:type_name -> samsara.alerts.v1.AlertWorkforceCameraDevice
+	13,  // 47: samsara.alerts.v1.CellSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 48: samsara.alerts.v1.CellSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 49: samsara.alerts.v1.CellSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 50: samsara.alerts.v1.CloudBackupUploadIssue.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 51: samsara.alerts.v1.CloudBackupUploadIssue.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 52: samsara.alerts.v1.CloudBackupUploadIssue.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 53: samsara.alerts.v1.DashcamDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 54: samsara.alerts.v1.DashcamDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 55: samsara.alerts.v1.DashcamDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	14,  // 56: samsara.alerts.v1.DataInputValue.machine_input:type_name -> samsara.alerts.v1.AlertMachineInput
+	13,  // 57: samsara.alerts.v1.DeviceMovementData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 58: samsara.alerts.v1.DeviceMovementData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 59: samsara.alerts.v1.DeviceMovementData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 60: samsara.alerts.v1.DeviceMovementStoppedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 61: samsara.alerts.v1.DeviceMovementStoppedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 62: samsara.alerts.v1.DeviceMovementStoppedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 63: samsara.alerts.v1.DoorOpen.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 64: samsara.alerts.v1.DoorOpen.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 65: samsara.alerts.v1.DoorOpen.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	82,  // 66: samsara.alerts.v1.DriverAppNotification.in_app_notification_options:type_name -> samsara.alerts.v1.InAppNotificationOptions
+	103, // 67: samsara.alerts.v1.DriverAppNotification.push_notification_options:type_name -> samsara.alerts.v1.PushNotificationOptions
+	13,  // 68: samsara.alerts.v1.DriverAppSignIn.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 69: samsara.alerts.v1.DriverAppSignIn.pinned_vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 70: samsara.alerts.v1.DriverAppSignOut.driver:type_name -> samsara.alerts.v1.AlertDriver
+	194, // 71: samsara.alerts.v1.DriverDocumentSubmitted.document:type_name -> samsara.types.v1.Document
+	13,  // 72: samsara.alerts.v1.DriverMessageReceived.driver:type_name -> samsara.alerts.v1.AlertDriver
+	13,  // 73: samsara.alerts.v1.DriverMessageSent.driver:type_name -> samsara.alerts.v1.AlertDriver
+	13,  // 74: samsara.alerts.v1.DriverRecorded.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 75: samsara.alerts.v1.DriverRecorded.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	182, // 76: samsara.alerts.v1.Dvir2Device.external_ids:type_name -> samsara.alerts.v1.Dvir2Device.ExternalIdsEntry
+	50,  // 77: samsara.alerts.v1.Dvir2FormSubmission.assigned_to_polymorphic_user:type_name -> samsara.alerts.v1.Dvir2AssignedToPolymorphicUser
+	51,  // 78: samsara.alerts.v1.Dvir2RelatedDevice.device:type_name -> samsara.alerts.v1.Dvir2Device
+	52,  // 79: samsara.alerts.v1.Dvir2Submission.base_form_submission:type_name -> samsara.alerts.v1.Dvir2FormSubmission
+	53,  // 80: samsara.alerts.v1.Dvir2Submission.related_devices:type_name -> samsara.alerts.v1.Dvir2RelatedDevice
+	195, // 81: samsara.alerts.v1.DvirDefect.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
+	143, // 82: samsara.alerts.v1.DvirDefect.trailer:type_name -> samsara.alerts.v1.TrailerTiny
+	156, // 83: samsara.alerts.v1.DvirDefect.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	13,  // 84: samsara.alerts.v1.EngineIdleData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 85: samsara.alerts.v1.EngineIdleData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 86: samsara.alerts.v1.EngineOff.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 87: samsara.alerts.v1.EngineOff.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 88: samsara.alerts.v1.EngineOff.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 89: samsara.alerts.v1.EngineOn.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 90: samsara.alerts.v1.EngineOn.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 91: samsara.alerts.v1.EngineOn.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	196, // 92: samsara.alerts.v1.FormSubmitted.form:type_name -> samsara.types.v1.FormSubmission
+	196, // 93: samsara.alerts.v1.FormUpdated.form:type_name -> samsara.types.v1.FormSubmission
+	13,  // 94: samsara.alerts.v1.FuelLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 95: samsara.alerts.v1.FuelLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 96: samsara.alerts.v1.FuelLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 97: samsara.alerts.v1.GatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 98: samsara.alerts.v1.GatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 99: samsara.alerts.v1.GatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	197, // 100: samsara.alerts.v1.GatewayWithVehicleTiny.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	88,  // 101: samsara.alerts.v1.GeofenceEntryTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	88,  // 102: samsara.alerts.v1.GeofenceExitTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	13,  // 103: samsara.alerts.v1.GpsSignalLoss.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 104: samsara.alerts.v1.GpsSignalLoss.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 105: samsara.alerts.v1.GpsSignalLoss.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 106: samsara.alerts.v1.HarshEventData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 107: samsara.alerts.v1.HarshEventData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 108: samsara.alerts.v1.HosDutyStatusData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	13,  // 109: samsara.alerts.v1.HosViolationData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	15,  // 110: samsara.alerts.v1.Inactivity.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	13,  // 111: samsara.alerts.v1.InsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 112: samsara.alerts.v1.InsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 113: samsara.alerts.v1.InsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	88,  // 114: samsara.alerts.v1.InsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	198, // 115: samsara.alerts.v1.IssueCreated.issue:type_name -> samsara.types.v1.Issue
+	13,  // 116: samsara.alerts.v1.JammingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 117: samsara.alerts.v1.JammingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 118: samsara.alerts.v1.JammingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	30,  // 119: samsara.alerts.v1.Location.circle:type_name -> samsara.alerts.v1.Circle
+	101, // 120: samsara.alerts.v1.Location.polygon:type_name -> samsara.alerts.v1.Polygon
+	183, // 121: samsara.alerts.v1.MinimalRouteStop.external_ids:type_name -> samsara.alerts.v1.MinimalRouteStop.ExternalIdsEntry
+	54,  // 122: samsara.alerts.v1.MissingDvirPastDue.dvir:type_name -> samsara.alerts.v1.Dvir2Submission
+	15,  // 123: samsara.alerts.v1.MotionDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	136, // 124: samsara.alerts.v1.OperationalSettings.time_ranges:type_name -> samsara.alerts.v1.TimeRange
+	13,  // 125: samsara.alerts.v1.OutOfRoute.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 126: samsara.alerts.v1.OutOfRoute.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 127: samsara.alerts.v1.OutOfRoute.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 128: samsara.alerts.v1.OutOfSequenceStopArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	17,  // 129: samsara.alerts.v1.OutOfSequenceStopArrivalData.route:type_name -> samsara.alerts.v1.AlertRoute
+	21,  // 130: samsara.alerts.v1.OutOfSequenceStopArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 131: samsara.alerts.v1.OutsideGeofenceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 132: samsara.alerts.v1.OutsideGeofenceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 133: samsara.alerts.v1.OutsideGeofenceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	88,  // 134: samsara.alerts.v1.OutsideGeofenceTriggerDetails.location:type_name -> samsara.alerts.v1.Location
+	13,  // 135: samsara.alerts.v1.PanicButton.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 136: samsara.alerts.v1.PanicButton.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 137: samsara.alerts.v1.PanicButton.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	15,  // 138: samsara.alerts.v1.PersonDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	157, // 139: samsara.alerts.v1.Polygon.vertices:type_name -> samsara.alerts.v1.Vertex
+	13,  // 140: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 141: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 142: samsara.alerts.v1.PreventiveMaintenanceScheduleDueData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	12,  // 143: samsara.alerts.v1.ReadingTriggerDetails.asset:type_name -> samsara.alerts.v1.AlertAsset
+	32,  // 144: samsara.alerts.v1.ReadingTriggerDetails.continuous_threshold:type_name -> samsara.alerts.v1.ContinuousReadingAlertThreshold
+	62,  // 145: samsara.alerts.v1.ReadingTriggerDetails.enum_threshold:type_name -> samsara.alerts.v1.EnumReadingAlertThreshold
+	104, // 146: samsara.alerts.v1.ReadingTriggerDetailsObject.continuous_threshold:type_name -> samsara.alerts.v1.ReadingTriggerContinuousValue
+	107, // 147: samsara.alerts.v1.ReadingTriggerDetailsObject.enum_threshold:type_name -> samsara.alerts.v1.ReadingTriggerEnumValue
+	13,  // 148: samsara.alerts.v1.ReeferTemperature.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 149: samsara.alerts.v1.ReeferTemperature.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 150: samsara.alerts.v1.ReeferTemperature.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 151: samsara.alerts.v1.RouteStartDelayedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 152: samsara.alerts.v1.RouteStartDelayedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	199, // 153: samsara.alerts.v1.RouteStopDetails.driver:type_name -> samsara.types.v1.DriverTiny
+	159, // 154: samsara.alerts.v1.RouteStopDetails.route:type_name -> samsara.alerts.v1.WebhookRoute
+	89,  // 155: samsara.alerts.v1.RouteStopDetails.route_stop_details:type_name -> samsara.alerts.v1.MinimalRouteStop
+	156, // 156: samsara.alerts.v1.RouteStopDetails.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	13,  // 157: samsara.alerts.v1.RouteStopETA.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 158: samsara.alerts.v1.RouteStopETA.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 159: samsara.alerts.v1.RouteStopETA.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 160: samsara.alerts.v1.RouteStopEarlyLateArrivalData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 161: samsara.alerts.v1.RouteStopEarlyLateArrivalData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	88,  // 162: samsara.alerts.v1.RouteStopEstimatedArrivalDetails.location:type_name -> samsara.alerts.v1.Location
+	25,  // 163: samsara.alerts.v1.SafetyBehaviorTriggerDetails.behavior_count:type_name -> samsara.alerts.v1.BehaviorCountDetails
+	48,  // 164: samsara.alerts.v1.SafetyBehaviorTriggerDetails.drivers:type_name -> samsara.alerts.v1.DriverOrTagIdsDetails
+	116, // 165: samsara.alerts.v1.SafetyBehaviorTriggerDetails.safety_score:type_name -> samsara.alerts.v1.SafetyScoreDetails
+	13,  // 166: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 167: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 168: samsara.alerts.v1.ScheduledMaintenanceByEngineHours.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 169: samsara.alerts.v1.ScheduledMaintenanceData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 170: samsara.alerts.v1.ScheduledMaintenanceData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 171: samsara.alerts.v1.ScheduledMaintenanceData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 172: samsara.alerts.v1.ScheduledMaintenanceOdometerData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 173: samsara.alerts.v1.ScheduledMaintenanceOdometerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 174: samsara.alerts.v1.ScheduledMaintenanceOdometerData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	137, // 175: samsara.alerts.v1.Scope.assets:type_name -> samsara.alerts.v1.TinyAsset
+	138, // 176: samsara.alerts.v1.Scope.drivers:type_name -> samsara.alerts.v1.TinyDriver
+	192, // 177: samsara.alerts.v1.Scope.tags:type_name -> samsara.types.v1.TagTiny
+	139, // 178: samsara.alerts.v1.Scope.widgets:type_name -> samsara.alerts.v1.TinyWidget
+	157, // 179: samsara.alerts.v1.Settings.show_addresses:type_name -> samsara.alerts.v1.Vertex
+	200, // 180: samsara.alerts.v1.SevereSpeedingStarted.vehicle:type_name -> samsara.types.v1.Vehicle
+	125, // 181: samsara.alerts.v1.SevereSpeedingStartedObject.data:type_name -> samsara.alerts.v1.SevereSpeedingStarted
+	13,  // 182: samsara.alerts.v1.SiteGatewayDisconnected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 183: samsara.alerts.v1.SiteGatewayDisconnected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 184: samsara.alerts.v1.SiteGatewayDisconnected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 185: samsara.alerts.v1.SpeedData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 186: samsara.alerts.v1.SpeedData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 187: samsara.alerts.v1.SpeedData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 188: samsara.alerts.v1.SuddenFuelLevelDrop.driver:type_name -> samsara.alerts.v1.AlertDriver
+	63,  // 189: samsara.alerts.v1.SuddenFuelLevelDrop.location:type_name -> samsara.alerts.v1.EventLocation
+	21,  // 190: samsara.alerts.v1.SuddenFuelLevelDrop.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 191: samsara.alerts.v1.SuddenFuelLevelRise.driver:type_name -> samsara.alerts.v1.AlertDriver
+	63,  // 192: samsara.alerts.v1.SuddenFuelLevelRise.location:type_name -> samsara.alerts.v1.EventLocation
+	21,  // 193: samsara.alerts.v1.SuddenFuelLevelRise.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 194: samsara.alerts.v1.TamperingDetected.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 195: samsara.alerts.v1.TamperingDetected.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 196: samsara.alerts.v1.TamperingDetected.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 197: samsara.alerts.v1.TireFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 198: samsara.alerts.v1.TireFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 199: samsara.alerts.v1.TireFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 200: samsara.alerts.v1.TrailerMovingWithoutPowerData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 201: samsara.alerts.v1.TrailerMovingWithoutPowerData.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	184, // 202: samsara.alerts.v1.TrailerTiny.external_ids:type_name -> samsara.alerts.v1.TrailerTiny.ExternalIdsEntry
+	144, // 203: samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails.assignment_groups:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerAssignmentGroup
+	24,  // 204: samsara.alerts.v1.TriggerParams.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperatureDetails
+	29,  // 205: samsara.alerts.v1.TriggerParams.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLossDetails
+	36,  // 206: samsara.alerts.v1.TriggerParams.def_level:type_name -> samsara.alerts.v1.DefLevelTriggerDetails
+	39,  // 207: samsara.alerts.v1.TriggerParams.device_movement:type_name -> samsara.alerts.v1.DeviceMovementTriggerDetails
+	45,  // 208: samsara.alerts.v1.TriggerParams.document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmittedDetails
+	33,  // 209: samsara.alerts.v1.TriggerParams.dvir_submitted_device:type_name -> samsara.alerts.v1.DVIRSubmittedDeviceTriggerDetails
+	57,  // 210: samsara.alerts.v1.TriggerParams.engine_idle:type_name -> samsara.alerts.v1.EngineIdleTriggerDetails
+	59,  // 211: samsara.alerts.v1.TriggerParams.engine_off:type_name -> samsara.alerts.v1.EngineOffDetails
+	61,  // 212: samsara.alerts.v1.TriggerParams.engine_on:type_name -> samsara.alerts.v1.EngineOnDetails
+	67,  // 213: samsara.alerts.v1.TriggerParams.fuel_level:type_name -> samsara.alerts.v1.FuelLevelTriggerDetails
+	70,  // 214: samsara.alerts.v1.TriggerParams.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnectedDetails
+	71,  // 215: samsara.alerts.v1.TriggerParams.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayUnpluggedTriggerDetails
+	73,  // 216: samsara.alerts.v1.TriggerParams.geofence_entry:type_name -> samsara.alerts.v1.GeofenceEntryTriggerDetails
+	74,  // 217: samsara.alerts.v1.TriggerParams.geofence_exit:type_name -> samsara.alerts.v1.GeofenceExitTriggerDetails
+	76,  // 218: samsara.alerts.v1.TriggerParams.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLossDetails
+	79,  // 219: samsara.alerts.v1.TriggerParams.harsh_event:type_name -> samsara.alerts.v1.HarshEventTriggerDetails
+	77,  // 220: samsara.alerts.v1.TriggerParams.hos_violation:type_name -> samsara.alerts.v1.HOSViolationTriggerDetails
+	85,  // 221: samsara.alerts.v1.TriggerParams.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceTriggerDetails
+	94,  // 222: samsara.alerts.v1.TriggerParams.out_of_route:type_name -> samsara.alerts.v1.OutOfRouteDetails
+	97,  // 223: samsara.alerts.v1.TriggerParams.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceTriggerDetails
+	99,  // 224: samsara.alerts.v1.TriggerParams.panic_button:type_name -> samsara.alerts.v1.PanicButtonDetails
+	106, // 225: samsara.alerts.v1.TriggerParams.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetailsObject
+	114, // 226: samsara.alerts.v1.TriggerParams.route_stop_estimated_arrival:type_name -> samsara.alerts.v1.RouteStopEstimatedArrivalDetails
+	115, // 227: samsara.alerts.v1.TriggerParams.safety_behavior:type_name -> samsara.alerts.v1.SafetyBehaviorTriggerDetails
+	122, // 228: samsara.alerts.v1.TriggerParams.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceTriggerDetails
+	118, // 229: samsara.alerts.v1.TriggerParams.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHoursDetails
+	121, // 230: samsara.alerts.v1.TriggerParams.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerTriggerDetails
+	130, // 231: samsara.alerts.v1.TriggerParams.speed:type_name -> samsara.alerts.v1.SpeedTriggerDetails
+	132, // 232: samsara.alerts.v1.TriggerParams.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDropTriggerDetails
+	134, // 233: samsara.alerts.v1.TriggerParams.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRiseTriggerDetails
+	140, // 234: samsara.alerts.v1.TriggerParams.tire_fault_code:type_name -> samsara.alerts.v1.TireFaultCodeDetails
+	145, // 235: samsara.alerts.v1.TriggerParams.training_assignment_near_due_date:type_name -> samsara.alerts.v1.TrainingAssignmentNearDueDateTriggerDetails
+	148, // 236: samsara.alerts.v1.TriggerParams.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingTriggerDetails
+	149, // 237: samsara.alerts.v1.TriggerParams.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatterVoltageDetails
+	153, // 238: samsara.alerts.v1.TriggerParams.vehicle_fault_code:type_name -> samsara.alerts.v1.VehicleFaultCodeDetails
+	13,  // 239: samsara.alerts.v1.UnassignedDrivingData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	21,  // 240: samsara.alerts.v1.UnassignedDrivingData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 241: samsara.alerts.v1.VehicleBatteryVoltage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 242: samsara.alerts.v1.VehicleBatteryVoltage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 243: samsara.alerts.v1.VehicleBatteryVoltage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	13,  // 244: samsara.alerts.v1.VehicleDefLevelPercentage.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 245: samsara.alerts.v1.VehicleDefLevelPercentage.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 246: samsara.alerts.v1.VehicleDefLevelPercentage.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	15,  // 247: samsara.alerts.v1.VehicleDetected.camera_stream:type_name -> samsara.alerts.v1.AlertOnvifCameraStream
+	128, // 248: samsara.alerts.v1.VehicleFaultCodeDetails.specific_fault_codes:type_name -> samsara.alerts.v1.SpecificVehicleFaultCode
+	13,  // 249: samsara.alerts.v1.VehicleFaults.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 250: samsara.alerts.v1.VehicleFaults.trailer:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 251: samsara.alerts.v1.VehicleFaults.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	20,  // 252: samsara.alerts.v1.VehicleTrailerMismatchData.currently_pulling_trailers:type_name -> samsara.alerts.v1.AlertTrailer
+	13,  // 253: samsara.alerts.v1.VehicleTrailerMismatchData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	20,  // 254: samsara.alerts.v1.VehicleTrailerMismatchData.driver_selected_trailers:type_name -> samsara.alerts.v1.AlertTrailer
+	21,  // 255: samsara.alerts.v1.VehicleTrailerMismatchData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	185, // 256: samsara.alerts.v1.VehicleWithGatewayTiny.external_ids:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny.ExternalIdsEntry
+	201, // 257: samsara.alerts.v1.VehicleWithGatewayTiny.gateway:type_name -> samsara.types.v1.GatewayTiny
+	186, // 258: samsara.alerts.v1.WebhookRoute.external_ids:type_name -> samsara.alerts.v1.WebhookRoute.ExternalIdsEntry
+	202, // 259: samsara.alerts.v1.WebhookRoute.settings:type_name -> samsara.types.v1.RouteSettings
+	203, // 260: samsara.alerts.v1.WebhookRoute.stops:type_name -> samsara.types.v1.RoutesStop
+	13,  // 261: samsara.alerts.v1.WorkerSafetySosData.driver:type_name -> samsara.alerts.v1.AlertDriver
+	63,  // 262: samsara.alerts.v1.WorkerSafetySosData.location:type_name -> samsara.alerts.v1.EventLocation
+	21,  // 263: samsara.alerts.v1.WorkerSafetySosData.vehicle:type_name -> samsara.alerts.v1.AlertVehicle
+	187, // 264: samsara.alerts.v1.WorkflowAddressEventWithGeofence.external_ids:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence.ExternalIdsEntry
+	167, // 265: samsara.alerts.v1.WorkflowAddressEventWithGeofence.geofence:type_name -> samsara.alerts.v1.WorkflowGeofence
+	173, // 266: samsara.alerts.v1.WorkflowAuthorSignature.signatory_user:type_name -> samsara.alerts.v1.WorkflowSignatoryUser
+	10,  // 267: samsara.alerts.v1.WorkflowConfiguration.actions:type_name -> samsara.alerts.v1.Action
+	188, // 268: samsara.alerts.v1.WorkflowConfiguration.external_ids:type_name -> samsara.alerts.v1.WorkflowConfiguration.ExternalIdsEntry
+	92,  // 269: samsara.alerts.v1.WorkflowConfiguration.operational_settings:type_name -> samsara.alerts.v1.OperationalSettings
+	123, // 270: samsara.alerts.v1.WorkflowConfiguration.scope:type_name -> samsara.alerts.v1.Scope
+	174, // 271: samsara.alerts.v1.WorkflowConfiguration.triggers:type_name -> samsara.alerts.v1.WorkflowTrigger
+	162, // 272: samsara.alerts.v1.WorkflowDvir.author_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	55,  // 273: samsara.alerts.v1.WorkflowDvir.defects:type_name -> samsara.alerts.v1.DvirDefect
+	162, // 274: samsara.alerts.v1.WorkflowDvir.second_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	162, // 275: samsara.alerts.v1.WorkflowDvir.third_signature:type_name -> samsara.alerts.v1.WorkflowAuthorSignature
+	143, // 276: samsara.alerts.v1.WorkflowDvir.trailer:type_name -> samsara.alerts.v1.TrailerTiny
+	199, // 277: samsara.alerts.v1.WorkflowDvirSubmitted.driver:type_name -> samsara.types.v1.DriverTiny
+	165, // 278: samsara.alerts.v1.WorkflowDvirSubmitted.dvir:type_name -> samsara.alerts.v1.WorkflowDvir
+	156, // 279: samsara.alerts.v1.WorkflowDvirSubmitted.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	163, // 280: samsara.alerts.v1.WorkflowGeofence.circle:type_name -> samsara.alerts.v1.WorkflowCircle
+	172, // 281: samsara.alerts.v1.WorkflowGeofence.polygon:type_name -> samsara.alerts.v1.WorkflowPolygon
+	124, // 282: samsara.alerts.v1.WorkflowGeofence.settings:type_name -> samsara.alerts.v1.Settings
+	161, // 283: samsara.alerts.v1.WorkflowGeofenceEvent.address:type_name -> samsara.alerts.v1.WorkflowAddressEventWithGeofence
+	68,  // 284: samsara.alerts.v1.WorkflowGeofenceEvent.fuel_volume:type_name -> samsara.alerts.v1.FuelVolume
+	156, // 285: samsara.alerts.v1.WorkflowGeofenceEvent.vehicle:type_name -> samsara.alerts.v1.VehicleWithGatewayTiny
+	170, // 286: samsara.alerts.v1.WorkflowIncident.conditions:type_name -> samsara.alerts.v1.WorkflowIncidentCondition
+	171, // 287: samsara.alerts.v1.WorkflowIncidentCondition.details:type_name -> samsara.alerts.v1.WorkflowIncidentDetails
+	23,  // 288: samsara.alerts.v1.WorkflowIncidentDetails.ambient_temperature:type_name -> samsara.alerts.v1.AmbientTemperature
+	26,  // 289: samsara.alerts.v1.WorkflowIncidentDetails.camera_connector_disconected:type_name -> samsara.alerts.v1.CameraConnectorDisconected
+	27,  // 290: samsara.alerts.v1.WorkflowIncidentDetails.camera_stream_issue:type_name -> samsara.alerts.v1.CameraStreamIssue
+	28,  // 291: samsara.alerts.v1.WorkflowIncidentDetails.cell_signal_loss:type_name -> samsara.alerts.v1.CellSignalLoss
+	31,  // 292: samsara.alerts.v1.WorkflowIncidentDetails.cloud_backup_upload_issue:type_name -> samsara.alerts.v1.CloudBackupUploadIssue
+	34,  // 293: samsara.alerts.v1.WorkflowIncidentDetails.dashcam_disconnected:type_name -> samsara.alerts.v1.DashcamDisconnected
+	35,  // 294: samsara.alerts.v1.WorkflowIncidentDetails.data_input_value:type_name -> samsara.alerts.v1.DataInputValue
+	37,  // 295: samsara.alerts.v1.WorkflowIncidentDetails.device_movement:type_name -> samsara.alerts.v1.DeviceMovementData
+	38,  // 296: samsara.alerts.v1.WorkflowIncidentDetails.device_movement_stopped:type_name -> samsara.alerts.v1.DeviceMovementStoppedData
+	40,  // 297: samsara.alerts.v1.WorkflowIncidentDetails.door_open:type_name -> samsara.alerts.v1.DoorOpen
+	42,  // 298: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_in:type_name -> samsara.alerts.v1.DriverAppSignIn
+	43,  // 299: samsara.alerts.v1.WorkflowIncidentDetails.driver_app_sign_out:type_name -> samsara.alerts.v1.DriverAppSignOut
+	44,  // 300: samsara.alerts.v1.WorkflowIncidentDetails.driver_document_submitted:type_name -> samsara.alerts.v1.DriverDocumentSubmitted
+	46,  // 301: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_received:type_name -> samsara.alerts.v1.DriverMessageReceived
+	47,  // 302: samsara.alerts.v1.WorkflowIncidentDetails.driver_message_sent:type_name -> samsara.alerts.v1.DriverMessageSent
+	49,  // 303: samsara.alerts.v1.WorkflowIncidentDetails.driver_recorded:type_name -> samsara.alerts.v1.DriverRecorded
+	166, // 304: samsara.alerts.v1.WorkflowIncidentDetails.dvir_submitted_device:type_name -> samsara.alerts.v1.WorkflowDvirSubmitted
+	56,  // 305: samsara.alerts.v1.WorkflowIncidentDetails.engine_idle:type_name -> samsara.alerts.v1.EngineIdleData
+	58,  // 306: samsara.alerts.v1.WorkflowIncidentDetails.engine_off:type_name -> samsara.alerts.v1.EngineOff
+	60,  // 307: samsara.alerts.v1.WorkflowIncidentDetails.engine_on:type_name -> samsara.alerts.v1.EngineOn
+	64,  // 308: samsara.alerts.v1.WorkflowIncidentDetails.form_submitted:type_name -> samsara.alerts.v1.FormSubmitted
+	65,  // 309: samsara.alerts.v1.WorkflowIncidentDetails.form_updated:type_name -> samsara.alerts.v1.FormUpdated
+	66,  // 310: samsara.alerts.v1.WorkflowIncidentDetails.fuel_level_percentage:type_name -> samsara.alerts.v1.FuelLevelPercentage
+	69,  // 311: samsara.alerts.v1.WorkflowIncidentDetails.gateway_disconnected:type_name -> samsara.alerts.v1.GatewayDisconnected
+	72,  // 312: samsara.alerts.v1.WorkflowIncidentDetails.gateway_unplugged:type_name -> samsara.alerts.v1.GatewayWithVehicleTiny
+	168, // 313: samsara.alerts.v1.WorkflowIncidentDetails.geofence_entry:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
+	168, // 314: samsara.alerts.v1.WorkflowIncidentDetails.geofence_exit:type_name -> samsara.alerts.v1.WorkflowGeofenceEvent
+	75,  // 315: samsara.alerts.v1.WorkflowIncidentDetails.gps_signal_loss:type_name -> samsara.alerts.v1.GpsSignalLoss
+	78,  // 316: samsara.alerts.v1.WorkflowIncidentDetails.harsh_event:type_name -> samsara.alerts.v1.HarshEventData
+	80,  // 317: samsara.alerts.v1.WorkflowIncidentDetails.hos_duty_status:type_name -> samsara.alerts.v1.HosDutyStatusData
+	81,  // 318: samsara.alerts.v1.WorkflowIncidentDetails.hos_violation:type_name -> samsara.alerts.v1.HosViolationData
+	83,  // 319: samsara.alerts.v1.WorkflowIncidentDetails.inactivity:type_name -> samsara.alerts.v1.Inactivity
+	84,  // 320: samsara.alerts.v1.WorkflowIncidentDetails.inside_geofence:type_name -> samsara.alerts.v1.InsideGeofenceData
+	86,  // 321: samsara.alerts.v1.WorkflowIncidentDetails.issue_created:type_name -> samsara.alerts.v1.IssueCreated
+	87,  // 322: samsara.alerts.v1.WorkflowIncidentDetails.jamming_detected:type_name -> samsara.alerts.v1.JammingDetected
+	90,  // 323: samsara.alerts.v1.WorkflowIncidentDetails.missing_dvir_past_due:type_name -> samsara.alerts.v1.MissingDvirPastDue
+	91,  // 324: samsara.alerts.v1.WorkflowIncidentDetails.motion_detected:type_name -> samsara.alerts.v1.MotionDetected
+	93,  // 325: samsara.alerts.v1.WorkflowIncidentDetails.out_of_route:type_name -> samsara.alerts.v1.OutOfRoute
+	95,  // 326: samsara.alerts.v1.WorkflowIncidentDetails.out_of_sequence_stop_arrival:type_name -> samsara.alerts.v1.OutOfSequenceStopArrivalData
+	96,  // 327: samsara.alerts.v1.WorkflowIncidentDetails.outside_geofence:type_name -> samsara.alerts.v1.OutsideGeofenceData
+	98,  // 328: samsara.alerts.v1.WorkflowIncidentDetails.panic_button:type_name -> samsara.alerts.v1.PanicButton
+	100, // 329: samsara.alerts.v1.WorkflowIncidentDetails.person_detected:type_name -> samsara.alerts.v1.PersonDetected
+	102, // 330: samsara.alerts.v1.WorkflowIncidentDetails.preventive_maintenance_schedule_due:type_name -> samsara.alerts.v1.PreventiveMaintenanceScheduleDueData
+	105, // 331: samsara.alerts.v1.WorkflowIncidentDetails.reading:type_name -> samsara.alerts.v1.ReadingTriggerDetails
+	109, // 332: samsara.alerts.v1.WorkflowIncidentDetails.reefer_temperature:type_name -> samsara.alerts.v1.ReeferTemperature
+	110, // 333: samsara.alerts.v1.WorkflowIncidentDetails.route_start_delayed:type_name -> samsara.alerts.v1.RouteStartDelayedData
+	111, // 334: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_arrival:type_name -> samsara.alerts.v1.RouteStopDetails
+	111, // 335: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_departure:type_name -> samsara.alerts.v1.RouteStopDetails
+	112, // 336: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_eta:type_name -> samsara.alerts.v1.RouteStopETA
+	113, // 337: samsara.alerts.v1.WorkflowIncidentDetails.route_stop_early_late_arrival:type_name -> samsara.alerts.v1.RouteStopEarlyLateArrivalData
+	119, // 338: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance:type_name -> samsara.alerts.v1.ScheduledMaintenanceData
+	117, // 339: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_by_engine_hours:type_name -> samsara.alerts.v1.ScheduledMaintenanceByEngineHours
+	120, // 340: samsara.alerts.v1.WorkflowIncidentDetails.scheduled_maintenance_odometer:type_name -> samsara.alerts.v1.ScheduledMaintenanceOdometerData
+	126, // 341: samsara.alerts.v1.WorkflowIncidentDetails.severe_speeding:type_name -> samsara.alerts.v1.SevereSpeedingStartedObject
+	127, // 342: samsara.alerts.v1.WorkflowIncidentDetails.site_gateway_disconnected:type_name -> samsara.alerts.v1.SiteGatewayDisconnected
+	129, // 343: samsara.alerts.v1.WorkflowIncidentDetails.speed:type_name -> samsara.alerts.v1.SpeedData
+	131, // 344: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_drop:type_name -> samsara.alerts.v1.SuddenFuelLevelDrop
+	133, // 345: samsara.alerts.v1.WorkflowIncidentDetails.sudden_fuel_level_rise:type_name -> samsara.alerts.v1.SuddenFuelLevelRise
+	135, // 346: samsara.alerts.v1.WorkflowIncidentDetails.tampering_detected:type_name -> samsara.alerts.v1.TamperingDetected
+	141, // 347: samsara.alerts.v1.WorkflowIncidentDetails.tire_faults:type_name -> samsara.alerts.v1.TireFaults
+	142, // 348: samsara.alerts.v1.WorkflowIncidentDetails.trailer_moving_without_power:type_name -> samsara.alerts.v1.TrailerMovingWithoutPowerData
+	147, // 349: samsara.alerts.v1.WorkflowIncidentDetails.unassigned_driving:type_name -> samsara.alerts.v1.UnassignedDrivingData
+	150, // 350: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_battery_voltage:type_name -> samsara.alerts.v1.VehicleBatteryVoltage
+	151, // 351: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_def_level_percentage:type_name -> samsara.alerts.v1.VehicleDefLevelPercentage
+	152, // 352: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_detected:type_name -> samsara.alerts.v1.VehicleDetected
+	154, // 353: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_faults:type_name -> samsara.alerts.v1.VehicleFaults
+	155, // 354: samsara.alerts.v1.WorkflowIncidentDetails.vehicle_trailer_mismatch:type_name -> samsara.alerts.v1.VehicleTrailerMismatchData
+	160, // 355: samsara.alerts.v1.WorkflowIncidentDetails.worker_safety_sos:type_name -> samsara.alerts.v1.WorkerSafetySosData
+	157, // 356: samsara.alerts.v1.WorkflowPolygon.vertices:type_name -> samsara.alerts.v1.Vertex
+	146, // 357: samsara.alerts.v1.WorkflowTrigger.trigger_params:type_name -> samsara.alerts.v1.TriggerParams
+	0,   // 358: samsara.alerts.v1.AlertsService.GetConfigurations:input_type -> samsara.alerts.v1.GetConfigurationsRequest
+	2,   // 359: samsara.alerts.v1.AlertsService.PostConfigurations:input_type -> samsara.alerts.v1.PostConfigurationsRequest
+	4,   // 360: samsara.alerts.v1.AlertsService.PatchConfigurations:input_type -> samsara.alerts.v1.PatchConfigurationsRequest
+	6,   // 361: samsara.alerts.v1.AlertsService.DeleteConfigurations:input_type -> samsara.alerts.v1.DeleteConfigurationsRequest
+	8,   // 362: samsara.alerts.v1.AlertsService.GetIncidents:input_type -> samsara.alerts.v1.GetIncidentsRequest
+	1,   // 363: samsara.alerts.v1.AlertsService.GetConfigurations:output_type -> samsara.alerts.v1.GetConfigurationsResponse
+	3,   // 364: samsara.alerts.v1.AlertsService.PostConfigurations:output_type -> samsara.alerts.v1.PostConfigurationsResponse
+	5,   // 365: samsara.alerts.v1.AlertsService.PatchConfigurations:output_type -> samsara.alerts.v1.PatchConfigurationsResponse
+	7,   // 366: samsara.alerts.v1.AlertsService.DeleteConfigurations:output_type -> samsara.alerts.v1.DeleteConfigurationsResponse
+	9,   // 367: samsara.alerts.v1.AlertsService.GetIncidents:output_type -> samsara.alerts.v1.GetIncidentsResponse
+	363, // [363:368] is the sub-list for method output_type
+	358, // [358:363] is the sub-list for method input_type
+	358, // [358:358] is the sub-list for extension type_name
+	358, // [358:358] is the sub-list for extension extendee
+	0,   // [0:358] is the sub-list for field type_name
 }
 
 func init() { file_samsara_alerts_v1_alerts_proto_init() }
@@ -19005,7 +14173,8 @@ func file_samsara_alerts_v1_alerts_proto_init() {
 	file_samsara_alerts_v1_alerts_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[11].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[16].OneofWrappers = []any{}
@@ -19015,152 +14184,97 @@ func file_samsara_alerts_v1_alerts_proto_init() {
 	file_samsara_alerts_v1_alerts_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[28].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[29].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[33].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[36].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[38].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[39].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[40].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[43].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[44].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[47].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[48].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[50].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[51].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[52].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[53].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[54].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[55].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[57].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[59].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[61].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[62].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[63].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[64].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[65].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[66].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[67].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[69].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[68].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[70].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[71].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[72].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[73].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[75].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[76].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[77].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[78].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[82].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[83].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[84].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[86].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[87].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[88].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[85].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[89].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[90].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[92].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[94].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[95].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[96].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[98].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[97].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[99].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[100].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[101].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[102].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[103].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[104].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[105].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[106].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[107].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[108].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[111].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[112].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[117].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[120].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[113].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[114].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[116].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[118].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[121].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[122].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[123].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[124].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[125].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[127].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[128].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[129].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[130].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[131].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[132].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[133].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[134].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[135].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[136].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[137].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[138].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[139].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[140].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[141].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[142].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[143].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[144].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[145].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[146].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[147].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[148].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[151].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[149].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[153].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[154].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[155].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[156].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[157].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[158].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[159].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[160].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[161].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[162].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[163].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[164].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[165].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[166].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[167].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[168].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[169].OneofWrappers = []any{}
 	file_samsara_alerts_v1_alerts_proto_msgTypes[170].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[172].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[175].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[176].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[177].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[178].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[179].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[180].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[181].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[182].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[183].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[184].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[185].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[186].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[188].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[189].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[190].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[191].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[192].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[193].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[194].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[195].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[196].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[197].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[199].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[200].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[201].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[202].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[203].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[204].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[208].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[209].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[210].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[211].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[215].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[216].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[219].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[220].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[221].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[222].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[223].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[224].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[225].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[226].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[227].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[228].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[229].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[233].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[236].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[237].OneofWrappers = []any{}
-	file_samsara_alerts_v1_alerts_proto_msgTypes[238].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[173].OneofWrappers = []any{}
+	file_samsara_alerts_v1_alerts_proto_msgTypes[174].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_alerts_v1_alerts_proto_rawDesc), len(file_samsara_alerts_v1_alerts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   255,
+			NumMessages:   189,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -105,7 +105,7 @@ type ListAssetSharingAgreementsResponse struct {
 	// Member `data`. Required.
 	Data []*AssetSharingAgreement `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,7 +147,7 @@ func (x *ListAssetSharingAgreementsResponse) GetData() []*AssetSharingAgreement 
 	return nil
 }
 
-func (x *ListAssetSharingAgreementsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListAssetSharingAgreementsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -520,7 +520,7 @@ type ListSharedAssetsResponse struct {
 	// Member `data`. Required.
 	Data []*SharedAsset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -562,7 +562,7 @@ func (x *ListSharedAssetsResponse) GetData() []*SharedAsset {
 	return nil
 }
 
-func (x *ListSharedAssetsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListSharedAssetsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -776,7 +776,7 @@ func (x *UpdateSharedAssetsBatchResponse) GetData() []*SharedAsset {
 type CancelSharedAssetsBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `data`. Required.
-	Data          []*IdReference `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data          []*v1.IdReference `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -811,7 +811,7 @@ func (*CancelSharedAssetsBatchRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *CancelSharedAssetsBatchRequest) GetData() []*IdReference {
+func (x *CancelSharedAssetsBatchRequest) GetData() []*v1.IdReference {
 	if x != nil {
 		return x.Data
 	}
@@ -1386,52 +1386,6 @@ func (x *CreateSharedAsset) GetStartTime() string {
 	return ""
 }
 
-// Schema IdReferenceObjectRequestBody.
-type IdReference struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *IdReference) Reset() {
-	*x = IdReference{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *IdReference) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*IdReference) ProtoMessage() {}
-
-func (x *IdReference) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use IdReference.ProtoReflect.Descriptor instead.
-func (*IdReference) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *IdReference) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 // Schema SharedAssetResponseObjectResponseBody.
 type SharedAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1457,7 +1411,7 @@ type SharedAsset struct {
 
 func (x *SharedAsset) Reset() {
 	*x = SharedAsset{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1423,7 @@ func (x *SharedAsset) String() string {
 func (*SharedAsset) ProtoMessage() {}
 
 func (x *SharedAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1436,7 @@ func (x *SharedAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedAsset.ProtoReflect.Descriptor instead.
 func (*SharedAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{24}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SharedAsset) GetCreatedAtTime() string {
@@ -1554,7 +1508,7 @@ type UpdateSharedAsset struct {
 
 func (x *UpdateSharedAsset) Reset() {
 	*x = UpdateSharedAsset{}
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1520,7 @@ func (x *UpdateSharedAsset) String() string {
 func (*UpdateSharedAsset) ProtoMessage() {}
 
 func (x *UpdateSharedAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25]
+	mi := &file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1533,7 @@ func (x *UpdateSharedAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSharedAsset.ProtoReflect.Descriptor instead.
 func (*UpdateSharedAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{25}
+	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateSharedAsset) GetEndTime() string {
@@ -1606,11 +1560,11 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12!\n" +
 	"\arole_in\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06roleIn\x12%\n" +
 	"\tstatus_in\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bstatusInB\b\n" +
-	"\x06_after\"\xb7\x01\n" +
+	"\x06_after\"\xb4\x01\n" +
 	"\"ListAssetSharingAgreementsResponse\x12P\n" +
-	"\x04data\x18\x01 \x03(\v24.samsara.asset_sharing.v1beta1.AssetSharingAgreementB\x06\xda\xce\x18\x02 \x01R\x04data\x12?\n" +
+	"\x04data\x18\x01 \x03(\v24.samsara.asset_sharing.v1beta1.AssetSharingAgreementB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationR\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
 	"pagination\"\xbb\x04\n" +
 	"\"CreateAssetSharingAgreementRequest\x12>\n" +
 	"\boperator\x18\x01 \x01(\tB\x1d\xda\xce\x18\x19\b\x03 \x012\bprovider2\trecipientH\x00R\boperator\x88\x01\x01\x12v\n" +
@@ -1638,11 +1592,11 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12$\n" +
 	"\x06dsa_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x01R\x05dsaId\x88\x01\x01B\b\n" +
 	"\x06_afterB\t\n" +
-	"\a_dsa_id\"\xa3\x01\n" +
+	"\a_dsa_id\"\xa0\x01\n" +
 	"\x18ListSharedAssetsResponse\x12F\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.SharedAssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12?\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.SharedAssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationR\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
 	"pagination\"\xa1\x01\n" +
 	"\x1eCreateSharedAssetsBatchRequest\x12$\n" +
 	"\x06dsa_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x05dsaId\x88\x01\x01\x12N\n" +
@@ -1655,9 +1609,9 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMask\"i\n" +
 	"\x1fUpdateSharedAssetsBatchResponse\x12F\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.SharedAssetB\x06\xda\xce\x18\x02 \x01R\x04data\"j\n" +
-	"\x1eCancelSharedAssetsBatchRequest\x12H\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.IdReferenceB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"\xbd\x01\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.asset_sharing.v1beta1.SharedAssetB\x06\xda\xce\x18\x02 \x01R\x04data\"]\n" +
+	"\x1eCancelSharedAssetsBatchRequest\x12;\n" +
+	"\x04data\x18\x01 \x03(\v2\x1d.samsara.types.v1.IdReferenceB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"\xbd\x01\n" +
 	"\x1fCancelSharedAssetsBatchResponse\x12*\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\trequestId\x88\x01\x01\x12_\n" +
@@ -1726,10 +1680,7 @@ const file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc = "" +
 	"start_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x02R\tstartTime\x88\x01\x01:-\xda\xce\x18)CreateSharedAssetRequestObjectRequestBodyB\v\n" +
 	"\t_end_timeB\t\n" +
 	"\a_serialB\r\n" +
-	"\v_start_time\"S\n" +
-	"\vIdReference\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01: \xda\xce\x18\x1cIdReferenceObjectRequestBodyB\x05\n" +
-	"\x03_id\"\xc6\x04\n" +
+	"\v_start_time\"\xc6\x04\n" +
 	"\vSharedAsset\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x120\n" +
 	"\x12created_by_user_id\x18\x02 \x01(\tH\x01R\x0fcreatedByUserId\x88\x01\x01\x12/\n" +
@@ -1787,7 +1738,7 @@ func file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescGZIP() []byte
 	return file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDescData
 }
 
-var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_goTypes = []any{
 	(*ListAssetSharingAgreementsRequest)(nil),   // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
 	(*ListAssetSharingAgreementsResponse)(nil),  // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse
@@ -1812,29 +1763,29 @@ var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_goTypes = []any{
 	(*AssetSharingAgreement)(nil),               // 20: samsara.asset_sharing.v1beta1.AssetSharingAgreement
 	(*CancelSharedAssetBatchItem)(nil),          // 21: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
 	(*CreateSharedAsset)(nil),                   // 22: samsara.asset_sharing.v1beta1.CreateSharedAsset
-	(*IdReference)(nil),                         // 23: samsara.asset_sharing.v1beta1.IdReference
-	(*SharedAsset)(nil),                         // 24: samsara.asset_sharing.v1beta1.SharedAsset
-	(*UpdateSharedAsset)(nil),                   // 25: samsara.asset_sharing.v1beta1.UpdateSharedAsset
-	(*v1.GoaPagination)(nil),                    // 26: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),               // 27: google.protobuf.FieldMask
+	(*SharedAsset)(nil),                         // 23: samsara.asset_sharing.v1beta1.SharedAsset
+	(*UpdateSharedAsset)(nil),                   // 24: samsara.asset_sharing.v1beta1.UpdateSharedAsset
+	(*v1.Pagination)(nil),                       // 25: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),               // 26: google.protobuf.FieldMask
+	(*v1.IdReference)(nil),                      // 27: samsara.types.v1.IdReference
 }
 var file_samsara_asset_sharing_v1beta1_asset_sharing_proto_depIdxs = []int32{
 	20, // 0: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	26, // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	25, // 1: samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	20, // 2: samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
 	20, // 3: samsara.asset_sharing.v1beta1.AcceptAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	24, // 4: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	26, // 5: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	23, // 4: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	25, // 5: samsara.asset_sharing.v1beta1.ListSharedAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	22, // 6: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.CreateSharedAsset
-	24, // 7: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	25, // 8: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.UpdateSharedAsset
-	27, // 9: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.update_mask:type_name -> google.protobuf.FieldMask
-	24, // 10: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
-	23, // 11: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.IdReference
+	23, // 7: samsara.asset_sharing.v1beta1.CreateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	24, // 8: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.data:type_name -> samsara.asset_sharing.v1beta1.UpdateSharedAsset
+	26, // 9: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchRequest.update_mask:type_name -> google.protobuf.FieldMask
+	23, // 10: samsara.asset_sharing.v1beta1.UpdateSharedAssetsBatchResponse.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	27, // 11: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchRequest.data:type_name -> samsara.types.v1.IdReference
 	21, // 12: samsara.asset_sharing.v1beta1.CancelSharedAssetsBatchResponse.responses:type_name -> samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem
 	20, // 13: samsara.asset_sharing.v1beta1.CancelAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
 	20, // 14: samsara.asset_sharing.v1beta1.RejectAssetSharingAgreementResponse.data:type_name -> samsara.asset_sharing.v1beta1.AssetSharingAgreement
-	24, // 15: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
+	23, // 15: samsara.asset_sharing.v1beta1.CancelSharedAssetBatchItem.data:type_name -> samsara.asset_sharing.v1beta1.SharedAsset
 	0,  // 16: samsara.asset_sharing.v1beta1.AssetSharingService.ListAssetSharingAgreements:input_type -> samsara.asset_sharing.v1beta1.ListAssetSharingAgreementsRequest
 	2,  // 17: samsara.asset_sharing.v1beta1.AssetSharingService.CreateAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.CreateAssetSharingAgreementRequest
 	4,  // 18: samsara.asset_sharing.v1beta1.AssetSharingService.DeleteAssetSharingAgreement:input_type -> samsara.asset_sharing.v1beta1.DeleteAssetSharingAgreementRequest
@@ -1881,14 +1832,13 @@ func file_samsara_asset_sharing_v1beta1_asset_sharing_proto_init() {
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_asset_sharing_v1beta1_asset_sharing_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc), len(file_samsara_asset_sharing_v1beta1_asset_sharing_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -178,7 +178,7 @@ type ListAssetsResponse struct {
 	// Member `data`. Required.
 	Data []*Asset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -220,7 +220,7 @@ func (x *ListAssetsResponse) GetData() []*Asset {
 	return nil
 }
 
-func (x *ListAssetsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListAssetsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -231,7 +231,7 @@ func (x *ListAssetsResponse) GetPagination() *v1.GoaPagination {
 type CreateAssetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `attributes`.
-	Attributes []*v1.AttributeTinyInput `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `licensePlate`.
@@ -293,7 +293,7 @@ func (*CreateAssetRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateAssetRequest) GetAttributes() []*v1.AttributeTinyInput {
+func (x *CreateAssetRequest) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -443,7 +443,7 @@ type UpdateAssetRequest struct {
 	// Query parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `attributes`.
-	Attributes []*v1.AttributeTinyInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `licensePlate`.
@@ -515,7 +515,7 @@ func (x *UpdateAssetRequest) GetId() string {
 	return ""
 }
 
-func (x *UpdateAssetRequest) GetAttributes() []*v1.AttributeTinyInput {
+func (x *UpdateAssetRequest) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -753,7 +753,7 @@ func (*DeleteAssetResponse) Descriptor() ([]byte, []int) {
 type Asset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `createdAtTime`. Required. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,2,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	// Member `externalIds`.
@@ -777,7 +777,7 @@ type Asset struct {
 	// Member `serialNumber`.
 	SerialNumber *string `protobuf:"bytes,12,opt,name=serial_number,json=serialNumber,proto3,oneof" json:"serial_number,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,13,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	// Default: `uncategorized`.
 	Type *string `protobuf:"bytes,14,opt,name=type,proto3,oneof" json:"type,omitempty"`
@@ -821,7 +821,7 @@ func (*Asset) Descriptor() ([]byte, []int) {
 	return file_samsara_assets_v1_assets_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *Asset) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *Asset) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -905,7 +905,7 @@ func (x *Asset) GetSerialNumber() string {
 	return ""
 }
 
-func (x *Asset) GetTags() []*v1.GoaTagTiny {
+func (x *Asset) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -970,15 +970,15 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\n" +
 	"\b_tag_idsB\a\n" +
 	"\x05_typeB\x15\n" +
-	"\x13_updated_after_time\"\x93\x01\n" +
+	"\x13_updated_after_time\"\x90\x01\n" +
 	"\x12ListAssetsResponse\x124\n" +
-	"\x04data\x18\x01 \x03(\v2\x18.samsara.assets.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x18.samsara.assets.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf0\a\n" +
-	"\x12CreateAssetRequest\x12L\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xeb\a\n" +
+	"\x12CreateAssetRequest\x12G\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2$.samsara.types.v1.AttributeTinyInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x12a\n" +
 	"\fexternal_ids\x18\x02 \x03(\v26.samsara.assets.v1.CreateAssetRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x120\n" +
 	"\rlicense_plate\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\flicensePlate\x88\x01\x01\x12\x1f\n" +
@@ -1010,11 +1010,11 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x04_vinB\a\n" +
 	"\x05_year\"K\n" +
 	"\x13CreateAssetResponse\x124\n" +
-	"\x04data\x18\x01 \x01(\v2\x18.samsara.assets.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x04data\"\xcc\b\n" +
+	"\x04data\x18\x01 \x01(\v2\x18.samsara.assets.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc7\b\n" +
 	"\x12UpdateAssetRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12L\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12G\n" +
 	"\n" +
-	"attributes\x18\x02 \x03(\v2$.samsara.types.v1.AttributeTinyInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x02 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x12a\n" +
 	"\fexternal_ids\x18\x03 \x03(\v26.samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x120\n" +
 	"\rlicense_plate\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\flicensePlate\x88\x01\x01\x12\x1f\n" +
@@ -1053,10 +1053,10 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x12DeleteAssetRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x15\n" +
-	"\x13DeleteAssetResponse\"\xec\b\n" +
-	"\x05Asset\x12B\n" +
+	"\x13DeleteAssetResponse\"\xe6\b\n" +
+	"\x05Asset\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12>\n" +
 	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12L\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2).samsara.assets.v1.Asset.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
@@ -1069,8 +1069,8 @@ const file_samsara_assets_v1_assets_proto_rawDesc = "" +
 	"\x1areadings_ingestion_enabled\x18\n" +
 	" \x01(\bH\aR\x18readingsIngestionEnabled\x88\x01\x01\x12Q\n" +
 	"\x0fregulation_mode\x18\v \x01(\tB#\xda\xce\x18\x1f2\x05mixed2\tregulated2\vunregulatedH\bR\x0eregulationMode\x88\x01\x01\x12(\n" +
-	"\rserial_number\x18\f \x01(\tH\tR\fserialNumber\x88\x01\x01\x120\n" +
-	"\x04tags\x18\r \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x12c\n" +
+	"\rserial_number\x18\f \x01(\tH\tR\fserialNumber\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\r \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12c\n" +
 	"\x04type\x18\x0e \x01(\tBJ\xda\xce\x18F2\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleR\runcategorizedH\n" +
 	"R\x04type\x88\x01\x01\x12>\n" +
 	"\x0fupdated_at_time\x18\x0f \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\vR\rupdatedAtTime\x88\x01\x01\x12\x15\n" +
@@ -1131,25 +1131,24 @@ var file_samsara_assets_v1_assets_proto_goTypes = []any{
 	nil,                           // 9: samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
 	nil,                           // 10: samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
 	nil,                           // 11: samsara.assets.v1.Asset.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),      // 12: samsara.types.v1.GoaPagination
-	(*v1.AttributeTinyInput)(nil), // 13: samsara.types.v1.AttributeTinyInput
+	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
+	(*v1.AttributeTiny)(nil),      // 13: samsara.types.v1.AttributeTiny
 	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
-	(*v1.GoaAttributeTiny)(nil),   // 15: samsara.types.v1.GoaAttributeTiny
-	(*v1.GoaTagTiny)(nil),         // 16: samsara.types.v1.GoaTagTiny
+	(*v1.TagTiny)(nil),            // 15: samsara.types.v1.TagTiny
 }
 var file_samsara_assets_v1_assets_proto_depIdxs = []int32{
 	8,  // 0: samsara.assets.v1.ListAssetsResponse.data:type_name -> samsara.assets.v1.Asset
-	12, // 1: samsara.assets.v1.ListAssetsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	13, // 2: samsara.assets.v1.CreateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTinyInput
+	12, // 1: samsara.assets.v1.ListAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	13, // 2: samsara.assets.v1.CreateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
 	9,  // 3: samsara.assets.v1.CreateAssetRequest.external_ids:type_name -> samsara.assets.v1.CreateAssetRequest.ExternalIdsEntry
 	8,  // 4: samsara.assets.v1.CreateAssetResponse.data:type_name -> samsara.assets.v1.Asset
-	13, // 5: samsara.assets.v1.UpdateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTinyInput
+	13, // 5: samsara.assets.v1.UpdateAssetRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
 	10, // 6: samsara.assets.v1.UpdateAssetRequest.external_ids:type_name -> samsara.assets.v1.UpdateAssetRequest.ExternalIdsEntry
 	14, // 7: samsara.assets.v1.UpdateAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
 	8,  // 8: samsara.assets.v1.UpdateAssetResponse.data:type_name -> samsara.assets.v1.Asset
-	15, // 9: samsara.assets.v1.Asset.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
+	13, // 9: samsara.assets.v1.Asset.attributes:type_name -> samsara.types.v1.AttributeTiny
 	11, // 10: samsara.assets.v1.Asset.external_ids:type_name -> samsara.assets.v1.Asset.ExternalIdsEntry
-	16, // 11: samsara.assets.v1.Asset.tags:type_name -> samsara.types.v1.GoaTagTiny
+	15, // 11: samsara.assets.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
 	0,  // 12: samsara.assets.v1.AssetsService.ListAssets:input_type -> samsara.assets.v1.ListAssetsRequest
 	2,  // 13: samsara.assets.v1.AssetsService.CreateAsset:input_type -> samsara.assets.v1.CreateAssetRequest
 	4,  // 14: samsara.assets.v1.AssetsService.UpdateAsset:input_type -> samsara.assets.v1.UpdateAssetRequest

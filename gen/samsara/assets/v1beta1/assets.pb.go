@@ -104,7 +104,7 @@ type GetDepreciationTransactionsResponse struct {
 	// Member `data`. Required.
 	Data []*DepreciationTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetDepreciationTransactionsResponse) GetData() []*DepreciationTransacti
 	return nil
 }
 
-func (x *GetDepreciationTransactionsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDepreciationTransactionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -271,7 +271,7 @@ type GetAssetsInputsResponse struct {
 	// Member `data`. Required.
 	Data []*AssetsInputs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,7 +313,7 @@ func (x *GetAssetsInputsResponse) GetData() []*AssetsInputs {
 	return nil
 }
 
-func (x *GetAssetsInputsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetAssetsInputsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -399,7 +399,7 @@ type ListAssetAssignmentsResponse struct {
 	// Member `data`. Required.
 	Data []*AssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,7 +441,7 @@ func (x *ListAssetAssignmentsResponse) GetData() []*AssetAssignment {
 	return nil
 }
 
-func (x *ListAssetAssignmentsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListAssetAssignmentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -729,7 +729,7 @@ type ListAssociationsResponse struct {
 	// Member `data`. Required.
 	Data []*Association `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -771,7 +771,7 @@ func (x *ListAssociationsResponse) GetData() []*Association {
 	return nil
 }
 
-func (x *ListAssociationsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListAssociationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -830,7 +830,7 @@ type ListDeviceRecoveryMissingAssetsResponse struct {
 	// Member `data`. Required.
 	Data []*MissingState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,7 +872,7 @@ func (x *ListDeviceRecoveryMissingAssetsResponse) GetData() []*MissingState {
 	return nil
 }
 
-func (x *ListDeviceRecoveryMissingAssetsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListDeviceRecoveryMissingAssetsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1349,13 +1349,13 @@ func (x *AssetsInputs) GetValue() string {
 type AssetsInputsAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
 	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1390,7 +1390,7 @@ func (*AssetsInputsAsset) Descriptor() ([]byte, []int) {
 	return file_samsara_assets_v1beta1_assets_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *AssetsInputsAsset) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *AssetsInputsAsset) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1411,7 +1411,7 @@ func (x *AssetsInputsAsset) GetId() string {
 	return ""
 }
 
-func (x *AssetsInputsAsset) GetTags() []*v1.GoaTagTiny {
+func (x *AssetsInputsAsset) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -2160,11 +2160,11 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xbb\x01\n" +
+	"\v_start_time\"\xb8\x01\n" +
 	"#GetDepreciationTransactionsResponse\x12K\n" +
-	"\x04data\x18\x01 \x03(\v2/.samsara.assets.v1beta1.DepreciationTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2/.samsara.assets.v1beta1.DepreciationTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfd\x05\n" +
 	"\x16GetAssetsInputsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -2187,11 +2187,11 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x15_include_external_idsB\x0f\n" +
 	"\r_include_tagsB\r\n" +
 	"\v_start_timeB\a\n" +
-	"\x05_type\"\xa4\x01\n" +
+	"\x05_type\"\xa1\x01\n" +
 	"\x17GetAssetsInputsResponse\x12@\n" +
-	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.AssetsInputsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.AssetsInputsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xf6\x01\n" +
 	"\x1bListAssetAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
@@ -2199,11 +2199,11 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\fassignee_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\vassigneeIds\x12=\n" +
 	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
-	"\x15_include_external_ids\"\xac\x01\n" +
+	"\x15_include_external_ids\"\xa9\x01\n" +
 	"\x1cListAssetAssignmentsResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.assets.v1beta1.AssetAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2'.samsara.assets.v1beta1.AssetAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xce\x02\n" +
 	"\x1cCreateAssetAssignmentRequest\x12(\n" +
 	"\basset_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aassetId\x88\x01\x01\x12.\n" +
@@ -2229,19 +2229,19 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xa4\x01\n" +
+	"\v_start_time\"\xa1\x01\n" +
 	"\x18ListAssociationsResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.assets.v1beta1.AssociationB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.assets.v1beta1.AssociationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"U\n" +
 	"&ListDeviceRecoveryMissingAssetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
-	"\x06_after\"\xb4\x01\n" +
+	"\x06_after\"\xb1\x01\n" +
 	"'ListDeviceRecoveryMissingAssetsResponse\x12@\n" +
-	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.MissingStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2$.samsara.assets.v1beta1.MissingStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xdf\x01\n" +
 	"\x17MarkAssetMissingRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
@@ -2292,14 +2292,14 @@ const file_samsara_assets_v1beta1_assets_proto_rawDesc = "" +
 	"\x05value\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x05value\x88\x01\x01:$\xda\xce\x18 assetsInputsResponseResponseBodyB\x13\n" +
 	"\x11_happened_at_timeB\b\n" +
 	"\x06_unitsB\b\n" +
-	"\x06_value\"\xf7\x02\n" +
-	"\x11AssetsInputsAsset\x12B\n" +
+	"\x06_value\"\xf1\x02\n" +
+	"\x11AssetsInputsAsset\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12]\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2:.samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
-	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x04 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:)\xda\xce\x18%AssetsInputsAssetResponseResponseBodyB\x05\n" +
@@ -2470,23 +2470,23 @@ var file_samsara_assets_v1beta1_assets_proto_goTypes = []any{
 	(*RecoveryState)(nil),                           // 30: samsara.assets.v1beta1.RecoveryState
 	nil,                                             // 31: samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
 	nil,                                             // 32: samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                        // 33: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                           // 33: samsara.types.v1.Pagination
 	(*v1.Asset)(nil),                                // 34: samsara.types.v1.Asset
-	(*v1.GoaAttributeTiny)(nil),                     // 35: samsara.types.v1.GoaAttributeTiny
-	(*v1.GoaTagTiny)(nil),                           // 36: samsara.types.v1.GoaTagTiny
+	(*v1.AttributeTiny)(nil),                        // 35: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                              // 36: samsara.types.v1.TagTiny
 }
 var file_samsara_assets_v1beta1_assets_proto_depIdxs = []int32{
 	24, // 0: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.data:type_name -> samsara.assets.v1beta1.DepreciationTransaction
-	33, // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 1: samsara.assets.v1beta1.GetDepreciationTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	20, // 2: samsara.assets.v1beta1.GetAssetsInputsResponse.data:type_name -> samsara.assets.v1beta1.AssetsInputs
-	33, // 3: samsara.assets.v1beta1.GetAssetsInputsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 3: samsara.assets.v1beta1.GetAssetsInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	18, // 4: samsara.assets.v1beta1.ListAssetAssignmentsResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
-	33, // 5: samsara.assets.v1beta1.ListAssetAssignmentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 5: samsara.assets.v1beta1.ListAssetAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	18, // 6: samsara.assets.v1beta1.CreateAssetAssignmentResponse.data:type_name -> samsara.assets.v1beta1.AssetAssignment
 	23, // 7: samsara.assets.v1beta1.ListAssociationsResponse.data:type_name -> samsara.assets.v1beta1.Association
-	33, // 8: samsara.assets.v1beta1.ListAssociationsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 8: samsara.assets.v1beta1.ListAssociationsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	26, // 9: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.data:type_name -> samsara.assets.v1beta1.MissingState
-	33, // 10: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 10: samsara.assets.v1beta1.ListDeviceRecoveryMissingAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	28, // 11: samsara.assets.v1beta1.MarkAssetMissingRequest.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipientInput
 	26, // 12: samsara.assets.v1beta1.MarkAssetMissingResponse.data:type_name -> samsara.assets.v1beta1.MissingState
 	30, // 13: samsara.assets.v1beta1.RecoverAssetResponse.data:type_name -> samsara.assets.v1beta1.RecoveryState
@@ -2495,9 +2495,9 @@ var file_samsara_assets_v1beta1_assets_proto_depIdxs = []int32{
 	31, // 16: samsara.assets.v1beta1.AssetAssignmentAssignee.external_ids:type_name -> samsara.assets.v1beta1.AssetAssignmentAssignee.ExternalIdsEntry
 	21, // 17: samsara.assets.v1beta1.AssetsInputs.asset:type_name -> samsara.assets.v1beta1.AssetsInputsAsset
 	22, // 18: samsara.assets.v1beta1.AssetsInputs.aux_input:type_name -> samsara.assets.v1beta1.AssetsInputsAuxInput
-	35, // 19: samsara.assets.v1beta1.AssetsInputsAsset.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
+	35, // 19: samsara.assets.v1beta1.AssetsInputsAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
 	32, // 20: samsara.assets.v1beta1.AssetsInputsAsset.external_ids:type_name -> samsara.assets.v1beta1.AssetsInputsAsset.ExternalIdsEntry
-	36, // 21: samsara.assets.v1beta1.AssetsInputsAsset.tags:type_name -> samsara.types.v1.GoaTagTiny
+	36, // 21: samsara.assets.v1beta1.AssetsInputsAsset.tags:type_name -> samsara.types.v1.TagTiny
 	25, // 22: samsara.assets.v1beta1.DepreciationTransaction.amount:type_name -> samsara.assets.v1beta1.DepreciationTransactionMoney
 	27, // 23: samsara.assets.v1beta1.MissingState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient
 	27, // 24: samsara.assets.v1beta1.RecoveryState.notification_recipients:type_name -> samsara.assets.v1beta1.NotificationRecipient

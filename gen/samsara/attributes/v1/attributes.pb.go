@@ -152,7 +152,7 @@ type CreateAttributeRequest struct {
 	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,1,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
 	// Body member `entities`.
-	Entities []*CreateAttributeEntity `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	Entities []*AttributeEntityInput `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
 	// Body member `entityType`. Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,3,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	// Body member `name`. Required.
@@ -208,7 +208,7 @@ func (x *CreateAttributeRequest) GetAttributeType() string {
 	return ""
 }
 
-func (x *CreateAttributeRequest) GetEntities() []*CreateAttributeEntity {
+func (x *CreateAttributeRequest) GetEntities() []*AttributeEntityInput {
 	if x != nil {
 		return x.Entities
 	}
@@ -406,7 +406,7 @@ type UpdateAttributeRequest struct {
 	// `freeform-multi-select`, `number`, `date`. Default: `multi-select`.
 	AttributeType *string `protobuf:"bytes,2,opt,name=attribute_type,json=attributeType,proto3,oneof" json:"attribute_type,omitempty"`
 	// Body member `entities`.
-	Entities []*CreateAttributeEntity `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
+	Entities []*AttributeEntityInput `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
 	// Body member `entityType`. Required. Known values: `driver`, `asset`.
 	EntityType *string `protobuf:"bytes,4,opt,name=entity_type,json=entityType,proto3,oneof" json:"entity_type,omitempty"`
 	// Body member `name`.
@@ -466,7 +466,7 @@ func (x *UpdateAttributeRequest) GetAttributeType() string {
 	return ""
 }
 
-func (x *UpdateAttributeRequest) GetEntities() []*CreateAttributeEntity {
+func (x *UpdateAttributeRequest) GetEntities() []*AttributeEntityInput {
 	if x != nil {
 		return x.Entities
 	}
@@ -869,6 +869,88 @@ func (x *AttributeEntity) GetValues() []*AttributeValueTiny {
 	return nil
 }
 
+// Schema CreateAttributeRequest_entities.
+type AttributeEntityInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `dateValues`. A date as in RFC 3339, YYYY-MM-DD.
+	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	// Member `entityId`.
+	EntityId *string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `numberValues`.
+	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	// Member `stringValues`.
+	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributeEntityInput) Reset() {
+	*x = AttributeEntityInput{}
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributeEntityInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributeEntityInput) ProtoMessage() {}
+
+func (x *AttributeEntityInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributeEntityInput.ProtoReflect.Descriptor instead.
+func (*AttributeEntityInput) Descriptor() ([]byte, []int) {
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AttributeEntityInput) GetDateValues() []string {
+	if x != nil {
+		return x.DateValues
+	}
+	return nil
+}
+
+func (x *AttributeEntityInput) GetEntityId() string {
+	if x != nil && x.EntityId != nil {
+		return *x.EntityId
+	}
+	return ""
+}
+
+func (x *AttributeEntityInput) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
+}
+
+func (x *AttributeEntityInput) GetNumberValues() []float64 {
+	if x != nil {
+		return x.NumberValues
+	}
+	return nil
+}
+
+func (x *AttributeEntityInput) GetStringValues() []string {
+	if x != nil {
+		return x.StringValues
+	}
+	return nil
+}
+
 // Schema AttributeExpanded.
 type AttributeExpanded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -901,7 +983,7 @@ type AttributeExpanded struct {
 
 func (x *AttributeExpanded) Reset() {
 	*x = AttributeExpanded{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +995,7 @@ func (x *AttributeExpanded) String() string {
 func (*AttributeExpanded) ProtoMessage() {}
 
 func (x *AttributeExpanded) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[12]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1008,7 @@ func (x *AttributeExpanded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeExpanded.ProtoReflect.Descriptor instead.
 func (*AttributeExpanded) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{12}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttributeExpanded) GetAttributeType() string {
@@ -1005,7 +1087,7 @@ type AttributeValueTiny struct {
 
 func (x *AttributeValueTiny) Reset() {
 	*x = AttributeValueTiny{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1099,7 @@ func (x *AttributeValueTiny) String() string {
 func (*AttributeValueTiny) ProtoMessage() {}
 
 func (x *AttributeValueTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[13]
+	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1112,7 @@ func (x *AttributeValueTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeValueTiny.ProtoReflect.Descriptor instead.
 func (*AttributeValueTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{13}
+	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttributeValueTiny) GetId() string {
@@ -1045,88 +1127,6 @@ func (x *AttributeValueTiny) GetStringValue() string {
 		return *x.StringValue
 	}
 	return ""
-}
-
-// Schema CreateAttributeRequest_entities.
-type CreateAttributeEntity struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A date as in RFC 3339, YYYY-MM-DD.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `entityId`.
-	EntityId *string `protobuf:"bytes,2,opt,name=entity_id,json=entityId,proto3,oneof" json:"entity_id,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateAttributeEntity) Reset() {
-	*x = CreateAttributeEntity{}
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateAttributeEntity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateAttributeEntity) ProtoMessage() {}
-
-func (x *CreateAttributeEntity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_attributes_v1_attributes_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateAttributeEntity.ProtoReflect.Descriptor instead.
-func (*CreateAttributeEntity) Descriptor() ([]byte, []int) {
-	return file_samsara_attributes_v1_attributes_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *CreateAttributeEntity) GetDateValues() []string {
-	if x != nil {
-		return x.DateValues
-	}
-	return nil
-}
-
-func (x *CreateAttributeEntity) GetEntityId() string {
-	if x != nil && x.EntityId != nil {
-		return *x.EntityId
-	}
-	return ""
-}
-
-func (x *CreateAttributeEntity) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *CreateAttributeEntity) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *CreateAttributeEntity) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
 }
 
 var File_samsara_attributes_v1_attributes_proto protoreflect.FileDescriptor
@@ -1146,10 +1146,10 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2 .samsara.attributes.v1.AttributeR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xc9\x06\n" +
+	"pagination\"\xc8\x06\n" +
 	"\x16CreateAttributeRequest\x12\x8a\x01\n" +
-	"\x0eattribute_type\x18\x01 \x01(\tB^\xda\xce\x18Z\b\x03 \x012\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x12P\n" +
-	"\bentities\x18\x02 \x03(\v2,.samsara.attributes.v1.CreateAttributeEntityB\x06\xda\xce\x18\x02\b\x03R\bentities\x12=\n" +
+	"\x0eattribute_type\x18\x01 \x01(\tB^\xda\xce\x18Z\b\x03 \x012\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x12O\n" +
+	"\bentities\x18\x02 \x03(\v2+.samsara.attributes.v1.AttributeEntityInputB\x06\xda\xce\x18\x02\b\x03R\bentities\x12=\n" +
 	"\ventity_type\x18\x03 \x01(\tB\x17\xda\xce\x18\x13\b\x03 \x012\x06driver2\x05assetH\x01R\n" +
 	"entityType\x88\x01\x01\x12!\n" +
 	"\x04name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x04name\x88\x01\x01\x12+\n" +
@@ -1172,11 +1172,11 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x03_idB\x0e\n" +
 	"\f_entity_type\"T\n" +
 	"\x14GetAttributeResponse\x12<\n" +
-	"\x04data\x18\x01 \x01(\v2(.samsara.attributes.v1.AttributeExpandedR\x04data\"\xc6\x04\n" +
+	"\x04data\x18\x01 \x01(\v2(.samsara.attributes.v1.AttributeExpandedR\x04data\"\xc5\x04\n" +
 	"\x16UpdateAttributeRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\x88\x01\n" +
-	"\x0eattribute_type\x18\x02 \x01(\tB\\\xda\xce\x18X\b\x032\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x01R\rattributeType\x88\x01\x01\x12P\n" +
-	"\bentities\x18\x03 \x03(\v2,.samsara.attributes.v1.CreateAttributeEntityB\x06\xda\xce\x18\x02\b\x03R\bentities\x12=\n" +
+	"\x0eattribute_type\x18\x02 \x01(\tB\\\xda\xce\x18X\b\x032\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x01R\rattributeType\x88\x01\x01\x12O\n" +
+	"\bentities\x18\x03 \x03(\v2+.samsara.attributes.v1.AttributeEntityInputB\x06\xda\xce\x18\x02\b\x03R\bentities\x12=\n" +
 	"\ventity_type\x18\x04 \x01(\tB\x17\xda\xce\x18\x13\b\x03 \x012\x06driver2\x05assetH\x02R\n" +
 	"entityType\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\x04name\x88\x01\x01\x12+\n" +
@@ -1231,7 +1231,20 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x13\xda\xce\x18\x0fAttributeEntityB\f\n" +
 	"\n" +
 	"_entity_idB\a\n" +
-	"\x05_name\"\x90\a\n" +
+	"\x05_name\"\x83\x03\n" +
+	"\x14AttributeEntityInput\x12+\n" +
+	"\vdate_values\x18\x01 \x03(\tB\n" +
+	"\xda\xce\x18\x06:\x04dateR\n" +
+	"dateValues\x12 \n" +
+	"\tentity_id\x18\x02 \x01(\tH\x00R\bentityId\x88\x01\x01\x12_\n" +
+	"\fexternal_ids\x18\x03 \x03(\v2<.samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntryR\vexternalIds\x12#\n" +
+	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
+	"\rstring_values\x18\x05 \x03(\tR\fstringValues\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:#\xda\xce\x18\x1fCreateAttributeRequest_entitiesB\f\n" +
+	"\n" +
+	"_entity_id\"\x90\a\n" +
 	"\x11AttributeExpanded\x12\x86\x01\n" +
 	"\x0eattribute_type\x18\x01 \x01(\tBZ\xda\xce\x18V2\rsingle-select2\fmulti-select2\x04text2\x15freeform-multi-select2\x06number2\x04dateR\fmulti-selectH\x00R\rattributeType\x88\x01\x01\x12J\n" +
 	"\bentities\x18\x02 \x03(\v2&.samsara.attributes.v1.AttributeEntityB\x06\xda\xce\x18\x02 \x01R\bentities\x129\n" +
@@ -1255,20 +1268,7 @@ const file_samsara_attributes_v1_attributes_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\fstring_value\x18\x02 \x01(\tH\x01R\vstringValue\x88\x01\x01:\x16\xda\xce\x18\x12attributeValueTinyB\x05\n" +
 	"\x03_idB\x0f\n" +
-	"\r_string_value\"\x85\x03\n" +
-	"\x15CreateAttributeEntity\x12+\n" +
-	"\vdate_values\x18\x01 \x03(\tB\n" +
-	"\xda\xce\x18\x06:\x04dateR\n" +
-	"dateValues\x12 \n" +
-	"\tentity_id\x18\x02 \x01(\tH\x00R\bentityId\x88\x01\x01\x12`\n" +
-	"\fexternal_ids\x18\x03 \x03(\v2=.samsara.attributes.v1.CreateAttributeEntity.ExternalIdsEntryR\vexternalIds\x12#\n" +
-	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:#\xda\xce\x18\x1fCreateAttributeRequest_entitiesB\f\n" +
-	"\n" +
-	"_entity_id2\xb8\a\n" +
+	"\r_string_value2\xb8\a\n" +
 	"\x11AttributesService\x12\xd8\x01\n" +
 	"\x19GetAttributesByEntityType\x127.samsara.attributes.v1.GetAttributesByEntityTypeRequest\x1a8.samsara.attributes.v1.GetAttributesByEntityTypeResponse\"H\xda\xce\x18D\n" +
 	"\x19getAttributesByEntityType\x10\x01\x1a\v/attributes(\x018\x01B\x0fRead AttributesP\x01X\xc8\x01\x12\xaf\x01\n" +
@@ -1307,29 +1307,29 @@ var file_samsara_attributes_v1_attributes_proto_goTypes = []any{
 	(*DeleteAttributeResponse)(nil),           // 9: samsara.attributes.v1.DeleteAttributeResponse
 	(*Attribute)(nil),                         // 10: samsara.attributes.v1.Attribute
 	(*AttributeEntity)(nil),                   // 11: samsara.attributes.v1.AttributeEntity
-	(*AttributeExpanded)(nil),                 // 12: samsara.attributes.v1.AttributeExpanded
-	(*AttributeValueTiny)(nil),                // 13: samsara.attributes.v1.AttributeValueTiny
-	(*CreateAttributeEntity)(nil),             // 14: samsara.attributes.v1.CreateAttributeEntity
+	(*AttributeEntityInput)(nil),              // 12: samsara.attributes.v1.AttributeEntityInput
+	(*AttributeExpanded)(nil),                 // 13: samsara.attributes.v1.AttributeExpanded
+	(*AttributeValueTiny)(nil),                // 14: samsara.attributes.v1.AttributeValueTiny
 	nil,                                       // 15: samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
-	nil,                                       // 16: samsara.attributes.v1.CreateAttributeEntity.ExternalIdsEntry
+	nil,                                       // 16: samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
 	(*v1.Pagination)(nil),                     // 17: samsara.types.v1.Pagination
 	(*fieldmaskpb.FieldMask)(nil),             // 18: google.protobuf.FieldMask
 }
 var file_samsara_attributes_v1_attributes_proto_depIdxs = []int32{
 	10, // 0: samsara.attributes.v1.GetAttributesByEntityTypeResponse.data:type_name -> samsara.attributes.v1.Attribute
 	17, // 1: samsara.attributes.v1.GetAttributesByEntityTypeResponse.pagination:type_name -> samsara.types.v1.Pagination
-	14, // 2: samsara.attributes.v1.CreateAttributeRequest.entities:type_name -> samsara.attributes.v1.CreateAttributeEntity
-	12, // 3: samsara.attributes.v1.CreateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	12, // 4: samsara.attributes.v1.GetAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	14, // 5: samsara.attributes.v1.UpdateAttributeRequest.entities:type_name -> samsara.attributes.v1.CreateAttributeEntity
+	12, // 2: samsara.attributes.v1.CreateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
+	13, // 3: samsara.attributes.v1.CreateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	13, // 4: samsara.attributes.v1.GetAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	12, // 5: samsara.attributes.v1.UpdateAttributeRequest.entities:type_name -> samsara.attributes.v1.AttributeEntityInput
 	18, // 6: samsara.attributes.v1.UpdateAttributeRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 7: samsara.attributes.v1.UpdateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
-	13, // 8: samsara.attributes.v1.Attribute.values:type_name -> samsara.attributes.v1.AttributeValueTiny
+	13, // 7: samsara.attributes.v1.UpdateAttributeResponse.data:type_name -> samsara.attributes.v1.AttributeExpanded
+	14, // 8: samsara.attributes.v1.Attribute.values:type_name -> samsara.attributes.v1.AttributeValueTiny
 	15, // 9: samsara.attributes.v1.AttributeEntity.external_ids:type_name -> samsara.attributes.v1.AttributeEntity.ExternalIdsEntry
-	13, // 10: samsara.attributes.v1.AttributeEntity.values:type_name -> samsara.attributes.v1.AttributeValueTiny
-	11, // 11: samsara.attributes.v1.AttributeExpanded.entities:type_name -> samsara.attributes.v1.AttributeEntity
-	13, // 12: samsara.attributes.v1.AttributeExpanded.values:type_name -> samsara.attributes.v1.AttributeValueTiny
-	16, // 13: samsara.attributes.v1.CreateAttributeEntity.external_ids:type_name -> samsara.attributes.v1.CreateAttributeEntity.ExternalIdsEntry
+	14, // 10: samsara.attributes.v1.AttributeEntity.values:type_name -> samsara.attributes.v1.AttributeValueTiny
+	16, // 11: samsara.attributes.v1.AttributeEntityInput.external_ids:type_name -> samsara.attributes.v1.AttributeEntityInput.ExternalIdsEntry
+	11, // 12: samsara.attributes.v1.AttributeExpanded.entities:type_name -> samsara.attributes.v1.AttributeEntity
+	14, // 13: samsara.attributes.v1.AttributeExpanded.values:type_name -> samsara.attributes.v1.AttributeValueTiny
 	0,  // 14: samsara.attributes.v1.AttributesService.GetAttributesByEntityType:input_type -> samsara.attributes.v1.GetAttributesByEntityTypeRequest
 	2,  // 15: samsara.attributes.v1.AttributesService.CreateAttribute:input_type -> samsara.attributes.v1.CreateAttributeRequest
 	4,  // 16: samsara.attributes.v1.AttributesService.GetAttribute:input_type -> samsara.attributes.v1.GetAttributeRequest

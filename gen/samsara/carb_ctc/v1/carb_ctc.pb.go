@@ -105,7 +105,7 @@ type ListCarbCtcVehiclesResponse struct {
 	// Member `data`. Required.
 	Data []*CarbCtcVehicle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,7 +147,7 @@ func (x *ListCarbCtcVehiclesResponse) GetData() []*CarbCtcVehicle {
 	return nil
 }
 
-func (x *ListCarbCtcVehiclesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListCarbCtcVehiclesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -233,7 +233,7 @@ type ListCarbCtcVehicleHistoryResponse struct {
 	// Member `data`. Required.
 	Data []*CarbCtcVehicleHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -275,7 +275,7 @@ func (x *ListCarbCtcVehicleHistoryResponse) GetData() []*CarbCtcVehicleHistory {
 	return nil
 }
 
-func (x *ListCarbCtcVehicleHistoryResponse) GetPagination() *v1.GoaPagination {
+func (x *ListCarbCtcVehicleHistoryResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -489,11 +489,11 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x06_afterB\x11\n" +
 	"\x0f_parent_tag_idsB\n" +
 	"\n" +
-	"\b_tag_ids\"\xa7\x01\n" +
+	"\b_tag_ids\"\xa4\x01\n" +
 	"\x1bListCarbCtcVehiclesResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.carb_ctc.v1.CarbCtcVehicleB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.carb_ctc.v1.CarbCtcVehicleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x95\x02\n" +
 	" ListCarbCtcVehicleHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -505,11 +505,11 @@ const file_samsara_carb_ctc_v1_carb_ctc_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xb4\x01\n" +
+	"\f_vehicle_ids\"\xb1\x01\n" +
 	"!ListCarbCtcVehicleHistoryResponse\x12F\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.carb_ctc.v1.CarbCtcVehicleHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.carb_ctc.v1.CarbCtcVehicleHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x99\x05\n" +
 	"\x0eCarbCtcVehicle\x126\n" +
 	"\renrollment_id\x18\x01 \x01(\tB\f\xda\xce\x18\b \x01:\x04uuidH\x00R\fenrollmentId\x88\x01\x01\x122\n" +
@@ -568,13 +568,13 @@ var file_samsara_carb_ctc_v1_carb_ctc_proto_goTypes = []any{
 	(*ListCarbCtcVehicleHistoryResponse)(nil), // 3: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse
 	(*CarbCtcVehicle)(nil),                    // 4: samsara.carb_ctc.v1.CarbCtcVehicle
 	(*CarbCtcVehicleHistory)(nil),             // 5: samsara.carb_ctc.v1.CarbCtcVehicleHistory
-	(*v1.GoaPagination)(nil),                  // 6: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                     // 6: samsara.types.v1.Pagination
 }
 var file_samsara_carb_ctc_v1_carb_ctc_proto_depIdxs = []int32{
 	4, // 0: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicle
-	6, // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	6, // 1: samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	5, // 2: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.data:type_name -> samsara.carb_ctc.v1.CarbCtcVehicleHistory
-	6, // 3: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	6, // 3: samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0, // 4: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesRequest
 	2, // 5: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicleHistory:input_type -> samsara.carb_ctc.v1.ListCarbCtcVehicleHistoryRequest
 	1, // 6: samsara.carb_ctc.v1.CarbCtcService.ListCarbCtcVehicles:output_type -> samsara.carb_ctc.v1.ListCarbCtcVehiclesResponse

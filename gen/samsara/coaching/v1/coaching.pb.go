@@ -104,7 +104,7 @@ type GetDriverCoachAssignmentResponse struct {
 	// Member `data`. Required.
 	Data []*CoachAssignmentWithDriverExternalIds `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetDriverCoachAssignmentResponse) GetData() []*CoachAssignmentWithDrive
 	return nil
 }
 
-func (x *GetDriverCoachAssignmentResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverCoachAssignmentResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -369,7 +369,7 @@ type GetCoachingSessionsResponse struct {
 	// Member `data`. Required.
 	Data []*CoachingSessions `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,7 +411,7 @@ func (x *GetCoachingSessionsResponse) GetData() []*CoachingSessions {
 	return nil
 }
 
-func (x *GetCoachingSessionsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetCoachingSessionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -923,11 +923,11 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"driver_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tdriverIds\x12=\n" +
 	"\x14include_external_ids\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
-	"\x15_include_external_ids\"\xc2\x01\n" +
+	"\x15_include_external_ids\"\xbf\x01\n" +
 	" GetDriverCoachAssignmentResponse\x12U\n" +
-	"\x04data\x18\x01 \x03(\v29.samsara.coaching.v1.CoachAssignmentWithDriverExternalIdsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v29.samsara.coaching.v1.CoachAssignmentWithDriverExternalIdsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x90\x01\n" +
 	"\x1fPutDriverCoachAssignmentRequest\x12&\n" +
 	"\bcoach_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\acoachId\x88\x01\x01\x12*\n" +
@@ -952,11 +952,11 @@ const file_samsara_coaching_v1_coaching_proto_rawDesc = "" +
 	"\t_end_timeB\x1b\n" +
 	"\x19_include_coachable_eventsB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
-	"\v_start_time\"\xa9\x01\n" +
+	"\v_start_time\"\xa6\x01\n" +
 	"\x1bGetCoachingSessionsResponse\x12A\n" +
-	"\x04data\x18\x01 \x03(\v2%.samsara.coaching.v1.CoachingSessionsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2%.samsara.coaching.v1.CoachingSessionsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xed\b\n" +
 	"\bBehavior\x12\xe6\x05\n" +
 	"\x17coachable_behavior_type\x18\x01 \x01(\tB\xa8\x05\xda\xce\x18\xa3\x05 \x012\facceleration2\abraking2\x11cameraObstruction2\x05crash2\x10defensiveDriving2\vdidNotYield2\vdrinkPolicy2\x06drowsy2\x0eeatingDrinking2\x05event2\rfalsePositive2\n" +
@@ -1062,15 +1062,15 @@ var file_samsara_coaching_v1_coaching_proto_goTypes = []any{
 	(*CoachableEvent)(nil),                          // 9: samsara.coaching.v1.CoachableEvent
 	(*CoachableEventLinkage)(nil),                   // 10: samsara.coaching.v1.CoachableEventLinkage
 	(*CoachingSessions)(nil),                        // 11: samsara.coaching.v1.CoachingSessions
-	(*v1.GoaPagination)(nil),                        // 12: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                           // 12: samsara.types.v1.Pagination
 	(*v1.DriverWithExternalId)(nil),                 // 13: samsara.types.v1.DriverWithExternalId
 }
 var file_samsara_coaching_v1_coaching_proto_depIdxs = []int32{
 	7,  // 0: samsara.coaching.v1.GetDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithDriverExternalIds
-	12, // 1: samsara.coaching.v1.GetDriverCoachAssignmentResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	12, // 1: samsara.coaching.v1.GetDriverCoachAssignmentResponse.pagination:type_name -> samsara.types.v1.Pagination
 	8,  // 2: samsara.coaching.v1.PutDriverCoachAssignmentResponse.data:type_name -> samsara.coaching.v1.CoachAssignmentWithoutDriverExternalIds
 	11, // 3: samsara.coaching.v1.GetCoachingSessionsResponse.data:type_name -> samsara.coaching.v1.CoachingSessions
-	12, // 4: samsara.coaching.v1.GetCoachingSessionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	12, // 4: samsara.coaching.v1.GetCoachingSessionsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	9,  // 5: samsara.coaching.v1.Behavior.coachable_events:type_name -> samsara.coaching.v1.CoachableEvent
 	13, // 6: samsara.coaching.v1.CoachAssignmentWithDriverExternalIds.driver:type_name -> samsara.types.v1.DriverWithExternalId
 	10, // 7: samsara.coaching.v1.CoachableEvent.linkage:type_name -> samsara.coaching.v1.CoachableEventLinkage

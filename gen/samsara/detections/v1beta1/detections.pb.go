@@ -176,7 +176,7 @@ type GetDetectionsResponse struct {
 	// Member `data`. Required.
 	Data []*DetectionLogDetection `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -218,7 +218,7 @@ func (x *GetDetectionsResponse) GetData() []*DetectionLogDetection {
 	return nil
 }
 
-func (x *GetDetectionsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDetectionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -229,13 +229,13 @@ func (x *GetDetectionsResponse) GetPagination() *v1.GoaPagination {
 type DetectionLogAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `id`. Required.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,7 +270,7 @@ func (*DetectionLogAsset) Descriptor() ([]byte, []int) {
 	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *DetectionLogAsset) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *DetectionLogAsset) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -291,7 +291,7 @@ func (x *DetectionLogAsset) GetName() string {
 	return ""
 }
 
-func (x *DetectionLogAsset) GetTags() []*v1.GoaTagTiny {
+func (x *DetectionLogAsset) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -418,7 +418,7 @@ func (x *DetectionLogDetection) GetUpdatedAtTime() string {
 type DetectionLogDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -426,7 +426,7 @@ type DetectionLogDriver struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,7 +461,7 @@ func (*DetectionLogDriver) Descriptor() ([]byte, []int) {
 	return file_samsara_detections_v1beta1_detections_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *DetectionLogDriver) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *DetectionLogDriver) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -489,7 +489,7 @@ func (x *DetectionLogDriver) GetName() string {
 	return ""
 }
 
-func (x *DetectionLogDriver) GetTags() []*v1.GoaTagTiny {
+func (x *DetectionLogDriver) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -591,19 +591,19 @@ const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\f_inbox_eventB\x10\n" +
 	"\x0e_include_assetB\x11\n" +
 	"\x0f_include_driverB\r\n" +
-	"\v_start_time\"\xaf\x01\n" +
+	"\v_start_time\"\xac\x01\n" +
 	"\x15GetDetectionsResponse\x12M\n" +
-	"\x04data\x18\x01 \x03(\v21.samsara.detections.v1beta1.DetectionLogDetectionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v21.samsara.detections.v1beta1.DetectionLogDetectionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf8\x01\n" +
-	"\x11DetectionLogAsset\x12B\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xf2\x01\n" +
+	"\x11DetectionLogAsset\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:'\xda\xce\x18#DetectionLogAssetObjectResponseBodyB\x05\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x04 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:'\xda\xce\x18#DetectionLogAssetObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_name\"\xdc\t\n" +
 	"\x15DetectionLogDetection\x12K\n" +
@@ -621,15 +621,15 @@ const file_samsara_detections_v1beta1_detections_proto_rawDesc = "" +
 	"\x03_idB\x16\n" +
 	"\x14_in_cab_alert_playedB\x1a\n" +
 	"\x18_trigger_detection_labelB\x12\n" +
-	"\x10_updated_at_time\"\x9e\x03\n" +
-	"\x12DetectionLogDriver\x12B\n" +
+	"\x10_updated_at_time\"\x98\x03\n" +
+	"\x12DetectionLogDriver\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12b\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2?.samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:(\xda\xce\x18$DetectionLogDriverObjectResponseBodyB\x05\n" +
@@ -668,21 +668,21 @@ var file_samsara_detections_v1beta1_detections_proto_goTypes = []any{
 	(*DetectionLogDriver)(nil),      // 4: samsara.detections.v1beta1.DetectionLogDriver
 	(*DetectionLogSafetyEvent)(nil), // 5: samsara.detections.v1beta1.DetectionLogSafetyEvent
 	nil,                             // 6: samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),        // 7: samsara.types.v1.GoaPagination
-	(*v1.GoaAttributeTiny)(nil),     // 8: samsara.types.v1.GoaAttributeTiny
-	(*v1.GoaTagTiny)(nil),           // 9: samsara.types.v1.GoaTagTiny
+	(*v1.Pagination)(nil),           // 7: samsara.types.v1.Pagination
+	(*v1.AttributeTiny)(nil),        // 8: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),              // 9: samsara.types.v1.TagTiny
 }
 var file_samsara_detections_v1beta1_detections_proto_depIdxs = []int32{
 	3,  // 0: samsara.detections.v1beta1.GetDetectionsResponse.data:type_name -> samsara.detections.v1beta1.DetectionLogDetection
-	7,  // 1: samsara.detections.v1beta1.GetDetectionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	8,  // 2: samsara.detections.v1beta1.DetectionLogAsset.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	9,  // 3: samsara.detections.v1beta1.DetectionLogAsset.tags:type_name -> samsara.types.v1.GoaTagTiny
+	7,  // 1: samsara.detections.v1beta1.GetDetectionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 2: samsara.detections.v1beta1.DetectionLogAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
+	9,  // 3: samsara.detections.v1beta1.DetectionLogAsset.tags:type_name -> samsara.types.v1.TagTiny
 	2,  // 4: samsara.detections.v1beta1.DetectionLogDetection.asset:type_name -> samsara.detections.v1beta1.DetectionLogAsset
 	4,  // 5: samsara.detections.v1beta1.DetectionLogDetection.driver:type_name -> samsara.detections.v1beta1.DetectionLogDriver
 	5,  // 6: samsara.detections.v1beta1.DetectionLogDetection.safety_event:type_name -> samsara.detections.v1beta1.DetectionLogSafetyEvent
-	8,  // 7: samsara.detections.v1beta1.DetectionLogDriver.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
+	8,  // 7: samsara.detections.v1beta1.DetectionLogDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
 	6,  // 8: samsara.detections.v1beta1.DetectionLogDriver.external_ids:type_name -> samsara.detections.v1beta1.DetectionLogDriver.ExternalIdsEntry
-	9,  // 9: samsara.detections.v1beta1.DetectionLogDriver.tags:type_name -> samsara.types.v1.GoaTagTiny
+	9,  // 9: samsara.detections.v1beta1.DetectionLogDriver.tags:type_name -> samsara.types.v1.TagTiny
 	0,  // 10: samsara.detections.v1beta1.DetectionsService.GetDetections:input_type -> samsara.detections.v1beta1.GetDetectionsRequest
 	1,  // 11: samsara.detections.v1beta1.DetectionsService.GetDetections:output_type -> samsara.detections.v1beta1.GetDetectionsResponse
 	11, // [11:12] is the sub-list for method output_type

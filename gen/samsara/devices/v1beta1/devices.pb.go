@@ -140,7 +140,7 @@ type GetDevicesResponse struct {
 	// Member `data`. Required.
 	Data []*Device `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,7 +182,7 @@ func (x *GetDevicesResponse) GetData() []*Device {
 	return nil
 }
 
-func (x *GetDevicesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDevicesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -447,7 +447,7 @@ type Device struct {
 	// Member `serial`. Required.
 	Serial *string `protobuf:"bytes,6,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -524,7 +524,7 @@ func (x *Device) GetSerial() string {
 	return ""
 }
 
-func (x *Device) GetTags() []*v1.GoaTagTiny {
+func (x *Device) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1011,11 +1011,11 @@ const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\x06_limitB\x11\n" +
 	"\x0f_parent_tag_idsB\n" +
 	"\n" +
-	"\b_tag_ids\"\x9a\x01\n" +
+	"\b_tag_ids\"\x97\x01\n" +
 	"\x12GetDevicesResponse\x12;\n" +
-	"\x04data\x18\x01 \x03(\v2\x1f.samsara.devices.v1beta1.DeviceB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1f.samsara.devices.v1beta1.DeviceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xf8\x01\n" +
 	"\x12BleAssetTagDetails\x12J\n" +
 	"\rbattery_state\x18\x01 \x01(\tB \xda\xce\x18\x1c2\bcritical2\x03low2\x02ok2\aunknownH\x00R\fbatteryState\x88\x01\x01\x12A\n" +
@@ -1041,15 +1041,15 @@ const file_samsara_devices_v1beta1_devices_proto_rawDesc = "" +
 	"\n" +
 	"signal_bar\x18\x02 \x01(\tB!\xda\xce\x18\x1d2\x031/42\x032/42\x033/42\x034/42\aunknownH\x01R\tsignalBar\x88\x01\x01:(\xda\xce\x18$CellConnectivityResponseResponseBodyB\v\n" +
 	"\t_operatorB\r\n" +
-	"\v_signal_bar\"\x81\x06\n" +
+	"\v_signal_bar\"\xfe\x05\n" +
 	"\x06Device\x12B\n" +
 	"\x05asset\x18\x01 \x01(\v2$.samsara.devices.v1beta1.DeviceAssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x127\n" +
 	"\x06health\x18\x02 \x01(\v2\x1f.samsara.devices.v1beta1.HealthR\x06health\x12D\n" +
 	"\x13last_connected_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x11lastConnectedTime\x88\x01\x01\x12Z\n" +
 	"\x13last_known_location\x18\x04 \x01(\v2*.samsara.devices.v1beta1.LastKnownLocationR\x11lastKnownLocation\x12\xb3\x02\n" +
 	"\x05model\x18\x05 \x01(\tB\x97\x02\xda\xce\x18\x92\x02 \x012\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04AT112\x05AT11X2\x04CM312\x04CM322\x04CM332\x04CM342\x03OEM2\x04OEMP2\x04OEMR2\x04OEMV2\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\x06VG54EU2\x06VG54NA2\x06VG55EU2\x06VG55NA2\x04AHD12\x04AIM42\x04AT122\x05AT12X2\x04AT132\x04LM11H\x01R\x05model\x88\x01\x01\x12#\n" +
-	"\x06serial\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01\x120\n" +
-	"\x04tags\x18\a \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:\x1e\xda\xce\x18\x1aDeviceResponseResponseBodyB\x16\n" +
+	"\x06serial\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\a \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:\x1e\xda\xce\x18\x1aDeviceResponseResponseBodyB\x16\n" +
 	"\x14_last_connected_timeB\b\n" +
 	"\x06_modelB\t\n" +
 	"\a_serial\"\x80\x01\n" +
@@ -1135,16 +1135,16 @@ var file_samsara_devices_v1beta1_devices_proto_goTypes = []any{
 	(*HealthDetails)(nil),          // 10: samsara.devices.v1beta1.HealthDetails
 	(*HealthReason)(nil),           // 11: samsara.devices.v1beta1.HealthReason
 	(*LastKnownLocation)(nil),      // 12: samsara.devices.v1beta1.LastKnownLocation
-	(*v1.GoaPagination)(nil),       // 13: samsara.types.v1.GoaPagination
-	(*v1.GoaTagTiny)(nil),          // 14: samsara.types.v1.GoaTagTiny
+	(*v1.Pagination)(nil),          // 13: samsara.types.v1.Pagination
+	(*v1.TagTiny)(nil),             // 14: samsara.types.v1.TagTiny
 }
 var file_samsara_devices_v1beta1_devices_proto_depIdxs = []int32{
 	6,  // 0: samsara.devices.v1beta1.GetDevicesResponse.data:type_name -> samsara.devices.v1beta1.Device
-	13, // 1: samsara.devices.v1beta1.GetDevicesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	13, // 1: samsara.devices.v1beta1.GetDevicesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	7,  // 2: samsara.devices.v1beta1.Device.asset:type_name -> samsara.devices.v1beta1.DeviceAsset
 	9,  // 3: samsara.devices.v1beta1.Device.health:type_name -> samsara.devices.v1beta1.Health
 	12, // 4: samsara.devices.v1beta1.Device.last_known_location:type_name -> samsara.devices.v1beta1.LastKnownLocation
-	14, // 5: samsara.devices.v1beta1.Device.tags:type_name -> samsara.types.v1.GoaTagTiny
+	14, // 5: samsara.devices.v1beta1.Device.tags:type_name -> samsara.types.v1.TagTiny
 	5,  // 6: samsara.devices.v1beta1.GatewayDetails.cell_connectivity:type_name -> samsara.devices.v1beta1.CellConnectivity
 	10, // 7: samsara.devices.v1beta1.Health.health_details:type_name -> samsara.devices.v1beta1.HealthDetails
 	11, // 8: samsara.devices.v1beta1.Health.health_reasons:type_name -> samsara.devices.v1beta1.HealthReason

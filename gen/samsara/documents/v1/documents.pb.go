@@ -75,9 +75,9 @@ func (x *GetDocumentTypesRequest) GetAfter() string {
 type GetDocumentTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*GetDocumentType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*DocumentType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,14 +112,14 @@ func (*GetDocumentTypesResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetDocumentTypesResponse) GetData() []*GetDocumentType {
+func (x *GetDocumentTypesResponse) GetData() []*DocumentType {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *GetDocumentTypesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDocumentTypesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -214,7 +214,7 @@ type GetDocumentsResponse struct {
 	// Member `data`. Required.
 	Data []*v1.Document `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,7 +256,7 @@ func (x *GetDocumentsResponse) GetData() []*v1.Document {
 	return nil
 }
 
-func (x *GetDocumentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDocumentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -777,107 +777,6 @@ func (*DeleteDocumentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{13}
 }
 
-// Schema barcodeValueObjectRequestBody.
-type BarcodeValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,1,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `barcodeValue`.
-	BarcodeValue  *string `protobuf:"bytes,2,opt,name=barcode_value,json=barcodeValue,proto3,oneof" json:"barcode_value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BarcodeValue) Reset() {
-	*x = BarcodeValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BarcodeValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BarcodeValue) ProtoMessage() {}
-
-func (x *BarcodeValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BarcodeValue.ProtoReflect.Descriptor instead.
-func (*BarcodeValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *BarcodeValue) GetBarcodeType() string {
-	if x != nil && x.BarcodeType != nil {
-		return *x.BarcodeType
-	}
-	return ""
-}
-
-func (x *BarcodeValue) GetBarcodeValue() string {
-	if x != nil && x.BarcodeValue != nil {
-		return *x.BarcodeValue
-	}
-	return ""
-}
-
-// Schema dateTimeValueObjectRequestBody.
-type DateTimeValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateTime`. A time as in RFC 3339.
-	DateTime      *string `protobuf:"bytes,1,opt,name=date_time,json=dateTime,proto3,oneof" json:"date_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DateTimeValue) Reset() {
-	*x = DateTimeValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DateTimeValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DateTimeValue) ProtoMessage() {}
-
-func (x *DateTimeValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DateTimeValue.ProtoReflect.Descriptor instead.
-func (*DateTimeValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DateTimeValue) GetDateTime() string {
-	if x != nil && x.DateTime != nil {
-		return *x.DateTime
-	}
-	return ""
-}
-
 // Schema DocumentPdfGenerationResponse_data.
 type DocumentPdfGenerationData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -891,7 +790,7 @@ type DocumentPdfGenerationData struct {
 
 func (x *DocumentPdfGenerationData) Reset() {
 	*x = DocumentPdfGenerationData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +802,7 @@ func (x *DocumentPdfGenerationData) String() string {
 func (*DocumentPdfGenerationData) ProtoMessage() {}
 
 func (x *DocumentPdfGenerationData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +815,7 @@ func (x *DocumentPdfGenerationData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPdfGenerationData.ProtoReflect.Descriptor instead.
 func (*DocumentPdfGenerationData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{16}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DocumentPdfGenerationData) GetDocumentId() string {
@@ -954,7 +853,7 @@ type DocumentPdfQueryData struct {
 
 func (x *DocumentPdfQueryData) Reset() {
 	*x = DocumentPdfQueryData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +865,7 @@ func (x *DocumentPdfQueryData) String() string {
 func (*DocumentPdfQueryData) ProtoMessage() {}
 
 func (x *DocumentPdfQueryData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +878,7 @@ func (x *DocumentPdfQueryData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentPdfQueryData.ProtoReflect.Descriptor instead.
 func (*DocumentPdfQueryData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{17}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DocumentPdfQueryData) GetCompletedAtTime() string {
@@ -1024,6 +923,88 @@ func (x *DocumentPdfQueryData) GetRequestedAtTime() string {
 	return ""
 }
 
+// Schema getDocumentTypeResponseObjectResponseBody.
+type DocumentType struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `conditionalFieldSections`.
+	ConditionalFieldSections []*v1.ConditionalFieldSection `protobuf:"bytes,1,rep,name=conditional_field_sections,json=conditionalFieldSections,proto3" json:"conditional_field_sections,omitempty"`
+	// Member `fieldTypes`.
+	FieldTypes []*FieldTypes `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `orgId`.
+	OrgId         *int64 `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentType) Reset() {
+	*x = DocumentType{}
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentType) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentType) ProtoMessage() {}
+
+func (x *DocumentType) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentType.ProtoReflect.Descriptor instead.
+func (*DocumentType) Descriptor() ([]byte, []int) {
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DocumentType) GetConditionalFieldSections() []*v1.ConditionalFieldSection {
+	if x != nil {
+		return x.ConditionalFieldSections
+	}
+	return nil
+}
+
+func (x *DocumentType) GetFieldTypes() []*FieldTypes {
+	if x != nil {
+		return x.FieldTypes
+	}
+	return nil
+}
+
+func (x *DocumentType) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DocumentType) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *DocumentType) GetOrgId() int64 {
+	if x != nil && x.OrgId != nil {
+		return *x.OrgId
+	}
+	return 0
+}
+
 // Schema fieldObjectPostRequestBody.
 type FieldPost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1033,14 +1014,14 @@ type FieldPost struct {
 	// `signature`, `dateTime`, `scannedDocument`, `barcode`.
 	Type *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Member `value`.
-	Value         *FieldValue `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Value         *v1.FieldValue `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FieldPost) Reset() {
 	*x = FieldPost{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1033,7 @@ func (x *FieldPost) String() string {
 func (*FieldPost) ProtoMessage() {}
 
 func (x *FieldPost) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1046,7 @@ func (x *FieldPost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldPost.ProtoReflect.Descriptor instead.
 func (*FieldPost) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{18}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FieldPost) GetLabel() string {
@@ -1082,7 +1063,7 @@ func (x *FieldPost) GetType() string {
 	return ""
 }
 
-func (x *FieldPost) GetValue() *FieldValue {
+func (x *FieldPost) GetValue() *v1.FieldValue {
 	if x != nil {
 		return x.Value
 	}
@@ -1111,7 +1092,7 @@ type FieldTypes struct {
 
 func (x *FieldTypes) Reset() {
 	*x = FieldTypes{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1104,7 @@ func (x *FieldTypes) String() string {
 func (*FieldTypes) ProtoMessage() {}
 
 func (x *FieldTypes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1117,7 @@ func (x *FieldTypes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldTypes.ProtoReflect.Descriptor instead.
 func (*FieldTypes) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{19}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FieldTypes) GetFieldType() string {
@@ -1181,197 +1162,6 @@ func (x *FieldTypes) GetSignatureFieldTypeMetaData() *SignatureFieldTypeMetaData
 	return nil
 }
 
-// Schema fieldObjectValueRequestBody.
-type FieldValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `barcodeValue`.
-	BarcodeValue []*BarcodeValue `protobuf:"bytes,1,rep,name=barcode_value,json=barcodeValue,proto3" json:"barcode_value,omitempty"`
-	// Member `dateTimeValue`.
-	DateTimeValue *DateTimeValue `protobuf:"bytes,2,opt,name=date_time_value,json=dateTimeValue,proto3" json:"date_time_value,omitempty"`
-	// Member `multipleChoiceValue`.
-	MultipleChoiceValue []*MultipleChoiceValue `protobuf:"bytes,3,rep,name=multiple_choice_value,json=multipleChoiceValue,proto3" json:"multiple_choice_value,omitempty"`
-	// Member `numberValue`.
-	NumberValue *float64 `protobuf:"fixed64,4,opt,name=number_value,json=numberValue,proto3,oneof" json:"number_value,omitempty"`
-	// Member `photoValue`.
-	PhotoValue []*PhotoValue `protobuf:"bytes,5,rep,name=photo_value,json=photoValue,proto3" json:"photo_value,omitempty"`
-	// Member `scannedDocumentValue`.
-	ScannedDocumentValue []*ScannedDocumentValue `protobuf:"bytes,6,rep,name=scanned_document_value,json=scannedDocumentValue,proto3" json:"scanned_document_value,omitempty"`
-	// Member `signatureValue`.
-	SignatureValue *SignatureValue `protobuf:"bytes,7,opt,name=signature_value,json=signatureValue,proto3" json:"signature_value,omitempty"`
-	// Member `stringValue`.
-	StringValue   *string `protobuf:"bytes,8,opt,name=string_value,json=stringValue,proto3,oneof" json:"string_value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FieldValue) Reset() {
-	*x = FieldValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FieldValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FieldValue) ProtoMessage() {}
-
-func (x *FieldValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FieldValue.ProtoReflect.Descriptor instead.
-func (*FieldValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *FieldValue) GetBarcodeValue() []*BarcodeValue {
-	if x != nil {
-		return x.BarcodeValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetDateTimeValue() *DateTimeValue {
-	if x != nil {
-		return x.DateTimeValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetMultipleChoiceValue() []*MultipleChoiceValue {
-	if x != nil {
-		return x.MultipleChoiceValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetNumberValue() float64 {
-	if x != nil && x.NumberValue != nil {
-		return *x.NumberValue
-	}
-	return 0
-}
-
-func (x *FieldValue) GetPhotoValue() []*PhotoValue {
-	if x != nil {
-		return x.PhotoValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetScannedDocumentValue() []*ScannedDocumentValue {
-	if x != nil {
-		return x.ScannedDocumentValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetSignatureValue() *SignatureValue {
-	if x != nil {
-		return x.SignatureValue
-	}
-	return nil
-}
-
-func (x *FieldValue) GetStringValue() string {
-	if x != nil && x.StringValue != nil {
-		return *x.StringValue
-	}
-	return ""
-}
-
-// Schema getDocumentTypeResponseObjectResponseBody.
-type GetDocumentType struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `conditionalFieldSections`.
-	ConditionalFieldSections []*v1.ConditionalFieldSection `protobuf:"bytes,1,rep,name=conditional_field_sections,json=conditionalFieldSections,proto3" json:"conditional_field_sections,omitempty"`
-	// Member `fieldTypes`.
-	FieldTypes []*FieldTypes `protobuf:"bytes,2,rep,name=field_types,json=fieldTypes,proto3" json:"field_types,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,3,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `orgId`.
-	OrgId         *int64 `protobuf:"varint,5,opt,name=org_id,json=orgId,proto3,oneof" json:"org_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetDocumentType) Reset() {
-	*x = GetDocumentType{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetDocumentType) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetDocumentType) ProtoMessage() {}
-
-func (x *GetDocumentType) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetDocumentType.ProtoReflect.Descriptor instead.
-func (*GetDocumentType) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *GetDocumentType) GetConditionalFieldSections() []*v1.ConditionalFieldSection {
-	if x != nil {
-		return x.ConditionalFieldSections
-	}
-	return nil
-}
-
-func (x *GetDocumentType) GetFieldTypes() []*FieldTypes {
-	if x != nil {
-		return x.FieldTypes
-	}
-	return nil
-}
-
-func (x *GetDocumentType) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GetDocumentType) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *GetDocumentType) GetOrgId() int64 {
-	if x != nil && x.OrgId != nil {
-		return *x.OrgId
-	}
-	return 0
-}
-
 // Schema multipleChoiceFieldTypeMetaDataObjectResponseBody.
 type MultipleChoiceFieldTypeMetaData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1383,7 +1173,7 @@ type MultipleChoiceFieldTypeMetaData struct {
 
 func (x *MultipleChoiceFieldTypeMetaData) Reset() {
 	*x = MultipleChoiceFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[22]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1185,7 @@ func (x *MultipleChoiceFieldTypeMetaData) String() string {
 func (*MultipleChoiceFieldTypeMetaData) ProtoMessage() {}
 
 func (x *MultipleChoiceFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[22]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,67 +1198,12 @@ func (x *MultipleChoiceFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MultipleChoiceFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*MultipleChoiceFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{22}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MultipleChoiceFieldTypeMetaData) GetLabel() string {
 	if x != nil && x.Label != nil {
 		return *x.Label
-	}
-	return ""
-}
-
-// Schema multipleChoiceValueObjectRequestBody.
-type MultipleChoiceValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `selected`.
-	Selected *bool `protobuf:"varint,1,opt,name=selected,proto3,oneof" json:"selected,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MultipleChoiceValue) Reset() {
-	*x = MultipleChoiceValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MultipleChoiceValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MultipleChoiceValue) ProtoMessage() {}
-
-func (x *MultipleChoiceValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MultipleChoiceValue.ProtoReflect.Descriptor instead.
-func (*MultipleChoiceValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *MultipleChoiceValue) GetSelected() bool {
-	if x != nil && x.Selected != nil {
-		return *x.Selected
-	}
-	return false
-}
-
-func (x *MultipleChoiceValue) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
 	}
 	return ""
 }
@@ -1484,7 +1219,7 @@ type NumberFieldTypeMetaData struct {
 
 func (x *NumberFieldTypeMetaData) Reset() {
 	*x = NumberFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[24]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1231,7 @@ func (x *NumberFieldTypeMetaData) String() string {
 func (*NumberFieldTypeMetaData) ProtoMessage() {}
 
 func (x *NumberFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[24]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1244,7 @@ func (x *NumberFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*NumberFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{24}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NumberFieldTypeMetaData) GetNumberOfDecimalPlaces() int64 {
@@ -1517,116 +1252,6 @@ func (x *NumberFieldTypeMetaData) GetNumberOfDecimalPlaces() int64 {
 		return *x.NumberOfDecimalPlaces
 	}
 	return 0
-}
-
-// Schema photoValueObjectRequestBody.
-type PhotoValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PhotoValue) Reset() {
-	*x = PhotoValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PhotoValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PhotoValue) ProtoMessage() {}
-
-func (x *PhotoValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PhotoValue.ProtoReflect.Descriptor instead.
-func (*PhotoValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *PhotoValue) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PhotoValue) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
-}
-
-// Schema scannedDocumentValueObjectRequestBody.
-type ScannedDocumentValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `url`.
-	Url           *string `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ScannedDocumentValue) Reset() {
-	*x = ScannedDocumentValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ScannedDocumentValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ScannedDocumentValue) ProtoMessage() {}
-
-func (x *ScannedDocumentValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ScannedDocumentValue.ProtoReflect.Descriptor instead.
-func (*ScannedDocumentValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *ScannedDocumentValue) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *ScannedDocumentValue) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
-	}
-	return ""
 }
 
 // Schema signatureFieldTypeMetaDataObjectResponseBody.
@@ -1640,7 +1265,7 @@ type SignatureFieldTypeMetaData struct {
 
 func (x *SignatureFieldTypeMetaData) Reset() {
 	*x = SignatureFieldTypeMetaData{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[27]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1277,7 @@ func (x *SignatureFieldTypeMetaData) String() string {
 func (*SignatureFieldTypeMetaData) ProtoMessage() {}
 
 func (x *SignatureFieldTypeMetaData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[27]
+	mi := &file_samsara_documents_v1_documents_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,85 +1290,12 @@ func (x *SignatureFieldTypeMetaData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatureFieldTypeMetaData.ProtoReflect.Descriptor instead.
 func (*SignatureFieldTypeMetaData) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{27}
+	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SignatureFieldTypeMetaData) GetLegalText() string {
 	if x != nil && x.LegalText != nil {
 		return *x.LegalText
-	}
-	return ""
-}
-
-// Schema signatureValueObjectRequestBody.
-type SignatureValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `signedAtTime`. A time as in RFC 3339.
-	SignedAtTime *string `protobuf:"bytes,3,opt,name=signed_at_time,json=signedAtTime,proto3,oneof" json:"signed_at_time,omitempty"`
-	// Member `url`.
-	Url           *string `protobuf:"bytes,4,opt,name=url,proto3,oneof" json:"url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SignatureValue) Reset() {
-	*x = SignatureValue{}
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SignatureValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SignatureValue) ProtoMessage() {}
-
-func (x *SignatureValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_documents_v1_documents_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SignatureValue.ProtoReflect.Descriptor instead.
-func (*SignatureValue) Descriptor() ([]byte, []int) {
-	return file_samsara_documents_v1_documents_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *SignatureValue) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *SignatureValue) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *SignatureValue) GetSignedAtTime() string {
-	if x != nil && x.SignedAtTime != nil {
-		return *x.SignedAtTime
-	}
-	return ""
-}
-
-func (x *SignatureValue) GetUrl() string {
-	if x != nil && x.Url != nil {
-		return *x.Url
 	}
 	return ""
 }
@@ -1755,11 +1307,11 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"$samsara/documents/v1/documents.proto\x12\x14samsara.documents.v1\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"F\n" +
 	"\x17GetDocumentTypesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
-	"\x06_after\"\xa6\x01\n" +
-	"\x18GetDocumentTypesResponse\x12A\n" +
-	"\x04data\x18\x01 \x03(\v2%.samsara.documents.v1.GetDocumentTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x06_after\"\xa0\x01\n" +
+	"\x18GetDocumentTypesResponse\x12>\n" +
+	"\x04data\x18\x01 \x03(\v2\".samsara.documents.v1.DocumentTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xcd\x02\n" +
 	"\x13GetDocumentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x125\n" +
@@ -1772,11 +1324,11 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x11_document_type_idB\v\n" +
 	"\t_end_timeB\v\n" +
 	"\t_query_byB\r\n" +
-	"\v_start_time\"\x97\x01\n" +
+	"\v_start_time\"\x94\x01\n" +
 	"\x14GetDocumentsResponse\x126\n" +
-	"\x04data\x18\x01 \x03(\v2\x1a.samsara.types.v1.DocumentB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1a.samsara.types.v1.DocumentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x88\x04\n" +
 	"\x13PostDocumentRequest\x127\n" +
 	"\x10document_type_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x0edocumentTypeId\x88\x01\x01\x12*\n" +
@@ -1817,16 +1369,7 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x15DeleteDocumentRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x18\n" +
-	"\x16DeleteDocumentResponse\"\xa6\x01\n" +
-	"\fBarcodeValue\x12&\n" +
-	"\fbarcode_type\x18\x01 \x01(\tH\x00R\vbarcodeType\x88\x01\x01\x12(\n" +
-	"\rbarcode_value\x18\x02 \x01(\tH\x01R\fbarcodeValue\x88\x01\x01:!\xda\xce\x18\x1dbarcodeValueObjectRequestBodyB\x0f\n" +
-	"\r_barcode_typeB\x10\n" +
-	"\x0e_barcode_value\"t\n" +
-	"\rDateTimeValue\x121\n" +
-	"\tdate_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\bdateTime\x88\x01\x01:\"\xda\xce\x18\x1edateTimeValueObjectRequestBodyB\f\n" +
-	"\n" +
-	"_date_time\"\x95\x01\n" +
+	"\x16DeleteDocumentResponse\"\x95\x01\n" +
 	"\x19DocumentPdfGenerationData\x12$\n" +
 	"\vdocument_id\x18\x01 \x01(\tH\x00R\n" +
 	"documentId\x88\x01\x01\x12\x13\n" +
@@ -1848,11 +1391,21 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x1a_download_document_pdf_urlB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_job_statusB\x14\n" +
-	"\x12_requested_at_time\"\x90\x02\n" +
+	"\x12_requested_at_time\"\xce\x02\n" +
+	"\fDocumentType\x12g\n" +
+	"\x1aconditional_field_sections\x18\x01 \x03(\v2).samsara.types.v1.ConditionalFieldSectionR\x18conditionalFieldSections\x12A\n" +
+	"\vfield_types\x18\x02 \x03(\v2 .samsara.documents.v1.FieldTypesR\n" +
+	"fieldTypes\x12\x13\n" +
+	"\x02id\x18\x03 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1a\n" +
+	"\x06org_id\x18\x05 \x01(\x03H\x02R\x05orgId\x88\x01\x01:-\xda\xce\x18)getDocumentTypeResponseObjectResponseBodyB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_org_id\"\x8c\x02\n" +
 	"\tFieldPost\x12!\n" +
 	"\x05label\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x05label\x88\x01\x01\x12u\n" +
-	"\x04type\x18\x02 \x01(\tB\\\xda\xce\x18X \x012\x05photo2\x06string2\x06number2\x0emultipleChoice2\tsignature2\bdateTime2\x0fscannedDocument2\abarcodeH\x01R\x04type\x88\x01\x01\x126\n" +
-	"\x05value\x18\x03 \x01(\v2 .samsara.documents.v1.FieldValueR\x05value:\x1e\xda\xce\x18\x1afieldObjectPostRequestBodyB\b\n" +
+	"\x04type\x18\x02 \x01(\tB\\\xda\xce\x18X \x012\x05photo2\x06string2\x06number2\x0emultipleChoice2\tsignature2\bdateTime2\x0fscannedDocument2\abarcodeH\x01R\x04type\x88\x01\x01\x122\n" +
+	"\x05value\x18\x03 \x01(\v2\x1c.samsara.types.v1.FieldValueR\x05value:\x1e\xda\xce\x18\x1afieldObjectPostRequestBodyB\b\n" +
 	"\x06_labelB\a\n" +
 	"\x05_type\"\x9e\x05\n" +
 	"\n" +
@@ -1866,65 +1419,17 @@ const file_samsara_documents_v1_documents_proto_rawDesc = "" +
 	"\x1esignature_field_type_meta_data\x18\x06 \x01(\v20.samsara.documents.v1.SignatureFieldTypeMetaDataR\x1asignatureFieldTypeMetaData: \xda\xce\x18\x1cfieldTypesObjectResponseBodyB\r\n" +
 	"\v_field_typeB\b\n" +
 	"\x06_labelB\x11\n" +
-	"\x0f_required_field\"\x88\x05\n" +
-	"\n" +
-	"FieldValue\x12G\n" +
-	"\rbarcode_value\x18\x01 \x03(\v2\".samsara.documents.v1.BarcodeValueR\fbarcodeValue\x12K\n" +
-	"\x0fdate_time_value\x18\x02 \x01(\v2#.samsara.documents.v1.DateTimeValueR\rdateTimeValue\x12]\n" +
-	"\x15multiple_choice_value\x18\x03 \x03(\v2).samsara.documents.v1.MultipleChoiceValueR\x13multipleChoiceValue\x12&\n" +
-	"\fnumber_value\x18\x04 \x01(\x01H\x00R\vnumberValue\x88\x01\x01\x12A\n" +
-	"\vphoto_value\x18\x05 \x03(\v2 .samsara.documents.v1.PhotoValueR\n" +
-	"photoValue\x12`\n" +
-	"\x16scanned_document_value\x18\x06 \x03(\v2*.samsara.documents.v1.ScannedDocumentValueR\x14scannedDocumentValue\x12M\n" +
-	"\x0fsignature_value\x18\a \x01(\v2$.samsara.documents.v1.SignatureValueR\x0esignatureValue\x12&\n" +
-	"\fstring_value\x18\b \x01(\tH\x01R\vstringValue\x88\x01\x01:\x1f\xda\xce\x18\x1bfieldObjectValueRequestBodyB\x0f\n" +
-	"\r_number_valueB\x0f\n" +
-	"\r_string_value\"\xd1\x02\n" +
-	"\x0fGetDocumentType\x12g\n" +
-	"\x1aconditional_field_sections\x18\x01 \x03(\v2).samsara.types.v1.ConditionalFieldSectionR\x18conditionalFieldSections\x12A\n" +
-	"\vfield_types\x18\x02 \x03(\v2 .samsara.documents.v1.FieldTypesR\n" +
-	"fieldTypes\x12\x13\n" +
-	"\x02id\x18\x03 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1a\n" +
-	"\x06org_id\x18\x05 \x01(\x03H\x02R\x05orgId\x88\x01\x01:-\xda\xce\x18)getDocumentTypeResponseObjectResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\t\n" +
-	"\a_org_id\"}\n" +
+	"\x0f_required_field\"}\n" +
 	"\x1fMultipleChoiceFieldTypeMetaData\x12\x19\n" +
 	"\x05label\x18\x01 \x01(\tH\x00R\x05label\x88\x01\x01:5\xda\xce\x181multipleChoiceFieldTypeMetaDataObjectResponseBodyB\b\n" +
-	"\x06_label\"\x92\x01\n" +
-	"\x13MultipleChoiceValue\x12\x1f\n" +
-	"\bselected\x18\x01 \x01(\bH\x00R\bselected\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:(\xda\xce\x18$multipleChoiceValueObjectRequestBodyB\v\n" +
-	"\t_selectedB\b\n" +
-	"\x06_value\"\xa3\x01\n" +
+	"\x06_label\"\xa3\x01\n" +
 	"\x17NumberFieldTypeMetaData\x12<\n" +
 	"\x18number_of_decimal_places\x18\x01 \x01(\x03H\x00R\x15numberOfDecimalPlaces\x88\x01\x01:-\xda\xce\x18)numberFieldTypeMetaDataObjectResponseBodyB\x1b\n" +
-	"\x19_number_of_decimal_places\"h\n" +
-	"\n" +
-	"PhotoValue\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01:\x1f\xda\xce\x18\x1bphotoValueObjectRequestBodyB\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_url\"|\n" +
-	"\x14ScannedDocumentValue\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01:)\xda\xce\x18%scannedDocumentValueObjectRequestBodyB\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_url\"\x81\x01\n" +
+	"\x19_number_of_decimal_places\"\x81\x01\n" +
 	"\x1aSignatureFieldTypeMetaData\x12\"\n" +
 	"\n" +
 	"legal_text\x18\x01 \x01(\tH\x00R\tlegalText\x88\x01\x01:0\xda\xce\x18,signatureFieldTypeMetaDataObjectResponseBodyB\r\n" +
-	"\v_legal_text\"\xe1\x01\n" +
-	"\x0eSignatureValue\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12:\n" +
-	"\x0esigned_at_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x02R\fsignedAtTime\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x04 \x01(\tH\x03R\x03url\x88\x01\x01:#\xda\xce\x18\x1fsignatureValueObjectRequestBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x11\n" +
-	"\x0f_signed_at_timeB\x06\n" +
-	"\x04_url2\xa8\n" +
+	"\v_legal_text2\xa8\n" +
 	"\n" +
 	"\x10DocumentsService\x12\xc3\x01\n" +
 	"\x10GetDocumentTypes\x12-.samsara.documents.v1.GetDocumentTypesRequest\x1a..samsara.documents.v1.GetDocumentTypesResponse\"P\xda\xce\x18L\n" +
@@ -1954,7 +1459,7 @@ func file_samsara_documents_v1_documents_proto_rawDescGZIP() []byte {
 	return file_samsara_documents_v1_documents_proto_rawDescData
 }
 
-var file_samsara_documents_v1_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_samsara_documents_v1_documents_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_samsara_documents_v1_documents_proto_goTypes = []any{
 	(*GetDocumentTypesRequest)(nil),         // 0: samsara.documents.v1.GetDocumentTypesRequest
 	(*GetDocumentTypesResponse)(nil),        // 1: samsara.documents.v1.GetDocumentTypesResponse
@@ -1970,66 +1475,54 @@ var file_samsara_documents_v1_documents_proto_goTypes = []any{
 	(*GetDocumentResponse)(nil),             // 11: samsara.documents.v1.GetDocumentResponse
 	(*DeleteDocumentRequest)(nil),           // 12: samsara.documents.v1.DeleteDocumentRequest
 	(*DeleteDocumentResponse)(nil),          // 13: samsara.documents.v1.DeleteDocumentResponse
-	(*BarcodeValue)(nil),                    // 14: samsara.documents.v1.BarcodeValue
-	(*DateTimeValue)(nil),                   // 15: samsara.documents.v1.DateTimeValue
-	(*DocumentPdfGenerationData)(nil),       // 16: samsara.documents.v1.DocumentPdfGenerationData
-	(*DocumentPdfQueryData)(nil),            // 17: samsara.documents.v1.DocumentPdfQueryData
-	(*FieldPost)(nil),                       // 18: samsara.documents.v1.FieldPost
-	(*FieldTypes)(nil),                      // 19: samsara.documents.v1.FieldTypes
-	(*FieldValue)(nil),                      // 20: samsara.documents.v1.FieldValue
-	(*GetDocumentType)(nil),                 // 21: samsara.documents.v1.GetDocumentType
-	(*MultipleChoiceFieldTypeMetaData)(nil), // 22: samsara.documents.v1.MultipleChoiceFieldTypeMetaData
-	(*MultipleChoiceValue)(nil),             // 23: samsara.documents.v1.MultipleChoiceValue
-	(*NumberFieldTypeMetaData)(nil),         // 24: samsara.documents.v1.NumberFieldTypeMetaData
-	(*PhotoValue)(nil),                      // 25: samsara.documents.v1.PhotoValue
-	(*ScannedDocumentValue)(nil),            // 26: samsara.documents.v1.ScannedDocumentValue
-	(*SignatureFieldTypeMetaData)(nil),      // 27: samsara.documents.v1.SignatureFieldTypeMetaData
-	(*SignatureValue)(nil),                  // 28: samsara.documents.v1.SignatureValue
-	(*v1.GoaPagination)(nil),                // 29: samsara.types.v1.GoaPagination
-	(*v1.Document)(nil),                     // 30: samsara.types.v1.Document
-	(*v1.ConditionalFieldSection)(nil),      // 31: samsara.types.v1.ConditionalFieldSection
+	(*DocumentPdfGenerationData)(nil),       // 14: samsara.documents.v1.DocumentPdfGenerationData
+	(*DocumentPdfQueryData)(nil),            // 15: samsara.documents.v1.DocumentPdfQueryData
+	(*DocumentType)(nil),                    // 16: samsara.documents.v1.DocumentType
+	(*FieldPost)(nil),                       // 17: samsara.documents.v1.FieldPost
+	(*FieldTypes)(nil),                      // 18: samsara.documents.v1.FieldTypes
+	(*MultipleChoiceFieldTypeMetaData)(nil), // 19: samsara.documents.v1.MultipleChoiceFieldTypeMetaData
+	(*NumberFieldTypeMetaData)(nil),         // 20: samsara.documents.v1.NumberFieldTypeMetaData
+	(*SignatureFieldTypeMetaData)(nil),      // 21: samsara.documents.v1.SignatureFieldTypeMetaData
+	(*v1.Pagination)(nil),                   // 22: samsara.types.v1.Pagination
+	(*v1.Document)(nil),                     // 23: samsara.types.v1.Document
+	(*v1.ConditionalFieldSection)(nil),      // 24: samsara.types.v1.ConditionalFieldSection
+	(*v1.FieldValue)(nil),                   // 25: samsara.types.v1.FieldValue
 }
 var file_samsara_documents_v1_documents_proto_depIdxs = []int32{
-	21, // 0: samsara.documents.v1.GetDocumentTypesResponse.data:type_name -> samsara.documents.v1.GetDocumentType
-	29, // 1: samsara.documents.v1.GetDocumentTypesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	30, // 2: samsara.documents.v1.GetDocumentsResponse.data:type_name -> samsara.types.v1.Document
-	29, // 3: samsara.documents.v1.GetDocumentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	18, // 4: samsara.documents.v1.PostDocumentRequest.fields:type_name -> samsara.documents.v1.FieldPost
-	30, // 5: samsara.documents.v1.PostDocumentResponse.data:type_name -> samsara.types.v1.Document
-	16, // 6: samsara.documents.v1.GenerateDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfGenerationData
-	17, // 7: samsara.documents.v1.GetDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfQueryData
-	30, // 8: samsara.documents.v1.GetDocumentResponse.data:type_name -> samsara.types.v1.Document
-	20, // 9: samsara.documents.v1.FieldPost.value:type_name -> samsara.documents.v1.FieldValue
-	22, // 10: samsara.documents.v1.FieldTypes.multiple_choice_field_type_meta_data:type_name -> samsara.documents.v1.MultipleChoiceFieldTypeMetaData
-	24, // 11: samsara.documents.v1.FieldTypes.number_field_type_meta_data:type_name -> samsara.documents.v1.NumberFieldTypeMetaData
-	27, // 12: samsara.documents.v1.FieldTypes.signature_field_type_meta_data:type_name -> samsara.documents.v1.SignatureFieldTypeMetaData
-	14, // 13: samsara.documents.v1.FieldValue.barcode_value:type_name -> samsara.documents.v1.BarcodeValue
-	15, // 14: samsara.documents.v1.FieldValue.date_time_value:type_name -> samsara.documents.v1.DateTimeValue
-	23, // 15: samsara.documents.v1.FieldValue.multiple_choice_value:type_name -> samsara.documents.v1.MultipleChoiceValue
-	25, // 16: samsara.documents.v1.FieldValue.photo_value:type_name -> samsara.documents.v1.PhotoValue
-	26, // 17: samsara.documents.v1.FieldValue.scanned_document_value:type_name -> samsara.documents.v1.ScannedDocumentValue
-	28, // 18: samsara.documents.v1.FieldValue.signature_value:type_name -> samsara.documents.v1.SignatureValue
-	31, // 19: samsara.documents.v1.GetDocumentType.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
-	19, // 20: samsara.documents.v1.GetDocumentType.field_types:type_name -> samsara.documents.v1.FieldTypes
-	0,  // 21: samsara.documents.v1.DocumentsService.GetDocumentTypes:input_type -> samsara.documents.v1.GetDocumentTypesRequest
-	2,  // 22: samsara.documents.v1.DocumentsService.GetDocuments:input_type -> samsara.documents.v1.GetDocumentsRequest
-	4,  // 23: samsara.documents.v1.DocumentsService.PostDocument:input_type -> samsara.documents.v1.PostDocumentRequest
-	6,  // 24: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:input_type -> samsara.documents.v1.GenerateDocumentPdfRequest
-	8,  // 25: samsara.documents.v1.DocumentsService.GetDocumentPdf:input_type -> samsara.documents.v1.GetDocumentPdfRequest
-	10, // 26: samsara.documents.v1.DocumentsService.GetDocument:input_type -> samsara.documents.v1.GetDocumentRequest
-	12, // 27: samsara.documents.v1.DocumentsService.DeleteDocument:input_type -> samsara.documents.v1.DeleteDocumentRequest
-	1,  // 28: samsara.documents.v1.DocumentsService.GetDocumentTypes:output_type -> samsara.documents.v1.GetDocumentTypesResponse
-	3,  // 29: samsara.documents.v1.DocumentsService.GetDocuments:output_type -> samsara.documents.v1.GetDocumentsResponse
-	5,  // 30: samsara.documents.v1.DocumentsService.PostDocument:output_type -> samsara.documents.v1.PostDocumentResponse
-	7,  // 31: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:output_type -> samsara.documents.v1.GenerateDocumentPdfResponse
-	9,  // 32: samsara.documents.v1.DocumentsService.GetDocumentPdf:output_type -> samsara.documents.v1.GetDocumentPdfResponse
-	11, // 33: samsara.documents.v1.DocumentsService.GetDocument:output_type -> samsara.documents.v1.GetDocumentResponse
-	13, // 34: samsara.documents.v1.DocumentsService.DeleteDocument:output_type -> samsara.documents.v1.DeleteDocumentResponse
-	28, // [28:35] is the sub-list for method output_type
-	21, // [21:28] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	16, // 0: samsara.documents.v1.GetDocumentTypesResponse.data:type_name -> samsara.documents.v1.DocumentType
+	22, // 1: samsara.documents.v1.GetDocumentTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	23, // 2: samsara.documents.v1.GetDocumentsResponse.data:type_name -> samsara.types.v1.Document
+	22, // 3: samsara.documents.v1.GetDocumentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	17, // 4: samsara.documents.v1.PostDocumentRequest.fields:type_name -> samsara.documents.v1.FieldPost
+	23, // 5: samsara.documents.v1.PostDocumentResponse.data:type_name -> samsara.types.v1.Document
+	14, // 6: samsara.documents.v1.GenerateDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfGenerationData
+	15, // 7: samsara.documents.v1.GetDocumentPdfResponse.data:type_name -> samsara.documents.v1.DocumentPdfQueryData
+	23, // 8: samsara.documents.v1.GetDocumentResponse.data:type_name -> samsara.types.v1.Document
+	24, // 9: samsara.documents.v1.DocumentType.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
+	18, // 10: samsara.documents.v1.DocumentType.field_types:type_name -> samsara.documents.v1.FieldTypes
+	25, // 11: samsara.documents.v1.FieldPost.value:type_name -> samsara.types.v1.FieldValue
+	19, // 12: samsara.documents.v1.FieldTypes.multiple_choice_field_type_meta_data:type_name -> samsara.documents.v1.MultipleChoiceFieldTypeMetaData
+	20, // 13: samsara.documents.v1.FieldTypes.number_field_type_meta_data:type_name -> samsara.documents.v1.NumberFieldTypeMetaData
+	21, // 14: samsara.documents.v1.FieldTypes.signature_field_type_meta_data:type_name -> samsara.documents.v1.SignatureFieldTypeMetaData
+	0,  // 15: samsara.documents.v1.DocumentsService.GetDocumentTypes:input_type -> samsara.documents.v1.GetDocumentTypesRequest
+	2,  // 16: samsara.documents.v1.DocumentsService.GetDocuments:input_type -> samsara.documents.v1.GetDocumentsRequest
+	4,  // 17: samsara.documents.v1.DocumentsService.PostDocument:input_type -> samsara.documents.v1.PostDocumentRequest
+	6,  // 18: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:input_type -> samsara.documents.v1.GenerateDocumentPdfRequest
+	8,  // 19: samsara.documents.v1.DocumentsService.GetDocumentPdf:input_type -> samsara.documents.v1.GetDocumentPdfRequest
+	10, // 20: samsara.documents.v1.DocumentsService.GetDocument:input_type -> samsara.documents.v1.GetDocumentRequest
+	12, // 21: samsara.documents.v1.DocumentsService.DeleteDocument:input_type -> samsara.documents.v1.DeleteDocumentRequest
+	1,  // 22: samsara.documents.v1.DocumentsService.GetDocumentTypes:output_type -> samsara.documents.v1.GetDocumentTypesResponse
+	3,  // 23: samsara.documents.v1.DocumentsService.GetDocuments:output_type -> samsara.documents.v1.GetDocumentsResponse
+	5,  // 24: samsara.documents.v1.DocumentsService.PostDocument:output_type -> samsara.documents.v1.PostDocumentResponse
+	7,  // 25: samsara.documents.v1.DocumentsService.GenerateDocumentPdf:output_type -> samsara.documents.v1.GenerateDocumentPdfResponse
+	9,  // 26: samsara.documents.v1.DocumentsService.GetDocumentPdf:output_type -> samsara.documents.v1.GetDocumentPdfResponse
+	11, // 27: samsara.documents.v1.DocumentsService.GetDocument:output_type -> samsara.documents.v1.GetDocumentResponse
+	13, // 28: samsara.documents.v1.DocumentsService.DeleteDocument:output_type -> samsara.documents.v1.DeleteDocumentResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_samsara_documents_v1_documents_proto_init() }
@@ -2052,20 +1545,13 @@ func file_samsara_documents_v1_documents_proto_init() {
 	file_samsara_documents_v1_documents_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_documents_v1_documents_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[23].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[24].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[25].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_documents_v1_documents_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_documents_v1_documents_proto_rawDesc), len(file_samsara_documents_v1_documents_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -94,9 +94,9 @@ func (x *GetDriverTrailerAssignmentsRequest) GetIncludeExternalIds() bool {
 type GetDriverTrailerAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*GetDriverTrailerAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*DriverTrailerAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,14 +131,14 @@ func (*GetDriverTrailerAssignmentsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetDriverTrailerAssignmentsResponse) GetData() []*GetDriverTrailerAssignments {
+func (x *GetDriverTrailerAssignmentsResponse) GetData() []*DriverTrailerAssignments {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *GetDriverTrailerAssignmentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverTrailerAssignmentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -367,7 +367,7 @@ func (x *UpdateDriverTrailerAssignmentResponse) GetData() *PatchDriverTrailerAss
 }
 
 // Schema GetDriverTrailerAssignmentsResponseBodyResponseBody.
-type GetDriverTrailerAssignments struct {
+type DriverTrailerAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `createdAtTime`. A time as in RFC 3339.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
@@ -387,20 +387,20 @@ type GetDriverTrailerAssignments struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetDriverTrailerAssignments) Reset() {
-	*x = GetDriverTrailerAssignments{}
+func (x *DriverTrailerAssignments) Reset() {
+	*x = DriverTrailerAssignments{}
 	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetDriverTrailerAssignments) String() string {
+func (x *DriverTrailerAssignments) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetDriverTrailerAssignments) ProtoMessage() {}
+func (*DriverTrailerAssignments) ProtoMessage() {}
 
-func (x *GetDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
+func (x *DriverTrailerAssignments) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -412,54 +412,54 @@ func (x *GetDriverTrailerAssignments) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetDriverTrailerAssignments.ProtoReflect.Descriptor instead.
-func (*GetDriverTrailerAssignments) Descriptor() ([]byte, []int) {
+// Deprecated: Use DriverTrailerAssignments.ProtoReflect.Descriptor instead.
+func (*DriverTrailerAssignments) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *GetDriverTrailerAssignments) GetCreatedAtTime() string {
+func (x *DriverTrailerAssignments) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *GetDriverTrailerAssignments) GetDriver() *v1.DriverWithExternalId {
+func (x *DriverTrailerAssignments) GetDriver() *v1.DriverWithExternalId {
 	if x != nil {
 		return x.Driver
 	}
 	return nil
 }
 
-func (x *GetDriverTrailerAssignments) GetEndTime() string {
+func (x *DriverTrailerAssignments) GetEndTime() string {
 	if x != nil && x.EndTime != nil {
 		return *x.EndTime
 	}
 	return ""
 }
 
-func (x *GetDriverTrailerAssignments) GetId() string {
+func (x *DriverTrailerAssignments) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *GetDriverTrailerAssignments) GetStartTime() string {
+func (x *DriverTrailerAssignments) GetStartTime() string {
 	if x != nil && x.StartTime != nil {
 		return *x.StartTime
 	}
 	return ""
 }
 
-func (x *GetDriverTrailerAssignments) GetTrailer() *Trailer {
+func (x *DriverTrailerAssignments) GetTrailer() *Trailer {
 	if x != nil {
 		return x.Trailer
 	}
 	return nil
 }
 
-func (x *GetDriverTrailerAssignments) GetUpdatedAtTime() string {
+func (x *DriverTrailerAssignments) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
@@ -715,11 +715,11 @@ const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_prot
 	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\tdriverIds\x12=\n" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
-	"\x15_include_external_ids\"\xce\x01\n" +
-	"#GetDriverTrailerAssignmentsResponse\x12^\n" +
-	"\x04data\x18\x01 \x03(\v2B.samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x15_include_external_ids\"\xc8\x01\n" +
+	"#GetDriverTrailerAssignmentsResponse\x12[\n" +
+	"\x04data\x18\x01 \x03(\v2?.samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xe3\x01\n" +
 	"$CreateDriverTrailerAssignmentRequest\x12*\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\bdriverId\x88\x01\x01\x125\n" +
@@ -741,8 +741,8 @@ const file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_prot
 	"\x03_idB\v\n" +
 	"\t_end_time\"\x89\x01\n" +
 	"%UpdateDriverTrailerAssignmentResponse\x12`\n" +
-	"\x04data\x18\x01 \x01(\v2D.samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xbc\x04\n" +
-	"\x1bGetDriverTrailerAssignments\x12<\n" +
+	"\x04data\x18\x01 \x01(\v2D.samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb9\x04\n" +
+	"\x18DriverTrailerAssignments\x12<\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12F\n" +
 	"\x06driver\x18\x02 \x01(\v2&.samsara.types.v1.DriverWithExternalIdB\x06\xda\xce\x18\x02 \x01R\x06driver\x12/\n" +
 	"\bend_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12\x1b\n" +
@@ -822,22 +822,22 @@ var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_
 	(*CreateDriverTrailerAssignmentResponse)(nil), // 3: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse
 	(*UpdateDriverTrailerAssignmentRequest)(nil),  // 4: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest
 	(*UpdateDriverTrailerAssignmentResponse)(nil), // 5: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse
-	(*GetDriverTrailerAssignments)(nil),           // 6: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignments
+	(*DriverTrailerAssignments)(nil),              // 6: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
 	(*PatchDriverTrailerAssignments)(nil),         // 7: samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
 	(*PostDriverTrailerAssignments)(nil),          // 8: samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
 	(*Trailer)(nil),                               // 9: samsara.driver_trailer_assignments.v1.Trailer
-	(*v1.GoaPagination)(nil),                      // 10: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                         // 10: samsara.types.v1.Pagination
 	(*fieldmaskpb.FieldMask)(nil),                 // 11: google.protobuf.FieldMask
 	(*v1.DriverWithExternalId)(nil),               // 12: samsara.types.v1.DriverWithExternalId
 }
 var file_samsara_driver_trailer_assignments_v1_driver_trailer_assignments_proto_depIdxs = []int32{
-	6,  // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.data:type_name -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignments
-	10, // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	6,  // 0: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.data:type_name -> samsara.driver_trailer_assignments.v1.DriverTrailerAssignments
+	10, // 1: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	8,  // 2: samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PostDriverTrailerAssignments
 	11, // 3: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
 	7,  // 4: samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentResponse.data:type_name -> samsara.driver_trailer_assignments.v1.PatchDriverTrailerAssignments
-	12, // 5: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignments.driver:type_name -> samsara.types.v1.DriverWithExternalId
-	9,  // 6: samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignments.trailer:type_name -> samsara.driver_trailer_assignments.v1.Trailer
+	12, // 5: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.driver:type_name -> samsara.types.v1.DriverWithExternalId
+	9,  // 6: samsara.driver_trailer_assignments.v1.DriverTrailerAssignments.trailer:type_name -> samsara.driver_trailer_assignments.v1.Trailer
 	0,  // 7: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.GetDriverTrailerAssignments:input_type -> samsara.driver_trailer_assignments.v1.GetDriverTrailerAssignmentsRequest
 	2,  // 8: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.CreateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.CreateDriverTrailerAssignmentRequest
 	4,  // 9: samsara.driver_trailer_assignments.v1.DriverTrailerAssignmentsService.UpdateDriverTrailerAssignment:input_type -> samsara.driver_trailer_assignments.v1.UpdateDriverTrailerAssignmentRequest

@@ -161,7 +161,7 @@ type GetDriverVehicleAssignmentsResponse struct {
 	// Member `data`. Required.
 	Data []*DriverVehicleAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -203,7 +203,7 @@ func (x *GetDriverVehicleAssignmentsResponse) GetData() []*DriverVehicleAssignme
 	return nil
 }
 
-func (x *GetDriverVehicleAssignmentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -222,7 +222,7 @@ type CreateDriverVehicleAssignmentRequest struct {
 	// Body member `isPassenger`.
 	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
 	// Body member `metadata`.
-	Metadata *PostDriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// Body member `startTime`. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Body member `vehicleId`. Required.
@@ -289,7 +289,7 @@ func (x *CreateDriverVehicleAssignmentRequest) GetIsPassenger() bool {
 	return false
 }
 
-func (x *CreateDriverVehicleAssignmentRequest) GetMetadata() *PostDriverVehicleAssignmentsMetadata {
+func (x *CreateDriverVehicleAssignmentRequest) GetMetadata() *DriverVehicleAssignmentsMetadata {
 	if x != nil {
 		return x.Metadata
 	}
@@ -314,7 +314,7 @@ func (x *CreateDriverVehicleAssignmentRequest) GetVehicleId() string {
 type CreateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PostDriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -349,7 +349,7 @@ func (*CreateDriverVehicleAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *CreateDriverVehicleAssignmentResponse) GetData() *PostDriverVehicleAssignments {
+func (x *CreateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignments {
 	if x != nil {
 		return x.Data
 	}
@@ -368,7 +368,7 @@ type UpdateDriverVehicleAssignmentRequest struct {
 	// Body member `isPassenger`.
 	IsPassenger *bool `protobuf:"varint,4,opt,name=is_passenger,json=isPassenger,proto3,oneof" json:"is_passenger,omitempty"`
 	// Body member `metadata`.
-	Metadata *PatchDriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *DriverVehicleAssignmentsMetadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// Body member `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Body member `vehicleId`. Required.
@@ -438,7 +438,7 @@ func (x *UpdateDriverVehicleAssignmentRequest) GetIsPassenger() bool {
 	return false
 }
 
-func (x *UpdateDriverVehicleAssignmentRequest) GetMetadata() *PatchDriverVehicleAssignmentsMetadata {
+func (x *UpdateDriverVehicleAssignmentRequest) GetMetadata() *DriverVehicleAssignmentsMetadata {
 	if x != nil {
 		return x.Metadata
 	}
@@ -470,7 +470,7 @@ func (x *UpdateDriverVehicleAssignmentRequest) GetUpdateMask() *fieldmaskpb.Fiel
 type UpdateDriverVehicleAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PatchDriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *DriverVehicleAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,7 +505,7 @@ func (*UpdateDriverVehicleAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *UpdateDriverVehicleAssignmentResponse) GetData() *PatchDriverVehicleAssignments {
+func (x *UpdateDriverVehicleAssignmentResponse) GetData() *DriverVehicleAssignments {
 	if x != nil {
 		return x.Data
 	}
@@ -687,7 +687,7 @@ type DriverVehicleAssignment struct {
 	// `voiceSignIn`, `smartAssign`.
 	AssignmentType *string `protobuf:"bytes,2,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
 	// Member `driver`. Required.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Member `isPassenger`. Required.
@@ -697,7 +697,7 @@ type DriverVehicleAssignment struct {
 	// Member `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Member `vehicle`. Required.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,8,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,8,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -746,7 +746,7 @@ func (x *DriverVehicleAssignment) GetAssignmentType() string {
 	return ""
 }
 
-func (x *DriverVehicleAssignment) GetDriver() *v1.GoaDriverTiny {
+func (x *DriverVehicleAssignment) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -781,15 +781,16 @@ func (x *DriverVehicleAssignment) GetStartTime() string {
 	return ""
 }
 
-func (x *DriverVehicleAssignment) GetVehicle() *v1.GoaVehicleTiny {
+func (x *DriverVehicleAssignment) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
 	return nil
 }
 
-// Schema PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody.
-type PatchDriverVehicleAssignments struct {
+// Schemas PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody,
+// PostDriverVehicleAssignmentsV2ResponseBodyResponseBody.
+type DriverVehicleAssignments struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `message`.
 	Message       *string `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
@@ -797,20 +798,20 @@ type PatchDriverVehicleAssignments struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchDriverVehicleAssignments) Reset() {
-	*x = PatchDriverVehicleAssignments{}
+func (x *DriverVehicleAssignments) Reset() {
+	*x = DriverVehicleAssignments{}
 	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchDriverVehicleAssignments) String() string {
+func (x *DriverVehicleAssignments) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchDriverVehicleAssignments) ProtoMessage() {}
+func (*DriverVehicleAssignments) ProtoMessage() {}
 
-func (x *PatchDriverVehicleAssignments) ProtoReflect() protoreflect.Message {
+func (x *DriverVehicleAssignments) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -822,20 +823,21 @@ func (x *PatchDriverVehicleAssignments) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchDriverVehicleAssignments.ProtoReflect.Descriptor instead.
-func (*PatchDriverVehicleAssignments) Descriptor() ([]byte, []int) {
+// Deprecated: Use DriverVehicleAssignments.ProtoReflect.Descriptor instead.
+func (*DriverVehicleAssignments) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *PatchDriverVehicleAssignments) GetMessage() string {
+func (x *DriverVehicleAssignments) GetMessage() string {
 	if x != nil && x.Message != nil {
 		return *x.Message
 	}
 	return ""
 }
 
-// Schema PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody.
-type PatchDriverVehicleAssignmentsMetadata struct {
+// Schemas PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody,
+// PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody.
+type DriverVehicleAssignmentsMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `sourceName`. At most 100 characters.
 	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
@@ -843,20 +845,20 @@ type PatchDriverVehicleAssignmentsMetadata struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchDriverVehicleAssignmentsMetadata) Reset() {
-	*x = PatchDriverVehicleAssignmentsMetadata{}
+func (x *DriverVehicleAssignmentsMetadata) Reset() {
+	*x = DriverVehicleAssignmentsMetadata{}
 	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchDriverVehicleAssignmentsMetadata) String() string {
+func (x *DriverVehicleAssignmentsMetadata) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchDriverVehicleAssignmentsMetadata) ProtoMessage() {}
+func (*DriverVehicleAssignmentsMetadata) ProtoMessage() {}
 
-func (x *PatchDriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Message {
+func (x *DriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -868,104 +870,12 @@ func (x *PatchDriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Mess
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchDriverVehicleAssignmentsMetadata.ProtoReflect.Descriptor instead.
-func (*PatchDriverVehicleAssignmentsMetadata) Descriptor() ([]byte, []int) {
+// Deprecated: Use DriverVehicleAssignmentsMetadata.ProtoReflect.Descriptor instead.
+func (*DriverVehicleAssignmentsMetadata) Descriptor() ([]byte, []int) {
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *PatchDriverVehicleAssignmentsMetadata) GetSourceName() string {
-	if x != nil && x.SourceName != nil {
-		return *x.SourceName
-	}
-	return ""
-}
-
-// Schema PostDriverVehicleAssignmentsV2ResponseBodyResponseBody.
-type PostDriverVehicleAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `message`.
-	Message       *string `protobuf:"bytes,1,opt,name=message,proto3,oneof" json:"message,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostDriverVehicleAssignments) Reset() {
-	*x = PostDriverVehicleAssignments{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostDriverVehicleAssignments) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostDriverVehicleAssignments) ProtoMessage() {}
-
-func (x *PostDriverVehicleAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostDriverVehicleAssignments.ProtoReflect.Descriptor instead.
-func (*PostDriverVehicleAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PostDriverVehicleAssignments) GetMessage() string {
-	if x != nil && x.Message != nil {
-		return *x.Message
-	}
-	return ""
-}
-
-// Schema PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody.
-type PostDriverVehicleAssignmentsMetadata struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `sourceName`. At most 100 characters.
-	SourceName    *string `protobuf:"bytes,1,opt,name=source_name,json=sourceName,proto3,oneof" json:"source_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostDriverVehicleAssignmentsMetadata) Reset() {
-	*x = PostDriverVehicleAssignmentsMetadata{}
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostDriverVehicleAssignmentsMetadata) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostDriverVehicleAssignmentsMetadata) ProtoMessage() {}
-
-func (x *PostDriverVehicleAssignmentsMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostDriverVehicleAssignmentsMetadata.ProtoReflect.Descriptor instead.
-func (*PostDriverVehicleAssignmentsMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *PostDriverVehicleAssignmentsMetadata) GetSourceName() string {
+func (x *DriverVehicleAssignmentsMetadata) GetSourceName() string {
 	if x != nil && x.SourceName != nil {
 		return *x.SourceName
 	}
@@ -1002,18 +912,18 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	"_filter_byB\x0e\n" +
 	"\f_source_nameB\r\n" +
 	"\v_start_timeB\x12\n" +
-	"\x10_vehicle_tag_ids\"\xca\x01\n" +
+	"\x10_vehicle_tag_ids\"\xc7\x01\n" +
 	"#GetDriverVehicleAssignmentsResponse\x12Z\n" +
-	"\x04data\x18\x01 \x03(\v2>.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2>.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xac\x04\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xa8\x04\n" +
 	"$CreateDriverVehicleAssignmentRequest\x12@\n" +
 	"\x10assigned_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0eassignedAtTime\x88\x01\x01\x12*\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\bdriverId\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12.\n" +
-	"\fis_passenger\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\visPassenger\x88\x01\x01\x12o\n" +
-	"\bmetadata\x18\x05 \x01(\v2K.samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignmentsMetadataB\x06\xda\xce\x18\x02\b\x03R\bmetadata\x125\n" +
+	"\fis_passenger\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\visPassenger\x88\x01\x01\x12k\n" +
+	"\bmetadata\x18\x05 \x01(\v2G.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadataB\x06\xda\xce\x18\x02\b\x03R\bmetadata\x125\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12,\n" +
 	"\n" +
@@ -1024,15 +934,15 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	"\t_end_timeB\x0f\n" +
 	"\r_is_passengerB\r\n" +
 	"\v_start_timeB\r\n" +
-	"\v_vehicle_id\"\x88\x01\n" +
-	"%CreateDriverVehicleAssignmentResponse\x12_\n" +
-	"\x04data\x18\x01 \x01(\v2C.samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf4\x04\n" +
+	"\v_vehicle_id\"\x84\x01\n" +
+	"%CreateDriverVehicleAssignmentResponse\x12[\n" +
+	"\x04data\x18\x01 \x01(\v2?.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xef\x04\n" +
 	"$UpdateDriverVehicleAssignmentRequest\x12@\n" +
 	"\x10assigned_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0eassignedAtTime\x88\x01\x01\x12*\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\bdriverId\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12.\n" +
-	"\fis_passenger\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\visPassenger\x88\x01\x01\x12p\n" +
-	"\bmetadata\x18\x05 \x01(\v2L.samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignmentsMetadataB\x06\xda\xce\x18\x02\b\x03R\bmetadata\x127\n" +
+	"\fis_passenger\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\visPassenger\x88\x01\x01\x12k\n" +
+	"\bmetadata\x18\x05 \x01(\v2G.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadataB\x06\xda\xce\x18\x02\b\x03R\bmetadata\x127\n" +
 	"\n" +
 	"start_time\x18\x06 \x01(\tB\x13\xda\xce\x18\x0f\b\x03 \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12,\n" +
 	"\n" +
@@ -1045,9 +955,9 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	"\t_end_timeB\x0f\n" +
 	"\r_is_passengerB\r\n" +
 	"\v_start_timeB\r\n" +
-	"\v_vehicle_id\"\x89\x01\n" +
-	"%UpdateDriverVehicleAssignmentResponse\x12`\n" +
-	"\x04data\x18\x01 \x01(\v2D.samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x82\x03\n" +
+	"\v_vehicle_id\"\x84\x01\n" +
+	"%UpdateDriverVehicleAssignmentResponse\x12[\n" +
+	"\x04data\x18\x01 \x01(\v2?.samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x82\x03\n" +
 	"%DeleteDriverVehicleAssignmentsRequest\x12@\n" +
 	"\x10assigned_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0eassignedAtTime\x88\x01\x01\x121\n" +
 	"\bend_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
@@ -1065,38 +975,30 @@ const file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_prot
 	"\x1cDriverAssignmentMetadataTiny\x12$\n" +
 	"\vsource_name\x18\x01 \x01(\tH\x00R\n" +
 	"sourceName\x88\x01\x01:2\xda\xce\x18.DriverAssignmentMetadataTinyObjectResponseBodyB\x0e\n" +
-	"\f_source_name\"\xa4\x06\n" +
+	"\f_source_name\"\x9e\x06\n" +
 	"\x17DriverVehicleAssignment\x12>\n" +
 	"\x10assigned_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x0eassignedAtTime\x88\x01\x01\x12\xc3\x01\n" +
 	"\x0fassignment_type\x18\x02 \x01(\tB\x94\x01\xda\xce\x18\x8f\x012\ainvalid2\aunknown2\x03HOS2\x06idCard2\x06static2\x06faceId2\n" +
-	"tachograph2\fsafetyManual2\x04RFID2\atrailer2\bexternal2\x06qrCode2\tdriverApp2\vvoiceSignIn2\vsmartAssignH\x01R\x0eassignmentType\x88\x01\x01\x12?\n" +
-	"\x06driver\x18\x03 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x12/\n" +
+	"tachograph2\fsafetyManual2\x04RFID2\atrailer2\bexternal2\x06qrCode2\tdriverApp2\vvoiceSignIn2\vsmartAssignH\x01R\x0eassignmentType\x88\x01\x01\x12<\n" +
+	"\x06driver\x18\x03 \x01(\v2\x1c.samsara.types.v1.DriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x12/\n" +
 	"\bend_time\x18\x04 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x02R\aendTime\x88\x01\x01\x12.\n" +
 	"\fis_passenger\x18\x05 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x03R\visPassenger\x88\x01\x01\x12_\n" +
 	"\bmetadata\x18\x06 \x01(\v2C.samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTinyR\bmetadata\x125\n" +
 	"\n" +
-	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12B\n" +
-	"\avehicle\x18\b \x01(\v2 .samsara.types.v1.GoaVehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:/\xda\xce\x18+DriverVehicleAssignmentV2ObjectResponseBodyB\x13\n" +
+	"start_time\x18\a \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12?\n" +
+	"\avehicle\x18\b \x01(\v2\x1d.samsara.types.v1.VehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:/\xda\xce\x18+DriverVehicleAssignmentV2ObjectResponseBodyB\x13\n" +
 	"\x11_assigned_at_timeB\x12\n" +
 	"\x10_assignment_typeB\v\n" +
 	"\t_end_timeB\x0f\n" +
 	"\r_is_passengerB\r\n" +
-	"\v_start_time\"\x87\x01\n" +
-	"\x1dPatchDriverVehicleAssignments\x12\x1d\n" +
-	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01:;\xda\xce\x187PatchDriverVehicleAssignmentsV2ResponseBodyResponseBodyB\n" +
+	"\v_start_time\"\xbc\x01\n" +
+	"\x18DriverVehicleAssignments\x12\x1d\n" +
+	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01:u\xda\xce\x187PatchDriverVehicleAssignmentsV2ResponseBodyResponseBody\xda\xce\x186PostDriverVehicleAssignmentsV2ResponseBodyResponseBodyB\n" +
 	"\n" +
-	"\b_message\"\xaf\x01\n" +
-	"%PatchDriverVehicleAssignmentsMetadata\x123\n" +
+	"\b_message\"\xeb\x01\n" +
+	" DriverVehicleAssignmentsMetadata\x123\n" +
 	"\vsource_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00Y@H\x00R\n" +
-	"sourceName\x88\x01\x01:A\xda\xce\x18=PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
-	"\f_source_name\"\x85\x01\n" +
-	"\x1cPostDriverVehicleAssignments\x12\x1d\n" +
-	"\amessage\x18\x01 \x01(\tH\x00R\amessage\x88\x01\x01::\xda\xce\x186PostDriverVehicleAssignmentsV2ResponseBodyResponseBodyB\n" +
-	"\n" +
-	"\b_message\"\xad\x01\n" +
-	"$PostDriverVehicleAssignmentsMetadata\x123\n" +
-	"\vsource_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00Y@H\x00R\n" +
-	"sourceName\x88\x01\x01:@\xda\xce\x18<PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
+	"sourceName\x88\x01\x01:\x81\x01\xda\xce\x18=PatchDriverVehicleAssignmentsV2RequestBodyMetadataRequestBody\xda\xce\x18<PostDriverVehicleAssignmentsV2RequestBodyMetadataRequestBodyB\x0e\n" +
 	"\f_source_name2\xc4\t\n" +
 	"\x1fDriverVehicleAssignmentsService\x12\x9f\x02\n" +
 	"\x1bGetDriverVehicleAssignments\x12I.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest\x1aJ.samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse\"i\xda\xce\x18e\n" +
@@ -1120,7 +1022,7 @@ func file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto
 	return file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDescData
 }
 
-var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_goTypes = []any{
 	(*GetDriverVehicleAssignmentsRequest)(nil),     // 0: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
 	(*GetDriverVehicleAssignmentsResponse)(nil),    // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse
@@ -1132,26 +1034,24 @@ var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_
 	(*DeleteDriverVehicleAssignmentsResponse)(nil), // 7: samsara.driver_vehicle_assignments.v1.DeleteDriverVehicleAssignmentsResponse
 	(*DriverAssignmentMetadataTiny)(nil),           // 8: samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
 	(*DriverVehicleAssignment)(nil),                // 9: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
-	(*PatchDriverVehicleAssignments)(nil),          // 10: samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignments
-	(*PatchDriverVehicleAssignmentsMetadata)(nil),  // 11: samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignmentsMetadata
-	(*PostDriverVehicleAssignments)(nil),           // 12: samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignments
-	(*PostDriverVehicleAssignmentsMetadata)(nil),   // 13: samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignmentsMetadata
-	(*v1.GoaPagination)(nil),                       // 14: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                  // 15: google.protobuf.FieldMask
-	(*v1.GoaDriverTiny)(nil),                       // 16: samsara.types.v1.GoaDriverTiny
-	(*v1.GoaVehicleTiny)(nil),                      // 17: samsara.types.v1.GoaVehicleTiny
+	(*DriverVehicleAssignments)(nil),               // 10: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	(*DriverVehicleAssignmentsMetadata)(nil),       // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	(*v1.Pagination)(nil),                          // 12: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                  // 13: google.protobuf.FieldMask
+	(*v1.DriverTiny)(nil),                          // 14: samsara.types.v1.DriverTiny
+	(*v1.VehicleTiny)(nil),                         // 15: samsara.types.v1.VehicleTiny
 }
 var file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_depIdxs = []int32{
 	9,  // 0: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment
-	14, // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	13, // 2: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignmentsMetadata
-	12, // 3: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.PostDriverVehicleAssignments
-	11, // 4: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignmentsMetadata
-	15, // 5: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 6: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.PatchDriverVehicleAssignments
-	16, // 7: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.driver:type_name -> samsara.types.v1.GoaDriverTiny
+	12, // 1: samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	11, // 2: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	10, // 3: samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	11, // 4: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsMetadata
+	13, // 5: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 6: samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentResponse.data:type_name -> samsara.driver_vehicle_assignments.v1.DriverVehicleAssignments
+	14, // 7: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.driver:type_name -> samsara.types.v1.DriverTiny
 	8,  // 8: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.metadata:type_name -> samsara.driver_vehicle_assignments.v1.DriverAssignmentMetadataTiny
-	17, // 9: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
+	15, // 9: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	0,  // 10: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.GetDriverVehicleAssignments:input_type -> samsara.driver_vehicle_assignments.v1.GetDriverVehicleAssignmentsRequest
 	2,  // 11: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.CreateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.CreateDriverVehicleAssignmentRequest
 	4,  // 12: samsara.driver_vehicle_assignments.v1.DriverVehicleAssignmentsService.UpdateDriverVehicleAssignment:input_type -> samsara.driver_vehicle_assignments.v1.UpdateDriverVehicleAssignmentRequest
@@ -1180,15 +1080,13 @@ func file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc), len(file_samsara_driver_vehicle_assignments_v1_driver_vehicle_assignments_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -203,7 +203,7 @@ func (x *ListDriversResponse) GetPagination() *v1.Pagination {
 type CreateDriverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `attributes`.
-	Attributes []*CreateDriverAttribute `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*DriverAttribute `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `carrierSettings`.
 	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,2,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
 	// Body member `currentIdCardCode`.
@@ -307,7 +307,7 @@ func (*CreateDriverRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateDriverRequest) GetAttributes() []*CreateDriverAttribute {
+func (x *CreateDriverRequest) GetAttributes() []*DriverAttribute {
 	if x != nil {
 		return x.Attributes
 	}
@@ -788,7 +788,7 @@ type UpdateDriverRequest struct {
 	// Path parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `attributes`.
-	Attributes []*UpdateDriverAttribute `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*DriverAttributeInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `carrierSettings`.
 	CarrierSettings *DriverCarrierSettings `protobuf:"bytes,3,opt,name=carrier_settings,json=carrierSettings,proto3" json:"carrier_settings,omitempty"`
 	// Body member `currentIdCardCode`.
@@ -822,7 +822,7 @@ type UpdateDriverRequest struct {
 	// Body member `hasVehicleUnpinningEnabled`.
 	HasVehicleUnpinningEnabled *bool `protobuf:"varint,18,opt,name=has_vehicle_unpinning_enabled,json=hasVehicleUnpinningEnabled,proto3,oneof" json:"has_vehicle_unpinning_enabled,omitempty"`
 	// Body member `hosSetting`.
-	HosSetting *UpdateDriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
+	HosSetting *DriverHosSetting `protobuf:"bytes,19,opt,name=hos_setting,json=hosSetting,proto3" json:"hos_setting,omitempty"`
 	// Body member `licenseNumber`.
 	LicenseNumber *string `protobuf:"bytes,20,opt,name=license_number,json=licenseNumber,proto3,oneof" json:"license_number,omitempty"`
 	// Body member `licenseState`.
@@ -906,7 +906,7 @@ func (x *UpdateDriverRequest) GetId() string {
 	return ""
 }
 
-func (x *UpdateDriverRequest) GetAttributes() []*UpdateDriverAttribute {
+func (x *UpdateDriverRequest) GetAttributes() []*DriverAttributeInput {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1025,7 +1025,7 @@ func (x *UpdateDriverRequest) GetHasVehicleUnpinningEnabled() bool {
 	return false
 }
 
-func (x *UpdateDriverRequest) GetHosSetting() *UpdateDriverHosSetting {
+func (x *UpdateDriverRequest) GetHosSetting() *DriverHosSetting {
 	if x != nil {
 		return x.HosSetting
 	}
@@ -1218,79 +1218,6 @@ func (x *UpdateDriverResponse) GetData() *Driver {
 	return nil
 }
 
-// Schema CreateDriverRequest_attributes.
-type CreateDriverAttribute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateDriverAttribute) Reset() {
-	*x = CreateDriverAttribute{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateDriverAttribute) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateDriverAttribute) ProtoMessage() {}
-
-func (x *CreateDriverAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateDriverAttribute.ProtoReflect.Descriptor instead.
-func (*CreateDriverAttribute) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *CreateDriverAttribute) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateDriverAttribute) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateDriverAttribute) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *CreateDriverAttribute) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
-}
-
 // Schema Driver.
 type Driver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1377,7 +1304,7 @@ type Driver struct {
 
 func (x *Driver) Reset() {
 	*x = Driver{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1316,7 @@ func (x *Driver) String() string {
 func (*Driver) ProtoMessage() {}
 
 func (x *Driver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1329,7 @@ func (x *Driver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Driver.ProtoReflect.Descriptor instead.
 func (*Driver) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{11}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Driver) GetAttributes() []*v1.AttributeTiny {
@@ -1671,6 +1598,161 @@ func (x *Driver) GetWaitingTimeDutyStatusEnabled() bool {
 	return false
 }
 
+// Schema CreateDriverRequest_attributes.
+type DriverAttribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `numberValues`.
+	NumberValues []float64 `protobuf:"fixed64,3,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	// Member `stringValues`.
+	StringValues  []string `protobuf:"bytes,4,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriverAttribute) Reset() {
+	*x = DriverAttribute{}
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriverAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriverAttribute) ProtoMessage() {}
+
+func (x *DriverAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriverAttribute.ProtoReflect.Descriptor instead.
+func (*DriverAttribute) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DriverAttribute) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DriverAttribute) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *DriverAttribute) GetNumberValues() []float64 {
+	if x != nil {
+		return x.NumberValues
+	}
+	return nil
+}
+
+func (x *DriverAttribute) GetStringValues() []string {
+	if x != nil {
+		return x.StringValues
+	}
+	return nil
+}
+
+// Schema UpdateDriverRequest_attributes.
+type DriverAttributeInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `dateValues`. A time as in RFC 3339.
+	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `numberValues`.
+	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
+	// Member `stringValues`.
+	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriverAttributeInput) Reset() {
+	*x = DriverAttributeInput{}
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriverAttributeInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriverAttributeInput) ProtoMessage() {}
+
+func (x *DriverAttributeInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriverAttributeInput.ProtoReflect.Descriptor instead.
+func (*DriverAttributeInput) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DriverAttributeInput) GetDateValues() []string {
+	if x != nil {
+		return x.DateValues
+	}
+	return nil
+}
+
+func (x *DriverAttributeInput) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DriverAttributeInput) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *DriverAttributeInput) GetNumberValues() []float64 {
+	if x != nil {
+		return x.NumberValues
+	}
+	return nil
+}
+
+func (x *DriverAttributeInput) GetStringValues() []string {
+	if x != nil {
+		return x.StringValues
+	}
+	return nil
+}
+
 // Schema DriverCarrierSettings.
 type DriverCarrierSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1690,7 +1772,7 @@ type DriverCarrierSettings struct {
 
 func (x *DriverCarrierSettings) Reset() {
 	*x = DriverCarrierSettings{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1784,7 @@ func (x *DriverCarrierSettings) String() string {
 func (*DriverCarrierSettings) ProtoMessage() {}
 
 func (x *DriverCarrierSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[12]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1797,7 @@ func (x *DriverCarrierSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverCarrierSettings.ProtoReflect.Descriptor instead.
 func (*DriverCarrierSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{12}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DriverCarrierSettings) GetCarrierName() string {
@@ -1781,7 +1863,7 @@ type DriverEldRuleset struct {
 
 func (x *DriverEldRuleset) Reset() {
 	*x = DriverEldRuleset{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1875,7 @@ func (x *DriverEldRuleset) String() string {
 func (*DriverEldRuleset) ProtoMessage() {}
 
 func (x *DriverEldRuleset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[13]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1888,7 @@ func (x *DriverEldRuleset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEldRuleset.ProtoReflect.Descriptor instead.
 func (*DriverEldRuleset) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{13}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DriverEldRuleset) GetBreak() string {
@@ -1855,7 +1937,7 @@ type DriverEldSettings struct {
 
 func (x *DriverEldSettings) Reset() {
 	*x = DriverEldSettings{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1949,7 @@ func (x *DriverEldSettings) String() string {
 func (*DriverEldSettings) ProtoMessage() {}
 
 func (x *DriverEldSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[14]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1962,7 @@ func (x *DriverEldSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEldSettings.ProtoReflect.Descriptor instead.
 func (*DriverEldSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{14}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DriverEldSettings) GetRulesets() []*DriverEldRuleset {
@@ -1890,7 +1972,7 @@ func (x *DriverEldSettings) GetRulesets() []*DriverEldRuleset {
 	return nil
 }
 
-// Schema DriverHosSetting.
+// Schemas DriverHosSetting, UpdateDriverRequest_hosSetting.
 type DriverHosSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `heavyHaulExemptionToggleEnabled`. Default: `false`.
@@ -1901,7 +1983,7 @@ type DriverHosSetting struct {
 
 func (x *DriverHosSetting) Reset() {
 	*x = DriverHosSetting{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +1995,7 @@ func (x *DriverHosSetting) String() string {
 func (*DriverHosSetting) ProtoMessage() {}
 
 func (x *DriverHosSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[15]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2008,7 @@ func (x *DriverHosSetting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverHosSetting.ProtoReflect.Descriptor instead.
 func (*DriverHosSetting) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{15}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DriverHosSetting) GetHeavyHaulExemptionToggleEnabled() bool {
@@ -1949,7 +2031,7 @@ type DriverStaticAssignedVehicle struct {
 
 func (x *DriverStaticAssignedVehicle) Reset() {
 	*x = DriverStaticAssignedVehicle{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2043,7 @@ func (x *DriverStaticAssignedVehicle) String() string {
 func (*DriverStaticAssignedVehicle) ProtoMessage() {}
 
 func (x *DriverStaticAssignedVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[16]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2056,7 @@ func (x *DriverStaticAssignedVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverStaticAssignedVehicle.ProtoReflect.Descriptor instead.
 func (*DriverStaticAssignedVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{16}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DriverStaticAssignedVehicle) GetId() string {
@@ -2006,7 +2088,7 @@ type DriverTrailerGroupTag struct {
 
 func (x *DriverTrailerGroupTag) Reset() {
 	*x = DriverTrailerGroupTag{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2100,7 @@ func (x *DriverTrailerGroupTag) String() string {
 func (*DriverTrailerGroupTag) ProtoMessage() {}
 
 func (x *DriverTrailerGroupTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[17]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2113,7 @@ func (x *DriverTrailerGroupTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverTrailerGroupTag.ProtoReflect.Descriptor instead.
 func (*DriverTrailerGroupTag) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{17}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DriverTrailerGroupTag) GetId() string {
@@ -2070,7 +2152,7 @@ type DriverVehicleGroupTag struct {
 
 func (x *DriverVehicleGroupTag) Reset() {
 	*x = DriverVehicleGroupTag{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2164,7 @@ func (x *DriverVehicleGroupTag) String() string {
 func (*DriverVehicleGroupTag) ProtoMessage() {}
 
 func (x *DriverVehicleGroupTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[18]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2177,7 @@ func (x *DriverVehicleGroupTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverVehicleGroupTag.ProtoReflect.Descriptor instead.
 func (*DriverVehicleGroupTag) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{18}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DriverVehicleGroupTag) GetId() string {
@@ -2117,134 +2199,6 @@ func (x *DriverVehicleGroupTag) GetParentTagId() string {
 		return *x.ParentTagId
 	}
 	return ""
-}
-
-// Schema UpdateDriverRequest_attributes.
-type UpdateDriverAttribute struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateDriverAttribute) Reset() {
-	*x = UpdateDriverAttribute{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDriverAttribute) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDriverAttribute) ProtoMessage() {}
-
-func (x *UpdateDriverAttribute) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDriverAttribute.ProtoReflect.Descriptor instead.
-func (*UpdateDriverAttribute) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *UpdateDriverAttribute) GetDateValues() []string {
-	if x != nil {
-		return x.DateValues
-	}
-	return nil
-}
-
-func (x *UpdateDriverAttribute) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateDriverAttribute) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateDriverAttribute) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *UpdateDriverAttribute) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
-}
-
-// Schema UpdateDriverRequest_hosSetting.
-type UpdateDriverHosSetting struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `heavyHaulExemptionToggleEnabled`. Default: `false`.
-	HeavyHaulExemptionToggleEnabled *bool `protobuf:"varint,1,opt,name=heavy_haul_exemption_toggle_enabled,json=heavyHaulExemptionToggleEnabled,proto3,oneof" json:"heavy_haul_exemption_toggle_enabled,omitempty"`
-	unknownFields                   protoimpl.UnknownFields
-	sizeCache                       protoimpl.SizeCache
-}
-
-func (x *UpdateDriverHosSetting) Reset() {
-	*x = UpdateDriverHosSetting{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateDriverHosSetting) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateDriverHosSetting) ProtoMessage() {}
-
-func (x *UpdateDriverHosSetting) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateDriverHosSetting.ProtoReflect.Descriptor instead.
-func (*UpdateDriverHosSetting) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *UpdateDriverHosSetting) GetHeavyHaulExemptionToggleEnabled() bool {
-	if x != nil && x.HeavyHaulExemptionToggleEnabled != nil {
-		return *x.HeavyHaulExemptionToggleEnabled
-	}
-	return false
 }
 
 // Schema UsDriverRulesetOverride.
@@ -2275,7 +2229,7 @@ type UsDriverRulesetOverride struct {
 
 func (x *UsDriverRulesetOverride) Reset() {
 	*x = UsDriverRulesetOverride{}
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[21]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2241,7 @@ func (x *UsDriverRulesetOverride) String() string {
 func (*UsDriverRulesetOverride) ProtoMessage() {}
 
 func (x *UsDriverRulesetOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[21]
+	mi := &file_samsara_drivers_v1_drivers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2254,7 @@ func (x *UsDriverRulesetOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsDriverRulesetOverride.ProtoReflect.Descriptor instead.
 func (*UsDriverRulesetOverride) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{21}
+	return file_samsara_drivers_v1_drivers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UsDriverRulesetOverride) GetCycle() string {
@@ -2357,10 +2311,10 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x1a.samsara.drivers.v1.DriverR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\x9f\x17\n" +
-	"\x13CreateDriverRequest\x12Q\n" +
+	"pagination\"\x99\x17\n" +
+	"\x13CreateDriverRequest\x12K\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2).samsara.drivers.v1.CreateDriverAttributeB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x01 \x03(\v2#.samsara.drivers.v1.DriverAttributeB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x12\\\n" +
 	"\x10carrier_settings\x18\x02 \x01(\v2).samsara.drivers.v1.DriverCarrierSettingsB\x06\xda\xce\x18\x02\b\x03R\x0fcarrierSettings\x12<\n" +
 	"\x14current_id_card_code\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\x11currentIdCardCode\x88\x01\x01\x125\n" +
@@ -2446,11 +2400,11 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"C\n" +
 	"\x11GetDriverResponse\x12.\n" +
-	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xe3\x19\n" +
+	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xdc\x19\n" +
 	"\x13UpdateDriverRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12Q\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12P\n" +
 	"\n" +
-	"attributes\x18\x02 \x03(\v2).samsara.drivers.v1.UpdateDriverAttributeB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x02 \x03(\v2(.samsara.drivers.v1.DriverAttributeInputB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x12\\\n" +
 	"\x10carrier_settings\x18\x03 \x01(\v2).samsara.drivers.v1.DriverCarrierSettingsB\x06\xda\xce\x18\x02\b\x03R\x0fcarrierSettings\x12<\n" +
 	"\x14current_id_card_code\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x11currentIdCardCode\x88\x01\x01\x125\n" +
@@ -2470,8 +2424,8 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x05email\x18\x0f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\fR\x05email\x88\x01\x01\x12c\n" +
 	"\fexternal_ids\x18\x10 \x03(\v28.samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12J\n" +
 	"\x1bhas_driving_features_hidden\x18\x11 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\rR\x18hasDrivingFeaturesHidden\x88\x01\x01\x12N\n" +
-	"\x1dhas_vehicle_unpinning_enabled\x18\x12 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x0eR\x1ahasVehicleUnpinningEnabled\x88\x01\x01\x12S\n" +
-	"\vhos_setting\x18\x13 \x01(\v2*.samsara.drivers.v1.UpdateDriverHosSettingB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"\x1dhas_vehicle_unpinning_enabled\x18\x12 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x0eR\x1ahasVehicleUnpinningEnabled\x88\x01\x01\x12M\n" +
+	"\vhos_setting\x18\x13 \x01(\v2$.samsara.drivers.v1.DriverHosSettingB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"hosSetting\x122\n" +
 	"\x0elicense_number\x18\x14 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x0fR\rlicenseNumber\x88\x01\x01\x120\n" +
 	"\rlicense_state\x18\x15 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x10R\flicenseState\x88\x01\x01\x12_\n" +
@@ -2530,14 +2484,7 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\x15_vehicle_group_tag_idB#\n" +
 	"!_waiting_time_duty_status_enabled\"F\n" +
 	"\x14UpdateDriverResponse\x12.\n" +
-	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xc3\x01\n" +
-	"\x15CreateDriverAttribute\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\rnumber_values\x18\x03 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x04 \x03(\tR\fstringValues:\"\xda\xce\x18\x1eCreateDriverRequest_attributesB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\xa9\x18\n" +
+	"\x04data\x18\x01 \x01(\v2\x1a.samsara.drivers.v1.DriverR\x04data\"\xa9\x18\n" +
 	"\x06Driver\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -2614,7 +2561,23 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\t_timezoneB\x12\n" +
 	"\x10_updated_at_timeB\v\n" +
 	"\t_usernameB#\n" +
-	"!_waiting_time_duty_status_enabled\"\xc4\x03\n" +
+	"!_waiting_time_duty_status_enabled\"\xbd\x01\n" +
+	"\x0fDriverAttribute\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
+	"\rnumber_values\x18\x03 \x03(\x01R\fnumberValues\x12#\n" +
+	"\rstring_values\x18\x04 \x03(\tR\fstringValues:\"\xda\xce\x18\x1eCreateDriverRequest_attributesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\"\xf4\x01\n" +
+	"\x14DriverAttributeInput\x120\n" +
+	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
+	"dateValues\x12\x13\n" +
+	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
+	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
+	"\rstring_values\x18\x05 \x03(\tR\fstringValues:\"\xda\xce\x18\x1eUpdateDriverRequest_attributesB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\"\xc4\x03\n" +
 	"\x15DriverCarrierSettings\x125\n" +
 	"\fcarrier_name\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x00R\vcarrierName\x88\x01\x01\x12\"\n" +
 	"\n" +
@@ -2640,9 +2603,9 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\b_restartB\b\n" +
 	"\x06_shift\"l\n" +
 	"\x11DriverEldSettings\x12@\n" +
-	"\brulesets\x18\x01 \x03(\v2$.samsara.drivers.v1.DriverEldRulesetR\brulesets:\x15\xda\xce\x18\x11DriverEldSettings\"\xb0\x01\n" +
+	"\brulesets\x18\x01 \x03(\v2$.samsara.drivers.v1.DriverEldRulesetR\brulesets:\x15\xda\xce\x18\x11DriverEldSettings\"\xd2\x01\n" +
 	"\x10DriverHosSetting\x12^\n" +
-	"#heavy_haul_exemption_toggle_enabled\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x1fheavyHaulExemptionToggleEnabled\x88\x01\x01:\x14\xda\xce\x18\x10DriverHosSettingB&\n" +
+	"#heavy_haul_exemption_toggle_enabled\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x1fheavyHaulExemptionToggleEnabled\x88\x01\x01:6\xda\xce\x18\x10DriverHosSetting\xda\xce\x18\x1eUpdateDriverRequest_hosSettingB&\n" +
 	"$_heavy_haul_exemption_toggle_enabled\"|\n" +
 	"\x1bDriverStaticAssignedVehicle\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
@@ -2662,19 +2625,7 @@ const file_samsara_drivers_v1_drivers_proto_rawDesc = "" +
 	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:\x19\xda\xce\x18\x15DriverVehicleGroupTagB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
-	"\x0e_parent_tag_id\"\xf5\x01\n" +
-	"\x15UpdateDriverAttribute\x120\n" +
-	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
-	"dateValues\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues:\"\xda\xce\x18\x1eUpdateDriverRequest_attributesB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\xc4\x01\n" +
-	"\x16UpdateDriverHosSetting\x12^\n" +
-	"#heavy_haul_exemption_toggle_enabled\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x1fheavyHaulExemptionToggleEnabled\x88\x01\x01:\"\xda\xce\x18\x1eUpdateDriverRequest_hosSettingB&\n" +
-	"$_heavy_haul_exemption_toggle_enabled\"\xe7\b\n" +
+	"\x0e_parent_tag_id\"\xe7\b\n" +
 	"\x17UsDriverRulesetOverride\x12\xa1\x05\n" +
 	"\x05cycle\x18\x01 \x01(\tB\x85\x05\xda\xce\x18\x80\x05 \x012\x13USA Property (8/70)2\x13USA Property (7/60)2\x14USA Passenger (8/70)2\x14USA Passenger (7/60)2\x16Alaska Property (8/80)2\x16Alaska Property (7/70)2\x17Alaska Passenger (8/80)2\x17Alaska Passenger (7/70)2\x1cCalifornia School/FLV (8/80)2\x17California Farm (8/112)2\x1aCalifornia Property (8/80)2\"California Flammable Liquid (8/80)2\x1bCalifornia Passenger (8/80)2 California Motion Picture (8/80)2\x0eFlorida (8/80)2\x0eFlorida (7/70)2\x0fNebraska (8/80)2\x0fNebraska (7/70)2\x15North Carolina (8/80)2\x15North Carolina (7/70)2\x0fOklahoma (8/70)2\x0fOklahoma (7/60)2\rOregon (8/80)2\rOregon (7/70)2\x15South Carolina (8/80)2\x15South Carolina (7/70)2\fTexas (7/70)2\x10Wisconsin (8/80)2\x10Wisconsin (7/70)H\x00R\x05cycle\x88\x01\x01\x12o\n" +
 	"\arestart\x18\x02 \x01(\tBP\xda\xce\x18L \x012\x0f34-hour Restart2\x0f24-hour Restart2\x0f36-hour Restart2\x0f72-hour Restart2\x04NoneH\x01R\arestart\x88\x01\x01\x12u\n" +
@@ -2710,7 +2661,7 @@ func file_samsara_drivers_v1_drivers_proto_rawDescGZIP() []byte {
 	return file_samsara_drivers_v1_drivers_proto_rawDescData
 }
 
-var file_samsara_drivers_v1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_samsara_drivers_v1_drivers_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_samsara_drivers_v1_drivers_proto_goTypes = []any{
 	(*ListDriversRequest)(nil),              // 0: samsara.drivers.v1.ListDriversRequest
 	(*ListDriversResponse)(nil),             // 1: samsara.drivers.v1.ListDriversResponse
@@ -2722,54 +2673,53 @@ var file_samsara_drivers_v1_drivers_proto_goTypes = []any{
 	(*GetDriverResponse)(nil),               // 7: samsara.drivers.v1.GetDriverResponse
 	(*UpdateDriverRequest)(nil),             // 8: samsara.drivers.v1.UpdateDriverRequest
 	(*UpdateDriverResponse)(nil),            // 9: samsara.drivers.v1.UpdateDriverResponse
-	(*CreateDriverAttribute)(nil),           // 10: samsara.drivers.v1.CreateDriverAttribute
-	(*Driver)(nil),                          // 11: samsara.drivers.v1.Driver
-	(*DriverCarrierSettings)(nil),           // 12: samsara.drivers.v1.DriverCarrierSettings
-	(*DriverEldRuleset)(nil),                // 13: samsara.drivers.v1.DriverEldRuleset
-	(*DriverEldSettings)(nil),               // 14: samsara.drivers.v1.DriverEldSettings
-	(*DriverHosSetting)(nil),                // 15: samsara.drivers.v1.DriverHosSetting
-	(*DriverStaticAssignedVehicle)(nil),     // 16: samsara.drivers.v1.DriverStaticAssignedVehicle
-	(*DriverTrailerGroupTag)(nil),           // 17: samsara.drivers.v1.DriverTrailerGroupTag
-	(*DriverVehicleGroupTag)(nil),           // 18: samsara.drivers.v1.DriverVehicleGroupTag
-	(*UpdateDriverAttribute)(nil),           // 19: samsara.drivers.v1.UpdateDriverAttribute
-	(*UpdateDriverHosSetting)(nil),          // 20: samsara.drivers.v1.UpdateDriverHosSetting
-	(*UsDriverRulesetOverride)(nil),         // 21: samsara.drivers.v1.UsDriverRulesetOverride
-	nil,                                     // 22: samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
-	nil,                                     // 23: samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
-	nil,                                     // 24: samsara.drivers.v1.Driver.ExternalIdsEntry
-	(*v1.Pagination)(nil),                   // 25: samsara.types.v1.Pagination
-	(*fieldmaskpb.FieldMask)(nil),           // 26: google.protobuf.FieldMask
-	(*v1.AttributeTiny)(nil),                // 27: samsara.types.v1.AttributeTiny
-	(*v1.TagTiny)(nil),                      // 28: samsara.types.v1.TagTiny
+	(*Driver)(nil),                          // 10: samsara.drivers.v1.Driver
+	(*DriverAttribute)(nil),                 // 11: samsara.drivers.v1.DriverAttribute
+	(*DriverAttributeInput)(nil),            // 12: samsara.drivers.v1.DriverAttributeInput
+	(*DriverCarrierSettings)(nil),           // 13: samsara.drivers.v1.DriverCarrierSettings
+	(*DriverEldRuleset)(nil),                // 14: samsara.drivers.v1.DriverEldRuleset
+	(*DriverEldSettings)(nil),               // 15: samsara.drivers.v1.DriverEldSettings
+	(*DriverHosSetting)(nil),                // 16: samsara.drivers.v1.DriverHosSetting
+	(*DriverStaticAssignedVehicle)(nil),     // 17: samsara.drivers.v1.DriverStaticAssignedVehicle
+	(*DriverTrailerGroupTag)(nil),           // 18: samsara.drivers.v1.DriverTrailerGroupTag
+	(*DriverVehicleGroupTag)(nil),           // 19: samsara.drivers.v1.DriverVehicleGroupTag
+	(*UsDriverRulesetOverride)(nil),         // 20: samsara.drivers.v1.UsDriverRulesetOverride
+	nil,                                     // 21: samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
+	nil,                                     // 22: samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
+	nil,                                     // 23: samsara.drivers.v1.Driver.ExternalIdsEntry
+	(*v1.Pagination)(nil),                   // 24: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),           // 25: google.protobuf.FieldMask
+	(*v1.AttributeTiny)(nil),                // 26: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                      // 27: samsara.types.v1.TagTiny
 }
 var file_samsara_drivers_v1_drivers_proto_depIdxs = []int32{
-	11, // 0: samsara.drivers.v1.ListDriversResponse.data:type_name -> samsara.drivers.v1.Driver
-	25, // 1: samsara.drivers.v1.ListDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
-	10, // 2: samsara.drivers.v1.CreateDriverRequest.attributes:type_name -> samsara.drivers.v1.CreateDriverAttribute
-	12, // 3: samsara.drivers.v1.CreateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	22, // 4: samsara.drivers.v1.CreateDriverRequest.external_ids:type_name -> samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
-	15, // 5: samsara.drivers.v1.CreateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
-	21, // 6: samsara.drivers.v1.CreateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	11, // 7: samsara.drivers.v1.CreateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	11, // 8: samsara.drivers.v1.GetDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	19, // 9: samsara.drivers.v1.UpdateDriverRequest.attributes:type_name -> samsara.drivers.v1.UpdateDriverAttribute
-	12, // 10: samsara.drivers.v1.UpdateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	23, // 11: samsara.drivers.v1.UpdateDriverRequest.external_ids:type_name -> samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
-	20, // 12: samsara.drivers.v1.UpdateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.UpdateDriverHosSetting
-	21, // 13: samsara.drivers.v1.UpdateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	26, // 14: samsara.drivers.v1.UpdateDriverRequest.update_mask:type_name -> google.protobuf.FieldMask
-	11, // 15: samsara.drivers.v1.UpdateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
-	27, // 16: samsara.drivers.v1.Driver.attributes:type_name -> samsara.types.v1.AttributeTiny
-	12, // 17: samsara.drivers.v1.Driver.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
-	14, // 18: samsara.drivers.v1.Driver.eld_settings:type_name -> samsara.drivers.v1.DriverEldSettings
-	24, // 19: samsara.drivers.v1.Driver.external_ids:type_name -> samsara.drivers.v1.Driver.ExternalIdsEntry
-	28, // 20: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
-	16, // 21: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
-	28, // 22: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
-	17, // 23: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
-	21, // 24: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
-	18, // 25: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
-	13, // 26: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
+	10, // 0: samsara.drivers.v1.ListDriversResponse.data:type_name -> samsara.drivers.v1.Driver
+	24, // 1: samsara.drivers.v1.ListDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
+	11, // 2: samsara.drivers.v1.CreateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttribute
+	13, // 3: samsara.drivers.v1.CreateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	21, // 4: samsara.drivers.v1.CreateDriverRequest.external_ids:type_name -> samsara.drivers.v1.CreateDriverRequest.ExternalIdsEntry
+	16, // 5: samsara.drivers.v1.CreateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	20, // 6: samsara.drivers.v1.CreateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	10, // 7: samsara.drivers.v1.CreateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	10, // 8: samsara.drivers.v1.GetDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	12, // 9: samsara.drivers.v1.UpdateDriverRequest.attributes:type_name -> samsara.drivers.v1.DriverAttributeInput
+	13, // 10: samsara.drivers.v1.UpdateDriverRequest.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	22, // 11: samsara.drivers.v1.UpdateDriverRequest.external_ids:type_name -> samsara.drivers.v1.UpdateDriverRequest.ExternalIdsEntry
+	16, // 12: samsara.drivers.v1.UpdateDriverRequest.hos_setting:type_name -> samsara.drivers.v1.DriverHosSetting
+	20, // 13: samsara.drivers.v1.UpdateDriverRequest.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	25, // 14: samsara.drivers.v1.UpdateDriverRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 15: samsara.drivers.v1.UpdateDriverResponse.data:type_name -> samsara.drivers.v1.Driver
+	26, // 16: samsara.drivers.v1.Driver.attributes:type_name -> samsara.types.v1.AttributeTiny
+	13, // 17: samsara.drivers.v1.Driver.carrier_settings:type_name -> samsara.drivers.v1.DriverCarrierSettings
+	15, // 18: samsara.drivers.v1.Driver.eld_settings:type_name -> samsara.drivers.v1.DriverEldSettings
+	23, // 19: samsara.drivers.v1.Driver.external_ids:type_name -> samsara.drivers.v1.Driver.ExternalIdsEntry
+	27, // 20: samsara.drivers.v1.Driver.peer_group_tag:type_name -> samsara.types.v1.TagTiny
+	17, // 21: samsara.drivers.v1.Driver.static_assigned_vehicle:type_name -> samsara.drivers.v1.DriverStaticAssignedVehicle
+	27, // 22: samsara.drivers.v1.Driver.tags:type_name -> samsara.types.v1.TagTiny
+	18, // 23: samsara.drivers.v1.Driver.trailer_group_tag:type_name -> samsara.drivers.v1.DriverTrailerGroupTag
+	20, // 24: samsara.drivers.v1.Driver.us_driver_ruleset_override:type_name -> samsara.drivers.v1.UsDriverRulesetOverride
+	19, // 25: samsara.drivers.v1.Driver.vehicle_group_tag:type_name -> samsara.drivers.v1.DriverVehicleGroupTag
+	14, // 26: samsara.drivers.v1.DriverEldSettings.rulesets:type_name -> samsara.drivers.v1.DriverEldRuleset
 	0,  // 27: samsara.drivers.v1.DriversService.ListDrivers:input_type -> samsara.drivers.v1.ListDriversRequest
 	2,  // 28: samsara.drivers.v1.DriversService.CreateDriver:input_type -> samsara.drivers.v1.CreateDriverRequest
 	4,  // 29: samsara.drivers.v1.DriversService.PostDriverRemoteSignout:input_type -> samsara.drivers.v1.PostDriverRemoteSignoutRequest
@@ -2802,20 +2752,19 @@ func file_samsara_drivers_v1_drivers_proto_init() {
 	file_samsara_drivers_v1_drivers_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[15].OneofWrappers = []any{}
+	file_samsara_drivers_v1_drivers_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_drivers_v1_drivers_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_drivers_v1_drivers_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_drivers_v1_drivers_proto_rawDesc), len(file_samsara_drivers_v1_drivers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -101,7 +101,7 @@ func (x *CreateDriverAuthTokenRequest) GetUsername() string {
 type CreateDriverAuthTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateDriverAuthToken `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *DriverAuthToken `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,7 +136,7 @@ func (*CreateDriverAuthTokenResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_drivers_v1alpha1_drivers_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *CreateDriverAuthTokenResponse) GetData() *CreateDriverAuthToken {
+func (x *CreateDriverAuthTokenResponse) GetData() *DriverAuthToken {
 	if x != nil {
 		return x.Data
 	}
@@ -144,7 +144,7 @@ func (x *CreateDriverAuthTokenResponse) GetData() *CreateDriverAuthToken {
 }
 
 // Schema CreateDriverAuthTokenResponseResponseBody.
-type CreateDriverAuthToken struct {
+type DriverAuthToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `expirationTime`. Required. In milliseconds since 1970-01-01 UTC.
 	ExpirationTime *int64 `protobuf:"varint,1,opt,name=expiration_time,json=expirationTime,proto3,oneof" json:"expiration_time,omitempty"`
@@ -154,20 +154,20 @@ type CreateDriverAuthToken struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreateDriverAuthToken) Reset() {
-	*x = CreateDriverAuthToken{}
+func (x *DriverAuthToken) Reset() {
+	*x = DriverAuthToken{}
 	mi := &file_samsara_drivers_v1alpha1_drivers_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateDriverAuthToken) String() string {
+func (x *DriverAuthToken) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateDriverAuthToken) ProtoMessage() {}
+func (*DriverAuthToken) ProtoMessage() {}
 
-func (x *CreateDriverAuthToken) ProtoReflect() protoreflect.Message {
+func (x *DriverAuthToken) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_drivers_v1alpha1_drivers_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -179,19 +179,19 @@ func (x *CreateDriverAuthToken) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateDriverAuthToken.ProtoReflect.Descriptor instead.
-func (*CreateDriverAuthToken) Descriptor() ([]byte, []int) {
+// Deprecated: Use DriverAuthToken.ProtoReflect.Descriptor instead.
+func (*DriverAuthToken) Descriptor() ([]byte, []int) {
 	return file_samsara_drivers_v1alpha1_drivers_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateDriverAuthToken) GetExpirationTime() int64 {
+func (x *DriverAuthToken) GetExpirationTime() int64 {
 	if x != nil && x.ExpirationTime != nil {
 		return *x.ExpirationTime
 	}
 	return 0
 }
 
-func (x *CreateDriverAuthToken) GetToken() string {
+func (x *DriverAuthToken) GetToken() string {
 	if x != nil && x.Token != nil {
 		return *x.Token
 	}
@@ -212,10 +212,10 @@ const file_samsara_drivers_v1alpha1_drivers_proto_rawDesc = "" +
 	"\x05_codeB\x0e\n" +
 	"\f_external_idB\x05\n" +
 	"\x03_idB\v\n" +
-	"\t_username\"l\n" +
-	"\x1dCreateDriverAuthTokenResponse\x12K\n" +
-	"\x04data\x18\x01 \x01(\v2/.samsara.drivers.v1alpha1.CreateDriverAuthTokenB\x06\xda\xce\x18\x02 \x01R\x04data\"\xbd\x01\n" +
-	"\x15CreateDriverAuthToken\x124\n" +
+	"\t_username\"f\n" +
+	"\x1dCreateDriverAuthTokenResponse\x12E\n" +
+	"\x04data\x18\x01 \x01(\v2).samsara.drivers.v1alpha1.DriverAuthTokenB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb7\x01\n" +
+	"\x0fDriverAuthToken\x124\n" +
 	"\x0fexpiration_time\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x0eexpirationTime\x88\x01\x01\x12!\n" +
 	"\x05token\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05token\x88\x01\x01:-\xda\xce\x18)CreateDriverAuthTokenResponseResponseBodyB\x12\n" +
 	"\x10_expiration_timeB\b\n" +
@@ -240,10 +240,10 @@ var file_samsara_drivers_v1alpha1_drivers_proto_msgTypes = make([]protoimpl.Mess
 var file_samsara_drivers_v1alpha1_drivers_proto_goTypes = []any{
 	(*CreateDriverAuthTokenRequest)(nil),  // 0: samsara.drivers.v1alpha1.CreateDriverAuthTokenRequest
 	(*CreateDriverAuthTokenResponse)(nil), // 1: samsara.drivers.v1alpha1.CreateDriverAuthTokenResponse
-	(*CreateDriverAuthToken)(nil),         // 2: samsara.drivers.v1alpha1.CreateDriverAuthToken
+	(*DriverAuthToken)(nil),               // 2: samsara.drivers.v1alpha1.DriverAuthToken
 }
 var file_samsara_drivers_v1alpha1_drivers_proto_depIdxs = []int32{
-	2, // 0: samsara.drivers.v1alpha1.CreateDriverAuthTokenResponse.data:type_name -> samsara.drivers.v1alpha1.CreateDriverAuthToken
+	2, // 0: samsara.drivers.v1alpha1.CreateDriverAuthTokenResponse.data:type_name -> samsara.drivers.v1alpha1.DriverAuthToken
 	0, // 1: samsara.drivers.v1alpha1.DriversService.CreateDriverAuthToken:input_type -> samsara.drivers.v1alpha1.CreateDriverAuthTokenRequest
 	1, // 2: samsara.drivers.v1alpha1.DriversService.CreateDriverAuthToken:output_type -> samsara.drivers.v1alpha1.CreateDriverAuthTokenResponse
 	2, // [2:3] is the sub-list for method output_type

@@ -239,7 +239,7 @@ func (x *ResolveAssignmentByDetailsRequest) GetVehicleId() string {
 type ResolveAssignmentByDetailsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *ResolveAssignmentByDetails `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *AssignmentByDetails `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,7 +274,7 @@ func (*ResolveAssignmentByDetailsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *ResolveAssignmentByDetailsResponse) GetData() *ResolveAssignmentByDetails {
+func (x *ResolveAssignmentByDetailsResponse) GetData() *AssignmentByDetails {
 	if x != nil {
 		return x.Data
 	}
@@ -349,7 +349,7 @@ func (x *PostDriverWorkflowAssignmentRequest) GetWorkflowId() string {
 type PostDriverWorkflowAssignmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PostDriverWorkflowAssignmentData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *DriverWorkflowAssignmentData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,7 +384,7 @@ func (*PostDriverWorkflowAssignmentResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *PostDriverWorkflowAssignmentResponse) GetData() *PostDriverWorkflowAssignmentData {
+func (x *PostDriverWorkflowAssignmentResponse) GetData() *DriverWorkflowAssignmentData {
 	if x != nil {
 		return x.Data
 	}
@@ -462,7 +462,7 @@ type ListDriverWorkflowsResponse struct {
 	// Member `data`. Required.
 	Data []*DriverWorkflow `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -504,11 +504,66 @@ func (x *ListDriverWorkflowsResponse) GetData() []*DriverWorkflow {
 	return nil
 }
 
-func (x *ListDriverWorkflowsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListDriverWorkflowsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
+type AssignmentByDetails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `driverId`. Required.
+	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
+	// Member `driverName`. Required.
+	DriverName    *string `protobuf:"bytes,2,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignmentByDetails) Reset() {
+	*x = AssignmentByDetails{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignmentByDetails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignmentByDetails) ProtoMessage() {}
+
+func (x *AssignmentByDetails) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignmentByDetails.ProtoReflect.Descriptor instead.
+func (*AssignmentByDetails) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AssignmentByDetails) GetDriverId() string {
+	if x != nil && x.DriverId != nil {
+		return *x.DriverId
+	}
+	return ""
+}
+
+func (x *AssignmentByDetails) GetDriverName() string {
+	if x != nil && x.DriverName != nil {
+		return *x.DriverName
+	}
+	return ""
 }
 
 // Schema DriverEfficienciesResponse_data.
@@ -526,7 +581,7 @@ type DriverEfficienciesData struct {
 
 func (x *DriverEfficienciesData) Reset() {
 	*x = DriverEfficienciesData{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +593,7 @@ func (x *DriverEfficienciesData) String() string {
 func (*DriverEfficienciesData) ProtoMessage() {}
 
 func (x *DriverEfficienciesData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[8]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +606,7 @@ func (x *DriverEfficienciesData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficienciesData.ProtoReflect.Descriptor instead.
 func (*DriverEfficienciesData) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{8}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DriverEfficienciesData) GetDriverSummaries() []*DriverEfficiency {
@@ -612,7 +667,7 @@ type DriverEfficiency struct {
 
 func (x *DriverEfficiency) Reset() {
 	*x = DriverEfficiency{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +679,7 @@ func (x *DriverEfficiency) String() string {
 func (*DriverEfficiency) ProtoMessage() {}
 
 func (x *DriverEfficiency) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[9]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +692,7 @@ func (x *DriverEfficiency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverEfficiency.ProtoReflect.Descriptor instead.
 func (*DriverEfficiency) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{9}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DriverEfficiency) GetAnticipationBrakeEventCount() float64 {
@@ -754,7 +809,7 @@ type DriverWorkflow struct {
 
 func (x *DriverWorkflow) Reset() {
 	*x = DriverWorkflow{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +821,7 @@ func (x *DriverWorkflow) String() string {
 func (*DriverWorkflow) ProtoMessage() {}
 
 func (x *DriverWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[10]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +834,7 @@ func (x *DriverWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverWorkflow.ProtoReflect.Descriptor instead.
 func (*DriverWorkflow) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{10}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DriverWorkflow) GetId() string {
@@ -803,6 +858,52 @@ func (x *DriverWorkflow) GetWorkflowType() string {
 	return ""
 }
 
+// Schema PostDriverWorkflowAssignmentResponseDataObjectResponseBody.
+type DriverWorkflowAssignmentData struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `workflowId`. Required.
+	WorkflowId    *string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriverWorkflowAssignmentData) Reset() {
+	*x = DriverWorkflowAssignmentData{}
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriverWorkflowAssignmentData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriverWorkflowAssignmentData) ProtoMessage() {}
+
+func (x *DriverWorkflowAssignmentData) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriverWorkflowAssignmentData.ProtoReflect.Descriptor instead.
+func (*DriverWorkflowAssignmentData) Descriptor() ([]byte, []int) {
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DriverWorkflowAssignmentData) GetWorkflowId() string {
+	if x != nil && x.WorkflowId != nil {
+		return *x.WorkflowId
+	}
+	return ""
+}
+
 // Schema ExtendedDriverTinyResponse.
 type ExtendedDriverTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -820,7 +921,7 @@ type ExtendedDriverTiny struct {
 
 func (x *ExtendedDriverTiny) Reset() {
 	*x = ExtendedDriverTiny{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +933,7 @@ func (x *ExtendedDriverTiny) String() string {
 func (*ExtendedDriverTiny) ProtoMessage() {}
 
 func (x *ExtendedDriverTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[11]
+	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +946,7 @@ func (x *ExtendedDriverTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendedDriverTiny.ProtoReflect.Descriptor instead.
 func (*ExtendedDriverTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{11}
+	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExtendedDriverTiny) GetExternalIds() map[string]string {
@@ -872,107 +973,6 @@ func (x *ExtendedDriverTiny) GetName() string {
 func (x *ExtendedDriverTiny) GetUsername() string {
 	if x != nil && x.Username != nil {
 		return *x.Username
-	}
-	return ""
-}
-
-// Schema PostDriverWorkflowAssignmentResponseDataObjectResponseBody.
-type PostDriverWorkflowAssignmentData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `workflowId`. Required.
-	WorkflowId    *string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3,oneof" json:"workflow_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostDriverWorkflowAssignmentData) Reset() {
-	*x = PostDriverWorkflowAssignmentData{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostDriverWorkflowAssignmentData) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostDriverWorkflowAssignmentData) ProtoMessage() {}
-
-func (x *PostDriverWorkflowAssignmentData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostDriverWorkflowAssignmentData.ProtoReflect.Descriptor instead.
-func (*PostDriverWorkflowAssignmentData) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PostDriverWorkflowAssignmentData) GetWorkflowId() string {
-	if x != nil && x.WorkflowId != nil {
-		return *x.WorkflowId
-	}
-	return ""
-}
-
-// Schema ResolveAssignmentByDetailsResponseBodyResponseBody.
-type ResolveAssignmentByDetails struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverId`. Required.
-	DriverId *string `protobuf:"bytes,1,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
-	// Member `driverName`. Required.
-	DriverName    *string `protobuf:"bytes,2,opt,name=driver_name,json=driverName,proto3,oneof" json:"driver_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ResolveAssignmentByDetails) Reset() {
-	*x = ResolveAssignmentByDetails{}
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ResolveAssignmentByDetails) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ResolveAssignmentByDetails) ProtoMessage() {}
-
-func (x *ResolveAssignmentByDetails) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_drivers_v1beta1_drivers_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ResolveAssignmentByDetails.ProtoReflect.Descriptor instead.
-func (*ResolveAssignmentByDetails) Descriptor() ([]byte, []int) {
-	return file_samsara_drivers_v1beta1_drivers_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *ResolveAssignmentByDetails) GetDriverId() string {
-	if x != nil && x.DriverId != nil {
-		return *x.DriverId
-	}
-	return ""
-}
-
-func (x *ResolveAssignmentByDetails) GetDriverName() string {
-	if x != nil && x.DriverName != nil {
-		return *x.DriverName
 	}
 	return ""
 }
@@ -1005,7 +1005,7 @@ type VehicleSummary struct {
 	// Member `totalBrakeEventCount`.
 	TotalBrakeEventCount *float64 `protobuf:"fixed64,12,opt,name=total_brake_event_count,json=totalBrakeEventCount,proto3,oneof" json:"total_brake_event_count,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1124,7 +1124,7 @@ func (x *VehicleSummary) GetTotalBrakeEventCount() float64 {
 	return 0
 }
 
-func (x *VehicleSummary) GetVehicle() *v1.VehicleTiny {
+func (x *VehicleSummary) GetVehicle() *v1.VehicleTiny2 {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1161,17 +1161,17 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\n" +
 	"vehicle_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\tvehicleId\x88\x01\x01B\x0e\n" +
 	"\f_driver_nameB\r\n" +
-	"\v_vehicle_id\"u\n" +
-	"\"ResolveAssignmentByDetailsResponse\x12O\n" +
-	"\x04data\x18\x01 \x01(\v23.samsara.drivers.v1beta1.ResolveAssignmentByDetailsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdf\x01\n" +
+	"\v_vehicle_id\"n\n" +
+	"\"ResolveAssignmentByDetailsResponse\x12H\n" +
+	"\x04data\x18\x01 \x01(\v2,.samsara.drivers.v1beta1.AssignmentByDetailsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdf\x01\n" +
 	"#PostDriverWorkflowAssignmentRequest\x129\n" +
 	"\x15driver_ids_to_publish\x18\x01 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x12driverIdsToPublish\x12=\n" +
 	"\x17driver_ids_to_unpublish\x18\x02 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x14driverIdsToUnpublish\x12.\n" +
 	"\vworkflow_id\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\n" +
 	"workflowId\x88\x01\x01B\x0e\n" +
-	"\f_workflow_id\"}\n" +
-	"$PostDriverWorkflowAssignmentResponse\x12U\n" +
-	"\x04data\x18\x01 \x01(\v29.samsara.drivers.v1beta1.PostDriverWorkflowAssignmentDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x02\n" +
+	"\f_workflow_id\"y\n" +
+	"$PostDriverWorkflowAssignmentResponse\x12Q\n" +
+	"\x04data\x18\x01 \x01(\v25.samsara.drivers.v1beta1.DriverWorkflowAssignmentDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x02\n" +
 	"\x1aListDriverWorkflowsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x128\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01\x12\x85\x01\n" +
@@ -1180,12 +1180,19 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"leaveAsset2\x14ridershipSafetyCheck2\vstopArrivalH\x02R\fworkflowType\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limitB\x10\n" +
-	"\x0e_workflow_type\"\xab\x01\n" +
+	"\x0e_workflow_type\"\xa8\x01\n" +
 	"\x1bListDriverWorkflowsResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.drivers.v1beta1.DriverWorkflowB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2'.samsara.drivers.v1beta1.DriverWorkflowB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc3\x02\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xc3\x01\n" +
+	"\x13AssignmentByDetails\x12(\n" +
+	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01\x12,\n" +
+	"\vdriver_name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
+	"driverName\x88\x01\x01:6\xda\xce\x182ResolveAssignmentByDetailsResponseBodyResponseBodyB\f\n" +
+	"\n" +
+	"_driver_idB\x0e\n" +
+	"\f_driver_name\"\xc3\x02\n" +
 	"\x16DriverEfficienciesData\x12T\n" +
 	"\x10driver_summaries\x18\x01 \x03(\v2).samsara.drivers.v1beta1.DriverEfficiencyR\x0fdriverSummaries\x12>\n" +
 	"\x10summary_end_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x0esummaryEndTime\x88\x01\x01\x12B\n" +
@@ -1230,7 +1237,11 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"leaveAsset2\x14ridershipSafetyCheck2\vstopArrivalH\x02R\fworkflowType\x88\x01\x01:$\xda\xce\x18 DriverWorkflowObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
-	"\x0e_workflow_type\"\xc1\x02\n" +
+	"\x0e_workflow_type\"\x9c\x01\n" +
+	"\x1cDriverWorkflowAssignmentData\x12,\n" +
+	"\vworkflow_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
+	"workflowId\x88\x01\x01:>\xda\xce\x18:PostDriverWorkflowAssignmentResponseDataObjectResponseBodyB\x0e\n" +
+	"\f_workflow_id\"\xc1\x02\n" +
 	"\x12ExtendedDriverTiny\x12_\n" +
 	"\fexternal_ids\x18\x01 \x03(\v2<.samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
@@ -1241,18 +1252,7 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x1e\xda\xce\x18\x1aExtendedDriverTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_username\"\xa0\x01\n" +
-	" PostDriverWorkflowAssignmentData\x12,\n" +
-	"\vworkflow_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
-	"workflowId\x88\x01\x01:>\xda\xce\x18:PostDriverWorkflowAssignmentResponseDataObjectResponseBodyB\x0e\n" +
-	"\f_workflow_id\"\xca\x01\n" +
-	"\x1aResolveAssignmentByDetails\x12(\n" +
-	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\bdriverId\x88\x01\x01\x12,\n" +
-	"\vdriver_name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\n" +
-	"driverName\x88\x01\x01:6\xda\xce\x182ResolveAssignmentByDetailsResponseBodyResponseBodyB\f\n" +
-	"\n" +
-	"_driver_idB\x0e\n" +
-	"\f_driver_name\"\xd9\b\n" +
+	"\t_username\"\xda\b\n" +
 	"\x0eVehicleSummary\x12H\n" +
 	"\x1eanticipation_brake_event_count\x18\x01 \x01(\x01H\x00R\x1banticipationBrakeEventCount\x88\x01\x01\x125\n" +
 	"\x14coasting_duration_ms\x18\x02 \x01(\x01H\x01R\x12coastingDurationMs\x88\x01\x01\x12@\n" +
@@ -1267,8 +1267,8 @@ const file_samsara_drivers_v1beta1_drivers_proto_rawDesc = "" +
 	" \x01(\x01H\tR\voverSpeedMs\x88\x01\x01\x12?\n" +
 	"\x1apower_take_off_duration_ms\x18\v \x01(\x01H\n" +
 	"R\x16powerTakeOffDurationMs\x88\x01\x01\x12:\n" +
-	"\x17total_brake_event_count\x18\f \x01(\x01H\vR\x14totalBrakeEventCount\x88\x01\x01\x127\n" +
-	"\avehicle\x18\r \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x12\xda\xce\x18\x0eVehicleSummaryB!\n" +
+	"\x17total_brake_event_count\x18\f \x01(\x01H\vR\x14totalBrakeEventCount\x88\x01\x01\x128\n" +
+	"\avehicle\x18\r \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x12\xda\xce\x18\x0eVehicleSummaryB!\n" +
 	"\x1f_anticipation_brake_event_countB\x17\n" +
 	"\x15_coasting_duration_msB\x1d\n" +
 	"\x1b_cruise_control_duration_msB\x19\n" +
@@ -1315,30 +1315,29 @@ var file_samsara_drivers_v1beta1_drivers_proto_goTypes = []any{
 	(*PostDriverWorkflowAssignmentResponse)(nil), // 5: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse
 	(*ListDriverWorkflowsRequest)(nil),           // 6: samsara.drivers.v1beta1.ListDriverWorkflowsRequest
 	(*ListDriverWorkflowsResponse)(nil),          // 7: samsara.drivers.v1beta1.ListDriverWorkflowsResponse
-	(*DriverEfficienciesData)(nil),               // 8: samsara.drivers.v1beta1.DriverEfficienciesData
-	(*DriverEfficiency)(nil),                     // 9: samsara.drivers.v1beta1.DriverEfficiency
-	(*DriverWorkflow)(nil),                       // 10: samsara.drivers.v1beta1.DriverWorkflow
-	(*ExtendedDriverTiny)(nil),                   // 11: samsara.drivers.v1beta1.ExtendedDriverTiny
-	(*PostDriverWorkflowAssignmentData)(nil),     // 12: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentData
-	(*ResolveAssignmentByDetails)(nil),           // 13: samsara.drivers.v1beta1.ResolveAssignmentByDetails
+	(*AssignmentByDetails)(nil),                  // 8: samsara.drivers.v1beta1.AssignmentByDetails
+	(*DriverEfficienciesData)(nil),               // 9: samsara.drivers.v1beta1.DriverEfficienciesData
+	(*DriverEfficiency)(nil),                     // 10: samsara.drivers.v1beta1.DriverEfficiency
+	(*DriverWorkflow)(nil),                       // 11: samsara.drivers.v1beta1.DriverWorkflow
+	(*DriverWorkflowAssignmentData)(nil),         // 12: samsara.drivers.v1beta1.DriverWorkflowAssignmentData
+	(*ExtendedDriverTiny)(nil),                   // 13: samsara.drivers.v1beta1.ExtendedDriverTiny
 	(*VehicleSummary)(nil),                       // 14: samsara.drivers.v1beta1.VehicleSummary
 	nil,                                          // 15: samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
 	(*v1.Pagination)(nil),                        // 16: samsara.types.v1.Pagination
-	(*v1.GoaPagination)(nil),                     // 17: samsara.types.v1.GoaPagination
-	(*v1.VehicleTiny)(nil),                       // 18: samsara.types.v1.VehicleTiny
+	(*v1.VehicleTiny2)(nil),                      // 17: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_drivers_v1beta1_drivers_proto_depIdxs = []int32{
-	8,  // 0: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.data:type_name -> samsara.drivers.v1beta1.DriverEfficienciesData
+	9,  // 0: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.data:type_name -> samsara.drivers.v1beta1.DriverEfficienciesData
 	16, // 1: samsara.drivers.v1beta1.GetDriverEfficiencyResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 2: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse.data:type_name -> samsara.drivers.v1beta1.ResolveAssignmentByDetails
-	12, // 3: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse.data:type_name -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentData
-	10, // 4: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflow
-	17, // 5: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	9,  // 6: samsara.drivers.v1beta1.DriverEfficienciesData.driver_summaries:type_name -> samsara.drivers.v1beta1.DriverEfficiency
-	11, // 7: samsara.drivers.v1beta1.DriverEfficiency.driver:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny
+	8,  // 2: samsara.drivers.v1beta1.ResolveAssignmentByDetailsResponse.data:type_name -> samsara.drivers.v1beta1.AssignmentByDetails
+	12, // 3: samsara.drivers.v1beta1.PostDriverWorkflowAssignmentResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflowAssignmentData
+	11, // 4: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.data:type_name -> samsara.drivers.v1beta1.DriverWorkflow
+	16, // 5: samsara.drivers.v1beta1.ListDriverWorkflowsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 6: samsara.drivers.v1beta1.DriverEfficienciesData.driver_summaries:type_name -> samsara.drivers.v1beta1.DriverEfficiency
+	13, // 7: samsara.drivers.v1beta1.DriverEfficiency.driver:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny
 	14, // 8: samsara.drivers.v1beta1.DriverEfficiency.vehicle_summaries:type_name -> samsara.drivers.v1beta1.VehicleSummary
 	15, // 9: samsara.drivers.v1beta1.ExtendedDriverTiny.external_ids:type_name -> samsara.drivers.v1beta1.ExtendedDriverTiny.ExternalIdsEntry
-	18, // 10: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	17, // 10: samsara.drivers.v1beta1.VehicleSummary.vehicle:type_name -> samsara.types.v1.VehicleTiny2
 	0,  // 11: samsara.drivers.v1beta1.DriversService.GetDriverEfficiency:input_type -> samsara.drivers.v1beta1.GetDriverEfficiencyRequest
 	2,  // 12: samsara.drivers.v1beta1.DriversService.ResolveAssignmentByDetails:input_type -> samsara.drivers.v1beta1.ResolveAssignmentByDetailsRequest
 	4,  // 13: samsara.drivers.v1beta1.DriversService.PostDriverWorkflowAssignment:input_type -> samsara.drivers.v1beta1.PostDriverWorkflowAssignmentRequest

@@ -32,7 +32,7 @@ type PatchEquipmentRequest struct {
 	// Path parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `attributes`.
-	Attributes []*AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `engineHours`. In hours.
 	EngineHours *int64 `protobuf:"varint,3,opt,name=engine_hours,json=engineHours,proto3,oneof" json:"engine_hours,omitempty"`
 	// Body member `equipmentSerialNumber`.
@@ -93,7 +93,7 @@ func (x *PatchEquipmentRequest) GetId() string {
 	return ""
 }
 
-func (x *PatchEquipmentRequest) GetAttributes() []*AttributeTiny {
+func (x *PatchEquipmentRequest) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -338,93 +338,11 @@ func (x *SetEquipmentDigitalOutputResponse) GetData() *SetEquipmentDigitalOutput
 	return nil
 }
 
-// Schema GoaAttributeTiny.
-type AttributeTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AttributeTiny) Reset() {
-	*x = AttributeTiny{}
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AttributeTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AttributeTiny) ProtoMessage() {}
-
-func (x *AttributeTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AttributeTiny.ProtoReflect.Descriptor instead.
-func (*AttributeTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *AttributeTiny) GetDateValues() []string {
-	if x != nil {
-		return x.DateValues
-	}
-	return nil
-}
-
-func (x *AttributeTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *AttributeTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *AttributeTiny) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *AttributeTiny) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
-}
-
 // Schema EquipmentWithAttributesResponseObjectResponseBody.
 type EquipmentWithAttributes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `equipmentSerialNumber`.
 	EquipmentSerialNumber *string `protobuf:"bytes,2,opt,name=equipment_serial_number,json=equipmentSerialNumber,proto3,oneof" json:"equipment_serial_number,omitempty"`
 	// Member `externalIds`.
@@ -438,14 +356,14 @@ type EquipmentWithAttributes struct {
 	// Member `notes`. At most 255 characters.
 	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EquipmentWithAttributes) Reset() {
 	*x = EquipmentWithAttributes{}
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[5]
+	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +375,7 @@ func (x *EquipmentWithAttributes) String() string {
 func (*EquipmentWithAttributes) ProtoMessage() {}
 
 func (x *EquipmentWithAttributes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[5]
+	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,10 +388,10 @@ func (x *EquipmentWithAttributes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EquipmentWithAttributes.ProtoReflect.Descriptor instead.
 func (*EquipmentWithAttributes) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP(), []int{5}
+	return file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *EquipmentWithAttributes) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *EquipmentWithAttributes) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -522,7 +440,7 @@ func (x *EquipmentWithAttributes) GetNotes() string {
 	return ""
 }
 
-func (x *EquipmentWithAttributes) GetTags() []*v1.GoaTagTiny {
+func (x *EquipmentWithAttributes) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -546,7 +464,7 @@ type SetEquipmentDigitalOutputData struct {
 
 func (x *SetEquipmentDigitalOutputData) Reset() {
 	*x = SetEquipmentDigitalOutputData{}
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[6]
+	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +476,7 @@ func (x *SetEquipmentDigitalOutputData) String() string {
 func (*SetEquipmentDigitalOutputData) ProtoMessage() {}
 
 func (x *SetEquipmentDigitalOutputData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[6]
+	mi := &file_samsara_equipment_v1beta1_equipment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +489,7 @@ func (x *SetEquipmentDigitalOutputData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetEquipmentDigitalOutputData.ProtoReflect.Descriptor instead.
 func (*SetEquipmentDigitalOutputData) Descriptor() ([]byte, []int) {
-	return file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP(), []int{6}
+	return file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SetEquipmentDigitalOutputData) GetDurationSeconds() int64 {
@@ -606,11 +524,11 @@ var File_samsara_equipment_v1beta1_equipment_proto protoreflect.FileDescriptor
 
 const file_samsara_equipment_v1beta1_equipment_proto_rawDesc = "" +
 	"\n" +
-	")samsara/equipment/v1beta1/equipment.proto\x12\x19samsara.equipment.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xa5\x06\n" +
+	")samsara/equipment/v1beta1/equipment.proto\x12\x19samsara.equipment.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\x9c\x06\n" +
 	"\x15PatchEquipmentRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12P\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12G\n" +
 	"\n" +
-	"attributes\x18\x02 \x03(\v2(.samsara.equipment.v1beta1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x02 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x12.\n" +
 	"\fengine_hours\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x01R\vengineHours\x88\x01\x01\x12C\n" +
 	"\x17equipment_serial_number\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x15equipmentSerialNumber\x88\x01\x01\x12l\n" +
@@ -649,27 +567,18 @@ const file_samsara_equipment_v1beta1_equipment_proto_rawDesc = "" +
 	"\a_pin_idB\b\n" +
 	"\x06_state\"y\n" +
 	"!SetEquipmentDigitalOutputResponse\x12T\n" +
-	"\x04data\x18\x01 \x01(\v28.samsara.equipment.v1beta1.SetEquipmentDigitalOutputDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdf\x01\n" +
-	"\rAttributeTiny\x120\n" +
-	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
-	"dateValues\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues:\x14\xda\xce\x18\x10GoaAttributeTinyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\x85\x05\n" +
-	"\x17EquipmentWithAttributes\x12B\n" +
+	"\x04data\x18\x01 \x01(\v28.samsara.equipment.v1beta1.SetEquipmentDigitalOutputDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xff\x04\n" +
+	"\x17EquipmentWithAttributes\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12;\n" +
 	"\x17equipment_serial_number\x18\x02 \x01(\tH\x00R\x15equipmentSerialNumber\x88\x01\x01\x12f\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2C.samsara.equipment.v1beta1.EquipmentWithAttributes.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\x04 \x01(\tH\x01R\x02id\x88\x01\x01\x12J\n" +
 	"\x11installed_gateway\x18\x05 \x01(\v2\x1d.samsara.types.v1.GatewayTinyR\x10installedGateway\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x02R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x03R\x05notes\x88\x01\x01\x120\n" +
-	"\x04tags\x18\b \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x05notes\x18\a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x03R\x05notes\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\b \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:5\xda\xce\x181EquipmentWithAttributesResponseObjectResponseBodyB\x1a\n" +
@@ -704,33 +613,32 @@ func file_samsara_equipment_v1beta1_equipment_proto_rawDescGZIP() []byte {
 	return file_samsara_equipment_v1beta1_equipment_proto_rawDescData
 }
 
-var file_samsara_equipment_v1beta1_equipment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_samsara_equipment_v1beta1_equipment_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_samsara_equipment_v1beta1_equipment_proto_goTypes = []any{
 	(*PatchEquipmentRequest)(nil),             // 0: samsara.equipment.v1beta1.PatchEquipmentRequest
 	(*PatchEquipmentResponse)(nil),            // 1: samsara.equipment.v1beta1.PatchEquipmentResponse
 	(*SetEquipmentDigitalOutputRequest)(nil),  // 2: samsara.equipment.v1beta1.SetEquipmentDigitalOutputRequest
 	(*SetEquipmentDigitalOutputResponse)(nil), // 3: samsara.equipment.v1beta1.SetEquipmentDigitalOutputResponse
-	(*AttributeTiny)(nil),                     // 4: samsara.equipment.v1beta1.AttributeTiny
-	(*EquipmentWithAttributes)(nil),           // 5: samsara.equipment.v1beta1.EquipmentWithAttributes
-	(*SetEquipmentDigitalOutputData)(nil),     // 6: samsara.equipment.v1beta1.SetEquipmentDigitalOutputData
-	nil,                                       // 7: samsara.equipment.v1beta1.PatchEquipmentRequest.ExternalIdsEntry
-	nil,                                       // 8: samsara.equipment.v1beta1.EquipmentWithAttributes.ExternalIdsEntry
+	(*EquipmentWithAttributes)(nil),           // 4: samsara.equipment.v1beta1.EquipmentWithAttributes
+	(*SetEquipmentDigitalOutputData)(nil),     // 5: samsara.equipment.v1beta1.SetEquipmentDigitalOutputData
+	nil,                                       // 6: samsara.equipment.v1beta1.PatchEquipmentRequest.ExternalIdsEntry
+	nil,                                       // 7: samsara.equipment.v1beta1.EquipmentWithAttributes.ExternalIdsEntry
+	(*v1.AttributeTiny)(nil),                  // 8: samsara.types.v1.AttributeTiny
 	(*fieldmaskpb.FieldMask)(nil),             // 9: google.protobuf.FieldMask
-	(*v1.GoaAttributeTiny)(nil),               // 10: samsara.types.v1.GoaAttributeTiny
-	(*v1.GatewayTiny)(nil),                    // 11: samsara.types.v1.GatewayTiny
-	(*v1.GoaTagTiny)(nil),                     // 12: samsara.types.v1.GoaTagTiny
+	(*v1.GatewayTiny)(nil),                    // 10: samsara.types.v1.GatewayTiny
+	(*v1.TagTiny)(nil),                        // 11: samsara.types.v1.TagTiny
 }
 var file_samsara_equipment_v1beta1_equipment_proto_depIdxs = []int32{
-	4,  // 0: samsara.equipment.v1beta1.PatchEquipmentRequest.attributes:type_name -> samsara.equipment.v1beta1.AttributeTiny
-	7,  // 1: samsara.equipment.v1beta1.PatchEquipmentRequest.external_ids:type_name -> samsara.equipment.v1beta1.PatchEquipmentRequest.ExternalIdsEntry
+	8,  // 0: samsara.equipment.v1beta1.PatchEquipmentRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	6,  // 1: samsara.equipment.v1beta1.PatchEquipmentRequest.external_ids:type_name -> samsara.equipment.v1beta1.PatchEquipmentRequest.ExternalIdsEntry
 	9,  // 2: samsara.equipment.v1beta1.PatchEquipmentRequest.update_mask:type_name -> google.protobuf.FieldMask
-	5,  // 3: samsara.equipment.v1beta1.PatchEquipmentResponse.data:type_name -> samsara.equipment.v1beta1.EquipmentWithAttributes
+	4,  // 3: samsara.equipment.v1beta1.PatchEquipmentResponse.data:type_name -> samsara.equipment.v1beta1.EquipmentWithAttributes
 	9,  // 4: samsara.equipment.v1beta1.SetEquipmentDigitalOutputRequest.update_mask:type_name -> google.protobuf.FieldMask
-	6,  // 5: samsara.equipment.v1beta1.SetEquipmentDigitalOutputResponse.data:type_name -> samsara.equipment.v1beta1.SetEquipmentDigitalOutputData
-	10, // 6: samsara.equipment.v1beta1.EquipmentWithAttributes.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	8,  // 7: samsara.equipment.v1beta1.EquipmentWithAttributes.external_ids:type_name -> samsara.equipment.v1beta1.EquipmentWithAttributes.ExternalIdsEntry
-	11, // 8: samsara.equipment.v1beta1.EquipmentWithAttributes.installed_gateway:type_name -> samsara.types.v1.GatewayTiny
-	12, // 9: samsara.equipment.v1beta1.EquipmentWithAttributes.tags:type_name -> samsara.types.v1.GoaTagTiny
+	5,  // 5: samsara.equipment.v1beta1.SetEquipmentDigitalOutputResponse.data:type_name -> samsara.equipment.v1beta1.SetEquipmentDigitalOutputData
+	8,  // 6: samsara.equipment.v1beta1.EquipmentWithAttributes.attributes:type_name -> samsara.types.v1.AttributeTiny
+	7,  // 7: samsara.equipment.v1beta1.EquipmentWithAttributes.external_ids:type_name -> samsara.equipment.v1beta1.EquipmentWithAttributes.ExternalIdsEntry
+	10, // 8: samsara.equipment.v1beta1.EquipmentWithAttributes.installed_gateway:type_name -> samsara.types.v1.GatewayTiny
+	11, // 9: samsara.equipment.v1beta1.EquipmentWithAttributes.tags:type_name -> samsara.types.v1.TagTiny
 	0,  // 10: samsara.equipment.v1beta1.EquipmentService.PatchEquipment:input_type -> samsara.equipment.v1beta1.PatchEquipmentRequest
 	2,  // 11: samsara.equipment.v1beta1.EquipmentService.SetEquipmentDigitalOutput:input_type -> samsara.equipment.v1beta1.SetEquipmentDigitalOutputRequest
 	1,  // 12: samsara.equipment.v1beta1.EquipmentService.PatchEquipment:output_type -> samsara.equipment.v1beta1.PatchEquipmentResponse
@@ -751,14 +659,13 @@ func file_samsara_equipment_v1beta1_equipment_proto_init() {
 	file_samsara_equipment_v1beta1_equipment_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_equipment_v1beta1_equipment_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_equipment_v1beta1_equipment_proto_msgTypes[5].OneofWrappers = []any{}
-	file_samsara_equipment_v1beta1_equipment_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_equipment_v1beta1_equipment_proto_rawDesc), len(file_samsara_equipment_v1beta1_equipment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

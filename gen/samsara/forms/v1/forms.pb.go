@@ -756,7 +756,7 @@ type GetFormSubmissionsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*v1.FormSubmission `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -798,7 +798,7 @@ func (x *GetFormSubmissionsStreamResponse) GetData() []*v1.FormSubmission {
 	return nil
 }
 
-func (x *GetFormSubmissionsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFormSubmissionsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -866,7 +866,7 @@ type GetFormTemplatesResponse struct {
 	// Member `data`. Required.
 	Data []*FormTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -908,7 +908,7 @@ func (x *GetFormTemplatesResponse) GetData() []*FormTemplate {
 	return nil
 }
 
-func (x *GetFormTemplatesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFormTemplatesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1980,20 +1980,20 @@ const file_samsara_forms_v1_forms_proto_rawDesc = "" +
 	"\buser_ids\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\auserIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xa9\x01\n" +
+	"\v_start_time\"\xa6\x01\n" +
 	" GetFormSubmissionsStreamResponse\x12<\n" +
-	"\x04data\x18\x01 \x03(\v2 .samsara.types.v1.FormSubmissionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2 .samsara.types.v1.FormSubmissionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"b\n" +
 	"\x17GetFormTemplatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
-	"\x06_after\"\x9f\x01\n" +
+	"\x06_after\"\x9c\x01\n" +
 	"\x18GetFormTemplatesResponse\x12:\n" +
-	"\x04data\x18\x01 \x03(\v2\x1e.samsara.forms.v1.FormTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1e.samsara.forms.v1.FormTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x7f\n" +
 	"\x1dFormSubmissionApprovalDetails\x12\x1d\n" +
 	"\acomment\x18\x01 \x01(\tH\x00R\acomment\x88\x01\x01:3\xda\xce\x18/FormSubmissionRequestApprovalDetailsRequestBodyB\n" +
@@ -2166,7 +2166,7 @@ var file_samsara_forms_v1_forms_proto_goTypes = []any{
 	(*SingleApprovalRequirements)(nil),            // 27: samsara.forms.v1.SingleApprovalRequirements
 	(*v1.FormSubmission)(nil),                     // 28: samsara.types.v1.FormSubmission
 	(*fieldmaskpb.FieldMask)(nil),                 // 29: google.protobuf.FieldMask
-	(*v1.GoaPagination)(nil),                      // 30: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                         // 30: samsara.types.v1.Pagination
 	(*v1.FormSubmissionBarcodeValue)(nil),         // 31: samsara.types.v1.FormSubmissionBarcodeValue
 	(*v1.FormSubmissionCheckBoxesValue)(nil),      // 32: samsara.types.v1.FormSubmissionCheckBoxesValue
 	(*v1.FormSubmissionDateTimeValue)(nil),        // 33: samsara.types.v1.FormSubmissionDateTimeValue
@@ -2193,9 +2193,9 @@ var file_samsara_forms_v1_forms_proto_depIdxs = []int32{
 	21, // 10: samsara.forms.v1.GetFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
 	21, // 11: samsara.forms.v1.PostFormSubmissionsPdfExportsResponse.data:type_name -> samsara.forms.v1.FormSubmissionPdfExport
 	28, // 12: samsara.forms.v1.GetFormSubmissionsStreamResponse.data:type_name -> samsara.types.v1.FormSubmission
-	30, // 13: samsara.forms.v1.GetFormSubmissionsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	30, // 13: samsara.forms.v1.GetFormSubmissionsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	22, // 14: samsara.forms.v1.GetFormTemplatesResponse.data:type_name -> samsara.forms.v1.FormTemplate
-	30, // 15: samsara.forms.v1.GetFormTemplatesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	30, // 15: samsara.forms.v1.GetFormTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	15, // 16: samsara.forms.v1.FormSubmissionAssetValue.asset:type_name -> samsara.forms.v1.FormSubmissionAsset
 	16, // 17: samsara.forms.v1.FormSubmissionFieldInput.asset_value:type_name -> samsara.forms.v1.FormSubmissionAssetValue
 	31, // 18: samsara.forms.v1.FormSubmissionFieldInput.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue

@@ -131,7 +131,7 @@ type GetDriverEfficiencyByDriversResponse struct {
 	// Member `data`. Required.
 	Data []*SingleDriverEfficiencyByDriverData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,7 +173,7 @@ func (x *GetDriverEfficiencyByDriversResponse) GetData() []*SingleDriverEfficien
 	return nil
 }
 
-func (x *GetDriverEfficiencyByDriversResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverEfficiencyByDriversResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -286,7 +286,7 @@ type GetDriverEfficiencyByVehiclesResponse struct {
 	// Member `data`. Required.
 	Data []*SingleDriverEfficiencyByVehicleData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,7 +328,7 @@ func (x *GetDriverEfficiencyByVehiclesResponse) GetData() []*SingleDriverEfficie
 	return nil
 }
 
-func (x *GetDriverEfficiencyByVehiclesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverEfficiencyByVehiclesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -432,7 +432,7 @@ type GetFuelEnergyDriverReportsResponse struct {
 	// Member `data`. Required.
 	Data *FuelEnergyDriverReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,7 +474,7 @@ func (x *GetFuelEnergyDriverReportsResponse) GetData() *FuelEnergyDriverReportDa
 	return nil
 }
 
-func (x *GetFuelEnergyDriverReportsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFuelEnergyDriverReportsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -587,7 +587,7 @@ type GetFuelEnergyVehicleReportsResponse struct {
 	// Member `data`. Required.
 	Data *FuelEnergyVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -629,7 +629,7 @@ func (x *GetFuelEnergyVehicleReportsResponse) GetData() *FuelEnergyVehicleReport
 	return nil
 }
 
-func (x *GetFuelEnergyVehicleReportsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFuelEnergyVehicleReportsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -640,7 +640,7 @@ func (x *GetFuelEnergyVehicleReportsResponse) GetPagination() *v1.GoaPagination 
 type PostFuelPurchaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `discount`.
-	Discount *PostFuelPurchaseDiscount `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
+	Discount *FuelPurchaseDiscount `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
 	// Body member `driverId`.
 	DriverId *string `protobuf:"bytes,2,opt,name=driver_id,json=driverId,proto3,oneof" json:"driver_id,omitempty"`
 	// Body member `fuelGrade`. Known values: `Unknown`, `Regular`, `Premium`.
@@ -658,7 +658,7 @@ type PostFuelPurchaseRequest struct {
 	// Body member `transactionLocation`. Required.
 	TransactionLocation *string `protobuf:"bytes,8,opt,name=transaction_location,json=transactionLocation,proto3,oneof" json:"transaction_location,omitempty"`
 	// Body member `transactionPrice`. Required.
-	TransactionPrice *PostFuelPurchasePrice `protobuf:"bytes,9,opt,name=transaction_price,json=transactionPrice,proto3" json:"transaction_price,omitempty"`
+	TransactionPrice *FuelPurchasePrice `protobuf:"bytes,9,opt,name=transaction_price,json=transactionPrice,proto3" json:"transaction_price,omitempty"`
 	// Body member `transactionReference`. Required. 1 to 32 characters.
 	TransactionReference *string `protobuf:"bytes,10,opt,name=transaction_reference,json=transactionReference,proto3,oneof" json:"transaction_reference,omitempty"`
 	// Body member `transactionTime`. Required. A time as in RFC 3339.
@@ -699,7 +699,7 @@ func (*PostFuelPurchaseRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *PostFuelPurchaseRequest) GetDiscount() *PostFuelPurchaseDiscount {
+func (x *PostFuelPurchaseRequest) GetDiscount() *FuelPurchaseDiscount {
 	if x != nil {
 		return x.Discount
 	}
@@ -755,7 +755,7 @@ func (x *PostFuelPurchaseRequest) GetTransactionLocation() string {
 	return ""
 }
 
-func (x *PostFuelPurchaseRequest) GetTransactionPrice() *PostFuelPurchasePrice {
+func (x *PostFuelPurchaseRequest) GetTransactionPrice() *FuelPurchasePrice {
 	if x != nil {
 		return x.TransactionPrice
 	}
@@ -787,7 +787,7 @@ func (x *PostFuelPurchaseRequest) GetVehicleId() string {
 type PostFuelPurchaseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PostFuelPurchase `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *FuelPurchase `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,7 +822,7 @@ func (*PostFuelPurchaseResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *PostFuelPurchaseResponse) GetData() *PostFuelPurchase {
+func (x *PostFuelPurchaseResponse) GetData() *FuelPurchase {
 	if x != nil {
 		return x.Data
 	}
@@ -1353,7 +1353,7 @@ type FuelEnergyDriverReport struct {
 	// Member `distanceTraveledMeters`. Required. In metres.
 	DistanceTraveledMeters *float64 `protobuf:"fixed64,1,opt,name=distance_traveled_meters,json=distanceTraveledMeters,proto3,oneof" json:"distance_traveled_meters,omitempty"`
 	// Member `driver`. Required.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `efficiencyMpge`. Required.
 	EfficiencyMpge *float64 `protobuf:"fixed64,3,opt,name=efficiency_mpge,json=efficiencyMpge,proto3,oneof" json:"efficiency_mpge,omitempty"`
 	// Member `energyUsedKwh`. In kilowatt-hours.
@@ -1409,7 +1409,7 @@ func (x *FuelEnergyDriverReport) GetDistanceTraveledMeters() float64 {
 	return 0
 }
 
-func (x *FuelEnergyDriverReport) GetDriver() *v1.GoaDriverTiny {
+func (x *FuelEnergyDriverReport) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -1749,7 +1749,7 @@ func (x *FuelEnergyVehicleReportData) GetVehicleReports() []*FuelEnergyVehicleRe
 }
 
 // Schema PostFuelPurchaseResponseBodyResponseBody.
-type PostFuelPurchase struct {
+type FuelPurchase struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `uuid`. Required.
 	Uuid          *string `protobuf:"bytes,1,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
@@ -1757,20 +1757,20 @@ type PostFuelPurchase struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostFuelPurchase) Reset() {
-	*x = PostFuelPurchase{}
+func (x *FuelPurchase) Reset() {
+	*x = FuelPurchase{}
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostFuelPurchase) String() string {
+func (x *FuelPurchase) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostFuelPurchase) ProtoMessage() {}
+func (*FuelPurchase) ProtoMessage() {}
 
-func (x *PostFuelPurchase) ProtoReflect() protoreflect.Message {
+func (x *FuelPurchase) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1782,12 +1782,12 @@ func (x *PostFuelPurchase) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostFuelPurchase.ProtoReflect.Descriptor instead.
-func (*PostFuelPurchase) Descriptor() ([]byte, []int) {
+// Deprecated: Use FuelPurchase.ProtoReflect.Descriptor instead.
+func (*FuelPurchase) Descriptor() ([]byte, []int) {
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *PostFuelPurchase) GetUuid() string {
+func (x *FuelPurchase) GetUuid() string {
 	if x != nil && x.Uuid != nil {
 		return *x.Uuid
 	}
@@ -1795,7 +1795,7 @@ func (x *PostFuelPurchase) GetUuid() string {
 }
 
 // Schema PostFuelPurchaseRequestBodyDiscountRequestBody.
-type PostFuelPurchaseDiscount struct {
+type FuelPurchaseDiscount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
@@ -1805,20 +1805,20 @@ type PostFuelPurchaseDiscount struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostFuelPurchaseDiscount) Reset() {
-	*x = PostFuelPurchaseDiscount{}
+func (x *FuelPurchaseDiscount) Reset() {
+	*x = FuelPurchaseDiscount{}
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostFuelPurchaseDiscount) String() string {
+func (x *FuelPurchaseDiscount) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostFuelPurchaseDiscount) ProtoMessage() {}
+func (*FuelPurchaseDiscount) ProtoMessage() {}
 
-func (x *PostFuelPurchaseDiscount) ProtoReflect() protoreflect.Message {
+func (x *FuelPurchaseDiscount) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1830,19 +1830,19 @@ func (x *PostFuelPurchaseDiscount) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostFuelPurchaseDiscount.ProtoReflect.Descriptor instead.
-func (*PostFuelPurchaseDiscount) Descriptor() ([]byte, []int) {
+// Deprecated: Use FuelPurchaseDiscount.ProtoReflect.Descriptor instead.
+func (*FuelPurchaseDiscount) Descriptor() ([]byte, []int) {
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *PostFuelPurchaseDiscount) GetAmount() string {
+func (x *FuelPurchaseDiscount) GetAmount() string {
 	if x != nil && x.Amount != nil {
 		return *x.Amount
 	}
 	return ""
 }
 
-func (x *PostFuelPurchaseDiscount) GetCurrency() string {
+func (x *FuelPurchaseDiscount) GetCurrency() string {
 	if x != nil && x.Currency != nil {
 		return *x.Currency
 	}
@@ -1850,7 +1850,7 @@ func (x *PostFuelPurchaseDiscount) GetCurrency() string {
 }
 
 // Schema PostFuelPurchaseRequestBodyPriceRequestBody.
-type PostFuelPurchasePrice struct {
+type FuelPurchasePrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
@@ -1860,20 +1860,20 @@ type PostFuelPurchasePrice struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostFuelPurchasePrice) Reset() {
-	*x = PostFuelPurchasePrice{}
+func (x *FuelPurchasePrice) Reset() {
+	*x = FuelPurchasePrice{}
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostFuelPurchasePrice) String() string {
+func (x *FuelPurchasePrice) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostFuelPurchasePrice) ProtoMessage() {}
+func (*FuelPurchasePrice) ProtoMessage() {}
 
-func (x *PostFuelPurchasePrice) ProtoReflect() protoreflect.Message {
+func (x *FuelPurchasePrice) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1885,19 +1885,19 @@ func (x *PostFuelPurchasePrice) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostFuelPurchasePrice.ProtoReflect.Descriptor instead.
-func (*PostFuelPurchasePrice) Descriptor() ([]byte, []int) {
+// Deprecated: Use FuelPurchasePrice.ProtoReflect.Descriptor instead.
+func (*FuelPurchasePrice) Descriptor() ([]byte, []int) {
 	return file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *PostFuelPurchasePrice) GetAmount() string {
+func (x *FuelPurchasePrice) GetAmount() string {
 	if x != nil && x.Amount != nil {
 		return *x.Amount
 	}
 	return ""
 }
 
-func (x *PostFuelPurchasePrice) GetCurrency() string {
+func (x *FuelPurchasePrice) GetCurrency() string {
 	if x != nil && x.Currency != nil {
 		return *x.Currency
 	}
@@ -2088,11 +2088,11 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
-	"\b_tag_ids\"\xcb\x01\n" +
+	"\b_tag_ids\"\xc8\x01\n" +
 	"$GetDriverEfficiencyByDriversResponse\x12Z\n" +
-	"\x04data\x18\x01 \x03(\v2>.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2>.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc0\x03\n" +
 	"$GetDriverEfficiencyByVehiclesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12+\n" +
@@ -2110,11 +2110,11 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\v_start_timeB\n" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xcd\x01\n" +
+	"\f_vehicle_ids\"\xca\x01\n" +
 	"%GetDriverEfficiencyByVehiclesResponse\x12[\n" +
-	"\x04data\x18\x01 \x03(\v2?.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2?.samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfb\x02\n" +
 	"!GetFuelEnergyDriverReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
@@ -2130,11 +2130,11 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_dateB\n" +
 	"\n" +
-	"\b_tag_ids\"\xc1\x01\n" +
+	"\b_tag_ids\"\xbe\x01\n" +
 	"\"GetFuelEnergyDriverReportsResponse\x12R\n" +
-	"\x04data\x18\x01 \x01(\v26.samsara.fuel_and_energy.v1.FuelEnergyDriverReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x01(\v26.samsara.fuel_and_energy.v1.FuelEnergyDriverReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xe7\x03\n" +
 	"\"GetFuelEnergyVehicleReportsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
@@ -2154,14 +2154,14 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\v_start_dateB\n" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xc3\x01\n" +
+	"\f_vehicle_ids\"\xc0\x01\n" +
 	"#GetFuelEnergyVehicleReportsResponse\x12S\n" +
-	"\x04data\x18\x01 \x01(\v27.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x01(\v27.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x89\t\n" +
-	"\x17PostFuelPurchaseRequest\x12X\n" +
-	"\bdiscount\x18\x01 \x01(\v24.samsara.fuel_and_energy.v1.PostFuelPurchaseDiscountB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x12(\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x81\t\n" +
+	"\x17PostFuelPurchaseRequest\x12T\n" +
+	"\bdiscount\x18\x01 \x01(\v20.samsara.fuel_and_energy.v1.FuelPurchaseDiscountB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x12(\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\bdriverId\x88\x01\x01\x12E\n" +
 	"\n" +
 	"fuel_grade\x18\x03 \x01(\tB!\xda\xce\x18\x1d\b\x032\aUnknown2\aRegular2\aPremiumH\x01R\tfuelGrade\x88\x01\x01\x12?\n" +
@@ -2169,8 +2169,8 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x0eifta_fuel_type\x18\x05 \x01(\tB\xae\x01\xda\xce\x18\xa9\x01\b\x032\vUnspecified2\x03A552\tBiodiesel2\x14CompressedNaturalGas2\x06Diesel2\x03E852\vElectricity2\aEthanol2\aGasohol2\bGasoline2\bHydrogen2\x13LiquifiedNaturalGas2\x03M852\bMethanol2\aPropane2\x05OtherH\x03R\fiftaFuelType\x88\x01\x01\x120\n" +
 	"\rmerchant_name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x04R\fmerchantName\x88\x01\x01\x12#\n" +
 	"\x06source\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\x06source\x88\x01\x01\x12@\n" +
-	"\x14transaction_location\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x06R\x13transactionLocation\x88\x01\x01\x12h\n" +
-	"\x11transaction_price\x18\t \x01(\v21.samsara.fuel_and_energy.v1.PostFuelPurchasePriceB\b\xda\xce\x18\x04\b\x03 \x01R\x10transactionPrice\x12T\n" +
+	"\x14transaction_location\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x06R\x13transactionLocation\x88\x01\x01\x12d\n" +
+	"\x11transaction_price\x18\t \x01(\v2-.samsara.fuel_and_energy.v1.FuelPurchasePriceB\b\xda\xce\x18\x04\b\x03 \x01R\x10transactionPrice\x12T\n" +
 	"\x15transaction_reference\x18\n" +
 	" \x01(\tB\x1a\xda\xce\x18\x16\b\x03 \x01A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00@@H\aR\x14transactionReference\x88\x01\x01\x12C\n" +
 	"\x10transaction_time\x18\v \x01(\tB\x13\xda\xce\x18\x0f\b\x03 \x01:\tdate-timeH\bR\x0ftransactionTime\x88\x01\x01\x12*\n" +
@@ -2186,9 +2186,9 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x15_transaction_locationB\x18\n" +
 	"\x16_transaction_referenceB\x13\n" +
 	"\x11_transaction_timeB\r\n" +
-	"\v_vehicle_id\"d\n" +
-	"\x18PostFuelPurchaseResponse\x12H\n" +
-	"\x04data\x18\x01 \x01(\v2,.samsara.fuel_and_energy.v1.PostFuelPurchaseB\x06\xda\xce\x18\x02 \x01R\x04data\"\xba\x05\n" +
+	"\v_vehicle_id\"`\n" +
+	"\x18PostFuelPurchaseResponse\x12D\n" +
+	"\x04data\x18\x01 \x01(\v2(.samsara.fuel_and_energy.v1.FuelPurchaseB\x06\xda\xce\x18\x02 \x01R\x04data\"\xba\x05\n" +
 	"\x14DriverEfficiencyData\x122\n" +
 	"\x12anticipation_score\x18\x01 \x01(\tH\x00R\x11anticipationScore\x88\x01\x01\x12*\n" +
 	"\x0ecoasting_score\x18\x02 \x01(\tH\x01R\rcoastingScore\x88\x01\x01\x125\n" +
@@ -2270,10 +2270,10 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x06amount\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x120\n" +
 	"\rcurrency_code\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\fcurrencyCode\x88\x01\x01:&\xda\xce\x18\"FuelEnergyCostResponseResponseBodyB\t\n" +
 	"\a_amountB\x10\n" +
-	"\x0e_currency_code\"\xc0\x06\n" +
+	"\x0e_currency_code\"\xbd\x06\n" +
 	"\x16FuelEnergyDriverReport\x12E\n" +
-	"\x18distance_traveled_meters\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\x16distanceTraveledMeters\x88\x01\x01\x12?\n" +
-	"\x06driver\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x124\n" +
+	"\x18distance_traveled_meters\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\x16distanceTraveledMeters\x88\x01\x01\x12<\n" +
+	"\x06driver\x18\x02 \x01(\v2\x1c.samsara.types.v1.DriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x124\n" +
 	"\x0fefficiency_mpge\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\x0eefficiencyMpge\x88\x01\x01\x12+\n" +
 	"\x0fenergy_used_kwh\x18\x04 \x01(\x01H\x02R\renergyUsedKwh\x88\x01\x01\x12C\n" +
 	"\x1cengine_idle_time_duration_ms\x18\x05 \x01(\x03H\x03R\x18engineIdleTimeDurationMs\x88\x01\x01\x12A\n" +
@@ -2320,16 +2320,16 @@ const file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_rawDesc = "" +
 	"\x18_est_carbon_emissions_kgB\x13\n" +
 	"\x11_fuel_consumed_ml\"\xb6\x01\n" +
 	"\x1bFuelEnergyVehicleReportData\x12d\n" +
-	"\x0fvehicle_reports\x18\x01 \x03(\v23.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportB\x06\xda\xce\x18\x02 \x01R\x0evehicleReports:1\xda\xce\x18-FuelEnergyVehicleReportDataObjectResponseBody\"j\n" +
-	"\x10PostFuelPurchase\x12\x1f\n" +
+	"\x0fvehicle_reports\x18\x01 \x03(\v23.samsara.fuel_and_energy.v1.FuelEnergyVehicleReportB\x06\xda\xce\x18\x02 \x01R\x0evehicleReports:1\xda\xce\x18-FuelEnergyVehicleReportDataObjectResponseBody\"f\n" +
+	"\fFuelPurchase\x12\x1f\n" +
 	"\x04uuid\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04uuid\x88\x01\x01:,\xda\xce\x18(PostFuelPurchaseResponseBodyResponseBodyB\a\n" +
-	"\x05_uuid\"\xd2\x01\n" +
-	"\x18PostFuelPurchaseDiscount\x12#\n" +
+	"\x05_uuid\"\xce\x01\n" +
+	"\x14FuelPurchaseDiscount\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
 	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:2\xda\xce\x18.PostFuelPurchaseRequestBodyDiscountRequestBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xcc\x01\n" +
-	"\x15PostFuelPurchasePrice\x12#\n" +
+	"\t_currency\"\xc8\x01\n" +
+	"\x11FuelPurchasePrice\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
 	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:/\xda\xce\x18+PostFuelPurchaseRequestBodyPriceRequestBodyB\t\n" +
 	"\a_amountB\v\n" +
@@ -2400,28 +2400,28 @@ var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_goTypes = []any{
 	(*FuelEnergyVehicle)(nil),                     // 17: samsara.fuel_and_energy.v1.FuelEnergyVehicle
 	(*FuelEnergyVehicleReport)(nil),               // 18: samsara.fuel_and_energy.v1.FuelEnergyVehicleReport
 	(*FuelEnergyVehicleReportData)(nil),           // 19: samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
-	(*PostFuelPurchase)(nil),                      // 20: samsara.fuel_and_energy.v1.PostFuelPurchase
-	(*PostFuelPurchaseDiscount)(nil),              // 21: samsara.fuel_and_energy.v1.PostFuelPurchaseDiscount
-	(*PostFuelPurchasePrice)(nil),                 // 22: samsara.fuel_and_energy.v1.PostFuelPurchasePrice
+	(*FuelPurchase)(nil),                          // 20: samsara.fuel_and_energy.v1.FuelPurchase
+	(*FuelPurchaseDiscount)(nil),                  // 21: samsara.fuel_and_energy.v1.FuelPurchaseDiscount
+	(*FuelPurchasePrice)(nil),                     // 22: samsara.fuel_and_energy.v1.FuelPurchasePrice
 	(*SingleDriverEfficiencyByDriverData)(nil),    // 23: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
 	(*SingleDriverEfficiencyByVehicleData)(nil),   // 24: samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
-	nil,                      // 25: samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
-	(*v1.GoaPagination)(nil), // 26: samsara.types.v1.GoaPagination
-	(*v1.GoaDriverTiny)(nil), // 27: samsara.types.v1.GoaDriverTiny
+	nil,                   // 25: samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry
+	(*v1.Pagination)(nil), // 26: samsara.types.v1.Pagination
+	(*v1.DriverTiny)(nil), // 27: samsara.types.v1.DriverTiny
 }
 var file_samsara_fuel_and_energy_v1_fuel_and_energy_proto_depIdxs = []int32{
 	23, // 0: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByDriverData
-	26, // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	26, // 1: samsara.fuel_and_energy.v1.GetDriverEfficiencyByDriversResponse.pagination:type_name -> samsara.types.v1.Pagination
 	24, // 2: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.data:type_name -> samsara.fuel_and_energy.v1.SingleDriverEfficiencyByVehicleData
-	26, // 3: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	26, // 3: samsara.fuel_and_energy.v1.GetDriverEfficiencyByVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	16, // 4: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReportData
-	26, // 5: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	26, // 5: samsara.fuel_and_energy.v1.GetFuelEnergyDriverReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	19, // 6: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicleReportData
-	26, // 7: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	21, // 8: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.discount:type_name -> samsara.fuel_and_energy.v1.PostFuelPurchaseDiscount
-	22, // 9: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.transaction_price:type_name -> samsara.fuel_and_energy.v1.PostFuelPurchasePrice
-	20, // 10: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse.data:type_name -> samsara.fuel_and_energy.v1.PostFuelPurchase
-	27, // 11: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.driver:type_name -> samsara.types.v1.GoaDriverTiny
+	26, // 7: samsara.fuel_and_energy.v1.GetFuelEnergyVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	21, // 8: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.discount:type_name -> samsara.fuel_and_energy.v1.FuelPurchaseDiscount
+	22, // 9: samsara.fuel_and_energy.v1.PostFuelPurchaseRequest.transaction_price:type_name -> samsara.fuel_and_energy.v1.FuelPurchasePrice
+	20, // 10: samsara.fuel_and_energy.v1.PostFuelPurchaseResponse.data:type_name -> samsara.fuel_and_energy.v1.FuelPurchase
+	27, // 11: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.driver:type_name -> samsara.types.v1.DriverTiny
 	14, // 12: samsara.fuel_and_energy.v1.FuelEnergyDriverReport.est_fuel_energy_cost:type_name -> samsara.fuel_and_energy.v1.FuelEnergyCost
 	15, // 13: samsara.fuel_and_energy.v1.FuelEnergyDriverReportData.driver_reports:type_name -> samsara.fuel_and_energy.v1.FuelEnergyDriverReport
 	25, // 14: samsara.fuel_and_energy.v1.FuelEnergyVehicle.external_ids:type_name -> samsara.fuel_and_energy.v1.FuelEnergyVehicle.ExternalIdsEntry

@@ -31,7 +31,7 @@ const (
 type CreateFunctionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `config`. Required.
-	Config *CreateFunctionConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Config *FunctionConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `name`. Required.
@@ -70,7 +70,7 @@ func (*CreateFunctionRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *CreateFunctionRequest) GetConfig() *CreateFunctionConfig {
+func (x *CreateFunctionRequest) GetConfig() *FunctionConfig {
 	if x != nil {
 		return x.Config
 	}
@@ -187,7 +187,7 @@ func (x *GetFunctionRequest) GetName() string {
 type GetFunctionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *GetFunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *FunctionDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,7 +222,7 @@ func (*GetFunctionResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *GetFunctionResponse) GetData() *GetFunctionDetail {
+func (x *GetFunctionResponse) GetData() *FunctionDetail {
 	if x != nil {
 		return x.Data
 	}
@@ -235,7 +235,7 @@ type PatchFunctionRequest struct {
 	// Path parameter `name`. Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `config`.
-	Config *PatchFunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `lastUpdateTimestampMs`. Required. In milliseconds.
@@ -284,7 +284,7 @@ func (x *PatchFunctionRequest) GetName() string {
 	return ""
 }
 
-func (x *PatchFunctionRequest) GetConfig() *PatchFunctionConfig {
+func (x *PatchFunctionRequest) GetConfig() *FunctionConfig {
 	if x != nil {
 		return x.Config
 	}
@@ -630,7 +630,7 @@ type GetFunctionLogsResponse struct {
 	// Member `data`. Required.
 	Data []*FunctionLogEntry `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -672,7 +672,7 @@ func (x *GetFunctionLogsResponse) GetData() []*FunctionLogEntry {
 	return nil
 }
 
-func (x *GetFunctionLogsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFunctionLogsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -839,7 +839,7 @@ func (x *GetFunctionRunRequest) GetCorrelationId() string {
 type GetFunctionRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *GetFunctionRunDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *FunctionRunDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,91 +874,9 @@ func (*GetFunctionRunResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *GetFunctionRunResponse) GetData() *GetFunctionRunDetail {
+func (x *GetFunctionRunResponse) GetData() *FunctionRunDetail {
 	if x != nil {
 		return x.Data
-	}
-	return nil
-}
-
-// Schema CreateFunctionRequestConfigRequestBody.
-type CreateFunctionConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `handler`. Required.
-	Handler *string `protobuf:"bytes,1,opt,name=handler,proto3,oneof" json:"handler,omitempty"`
-	// Member `isScheduleEnabled`.
-	IsScheduleEnabled *bool `protobuf:"varint,2,opt,name=is_schedule_enabled,json=isScheduleEnabled,proto3,oneof" json:"is_schedule_enabled,omitempty"`
-	// Member `params`.
-	Params *structpb.Value `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`
-	// Member `schedule`.
-	Schedule *FunctionScheduleInput `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `secrets`.
-	Secrets       *structpb.Value `protobuf:"bytes,5,opt,name=secrets,proto3" json:"secrets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateFunctionConfig) Reset() {
-	*x = CreateFunctionConfig{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateFunctionConfig) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateFunctionConfig) ProtoMessage() {}
-
-func (x *CreateFunctionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateFunctionConfig.ProtoReflect.Descriptor instead.
-func (*CreateFunctionConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *CreateFunctionConfig) GetHandler() string {
-	if x != nil && x.Handler != nil {
-		return *x.Handler
-	}
-	return ""
-}
-
-func (x *CreateFunctionConfig) GetIsScheduleEnabled() bool {
-	if x != nil && x.IsScheduleEnabled != nil {
-		return *x.IsScheduleEnabled
-	}
-	return false
-}
-
-func (x *CreateFunctionConfig) GetParams() *structpb.Value {
-	if x != nil {
-		return x.Params
-	}
-	return nil
-}
-
-func (x *CreateFunctionConfig) GetSchedule() *FunctionScheduleInput {
-	if x != nil {
-		return x.Schedule
-	}
-	return nil
-}
-
-func (x *CreateFunctionConfig) GetSecrets() *structpb.Value {
-	if x != nil {
-		return x.Secrets
 	}
 	return nil
 }
@@ -990,7 +908,7 @@ type CreateFunctionDetail struct {
 
 func (x *CreateFunctionDetail) Reset() {
 	*x = CreateFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +920,7 @@ func (x *CreateFunctionDetail) String() string {
 func (*CreateFunctionDetail) ProtoMessage() {}
 
 func (x *CreateFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +933,7 @@ func (x *CreateFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFunctionDetail.ProtoReflect.Descriptor instead.
 func (*CreateFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{17}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateFunctionDetail) GetCodePackage() *FunctionCodePackage {
@@ -1092,7 +1010,7 @@ type DeployFunctionDetail struct {
 
 func (x *DeployFunctionDetail) Reset() {
 	*x = DeployFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1022,7 @@ func (x *DeployFunctionDetail) String() string {
 func (*DeployFunctionDetail) ProtoMessage() {}
 
 func (x *DeployFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1035,7 @@ func (x *DeployFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeployFunctionDetail.ProtoReflect.Descriptor instead.
 func (*DeployFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{18}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeployFunctionDetail) GetName() string {
@@ -1140,7 +1058,7 @@ type FunctionCodePackage struct {
 
 func (x *FunctionCodePackage) Reset() {
 	*x = FunctionCodePackage{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1070,7 @@ func (x *FunctionCodePackage) String() string {
 func (*FunctionCodePackage) ProtoMessage() {}
 
 func (x *FunctionCodePackage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1083,7 @@ func (x *FunctionCodePackage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionCodePackage.ProtoReflect.Descriptor instead.
 func (*FunctionCodePackage) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{19}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FunctionCodePackage) GetDownloadGetUrl() string {
@@ -1182,18 +1100,19 @@ func (x *FunctionCodePackage) GetStatus() string {
 	return ""
 }
 
-// Schema FunctionConfigResponseBody.
+// Schemas CreateFunctionRequestConfigRequestBody, FunctionConfigResponseBody,
+// PatchFunctionRequestConfigRequestBody.
 type FunctionConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `handler`. Required.
+	// Member `handler`.
 	Handler *string `protobuf:"bytes,1,opt,name=handler,proto3,oneof" json:"handler,omitempty"`
-	// Member `isScheduleEnabled`. Required.
+	// Member `isScheduleEnabled`.
 	IsScheduleEnabled *bool `protobuf:"varint,2,opt,name=is_schedule_enabled,json=isScheduleEnabled,proto3,oneof" json:"is_schedule_enabled,omitempty"`
-	// Member `params`. Required.
+	// Member `params`.
 	Params *structpb.Value `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`
 	// Member `schedule`.
 	Schedule *FunctionSchedule `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `secrets`. Required.
+	// Member `secrets`.
 	Secrets       *structpb.Value `protobuf:"bytes,5,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1201,7 +1120,7 @@ type FunctionConfig struct {
 
 func (x *FunctionConfig) Reset() {
 	*x = FunctionConfig{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1132,7 @@ func (x *FunctionConfig) String() string {
 func (*FunctionConfig) ProtoMessage() {}
 
 func (x *FunctionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1145,7 @@ func (x *FunctionConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionConfig.ProtoReflect.Descriptor instead.
 func (*FunctionConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{20}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FunctionConfig) GetHandler() string {
@@ -1262,6 +1181,115 @@ func (x *FunctionConfig) GetSecrets() *structpb.Value {
 		return x.Secrets
 	}
 	return nil
+}
+
+// Schema GetFunctionDetailResponseBody.
+type FunctionDetail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `codePackage`. Required.
+	CodePackage *FunctionCodePackage `protobuf:"bytes,1,opt,name=code_package,json=codePackage,proto3" json:"code_package,omitempty"`
+	// Member `config`. Required.
+	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	// Member `createdAtTime`. Required. A time as in RFC 3339.
+	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `effects`. Required.
+	Effects *FunctionEffects `protobuf:"bytes,5,opt,name=effects,proto3" json:"effects,omitempty"`
+	// Member `lastUpdateTimestampMs`. Required. In milliseconds since 1970-01-01 UTC.
+	LastUpdateTimestampMs *int64 `protobuf:"varint,6,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
+	// Member `name`. Required.
+	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `updatedAtTime`. Required. A time as in RFC 3339.
+	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FunctionDetail) Reset() {
+	*x = FunctionDetail{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FunctionDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FunctionDetail) ProtoMessage() {}
+
+func (x *FunctionDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FunctionDetail.ProtoReflect.Descriptor instead.
+func (*FunctionDetail) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *FunctionDetail) GetCodePackage() *FunctionCodePackage {
+	if x != nil {
+		return x.CodePackage
+	}
+	return nil
+}
+
+func (x *FunctionDetail) GetConfig() *FunctionConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *FunctionDetail) GetCreatedAtTime() string {
+	if x != nil && x.CreatedAtTime != nil {
+		return *x.CreatedAtTime
+	}
+	return ""
+}
+
+func (x *FunctionDetail) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *FunctionDetail) GetEffects() *FunctionEffects {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *FunctionDetail) GetLastUpdateTimestampMs() int64 {
+	if x != nil && x.LastUpdateTimestampMs != nil {
+		return *x.LastUpdateTimestampMs
+	}
+	return 0
+}
+
+func (x *FunctionDetail) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *FunctionDetail) GetUpdatedAtTime() string {
+	if x != nil && x.UpdatedAtTime != nil {
+		return *x.UpdatedAtTime
+	}
+	return ""
 }
 
 // Schema FunctionEffectsResponseBody.
@@ -1429,337 +1457,8 @@ func (x *FunctionRunContext) GetResponsePayload() *structpb.Value {
 	return nil
 }
 
-// Schema FunctionScheduleResponseBody.
-type FunctionSchedule struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entries`. Required.
-	Entries []*FunctionScheduleEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Member `timezone`. Required.
-	Timezone      *string `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FunctionSchedule) Reset() {
-	*x = FunctionSchedule{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FunctionSchedule) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FunctionSchedule) ProtoMessage() {}
-
-func (x *FunctionSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FunctionSchedule.ProtoReflect.Descriptor instead.
-func (*FunctionSchedule) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *FunctionSchedule) GetEntries() []*FunctionScheduleEntry {
-	if x != nil {
-		return x.Entries
-	}
-	return nil
-}
-
-func (x *FunctionSchedule) GetTimezone() string {
-	if x != nil && x.Timezone != nil {
-		return *x.Timezone
-	}
-	return ""
-}
-
-// Schema FunctionScheduleEntryResponseBody.
-type FunctionScheduleEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
-	DaysOfWeek []bool `protobuf:"varint,1,rep,packed,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `timeSinceMidnightMs`. Required. In milliseconds.
-	TimeSinceMidnightMs *int64 `protobuf:"varint,2,opt,name=time_since_midnight_ms,json=timeSinceMidnightMs,proto3,oneof" json:"time_since_midnight_ms,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *FunctionScheduleEntry) Reset() {
-	*x = FunctionScheduleEntry{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FunctionScheduleEntry) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FunctionScheduleEntry) ProtoMessage() {}
-
-func (x *FunctionScheduleEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FunctionScheduleEntry.ProtoReflect.Descriptor instead.
-func (*FunctionScheduleEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *FunctionScheduleEntry) GetDaysOfWeek() []bool {
-	if x != nil {
-		return x.DaysOfWeek
-	}
-	return nil
-}
-
-func (x *FunctionScheduleEntry) GetTimeSinceMidnightMs() int64 {
-	if x != nil && x.TimeSinceMidnightMs != nil {
-		return *x.TimeSinceMidnightMs
-	}
-	return 0
-}
-
-// Schema FunctionScheduleEntryRequestBody.
-type FunctionScheduleEntryInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `daysOfWeek`. Required.
-	DaysOfWeek []bool `protobuf:"varint,1,rep,packed,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
-	// Member `timeSinceMidnightMs`. Required. In milliseconds.
-	TimeSinceMidnightMs *int64 `protobuf:"varint,2,opt,name=time_since_midnight_ms,json=timeSinceMidnightMs,proto3,oneof" json:"time_since_midnight_ms,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *FunctionScheduleEntryInput) Reset() {
-	*x = FunctionScheduleEntryInput{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FunctionScheduleEntryInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FunctionScheduleEntryInput) ProtoMessage() {}
-
-func (x *FunctionScheduleEntryInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FunctionScheduleEntryInput.ProtoReflect.Descriptor instead.
-func (*FunctionScheduleEntryInput) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *FunctionScheduleEntryInput) GetDaysOfWeek() []bool {
-	if x != nil {
-		return x.DaysOfWeek
-	}
-	return nil
-}
-
-func (x *FunctionScheduleEntryInput) GetTimeSinceMidnightMs() int64 {
-	if x != nil && x.TimeSinceMidnightMs != nil {
-		return *x.TimeSinceMidnightMs
-	}
-	return 0
-}
-
-// Schema FunctionScheduleRequestBody.
-type FunctionScheduleInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `entries`. Required.
-	Entries []*FunctionScheduleEntryInput `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Member `timezone`. Required.
-	Timezone      *string `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FunctionScheduleInput) Reset() {
-	*x = FunctionScheduleInput{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FunctionScheduleInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FunctionScheduleInput) ProtoMessage() {}
-
-func (x *FunctionScheduleInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FunctionScheduleInput.ProtoReflect.Descriptor instead.
-func (*FunctionScheduleInput) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *FunctionScheduleInput) GetEntries() []*FunctionScheduleEntryInput {
-	if x != nil {
-		return x.Entries
-	}
-	return nil
-}
-
-func (x *FunctionScheduleInput) GetTimezone() string {
-	if x != nil && x.Timezone != nil {
-		return *x.Timezone
-	}
-	return ""
-}
-
-// Schema GetFunctionDetailResponseBody.
-type GetFunctionDetail struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `codePackage`. Required.
-	CodePackage *FunctionCodePackage `protobuf:"bytes,1,opt,name=code_package,json=codePackage,proto3" json:"code_package,omitempty"`
-	// Member `config`. Required.
-	Config *FunctionConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
-	// Member `createdAtTime`. Required. A time as in RFC 3339.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `effects`. Required.
-	Effects *FunctionEffects `protobuf:"bytes,5,opt,name=effects,proto3" json:"effects,omitempty"`
-	// Member `lastUpdateTimestampMs`. Required. In milliseconds since 1970-01-01 UTC.
-	LastUpdateTimestampMs *int64 `protobuf:"varint,6,opt,name=last_update_timestamp_ms,json=lastUpdateTimestampMs,proto3,oneof" json:"last_update_timestamp_ms,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `updatedAtTime`. Required. A time as in RFC 3339.
-	UpdatedAtTime *string `protobuf:"bytes,8,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetFunctionDetail) Reset() {
-	*x = GetFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetFunctionDetail) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetFunctionDetail) ProtoMessage() {}
-
-func (x *GetFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetFunctionDetail.ProtoReflect.Descriptor instead.
-func (*GetFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *GetFunctionDetail) GetCodePackage() *FunctionCodePackage {
-	if x != nil {
-		return x.CodePackage
-	}
-	return nil
-}
-
-func (x *GetFunctionDetail) GetConfig() *FunctionConfig {
-	if x != nil {
-		return x.Config
-	}
-	return nil
-}
-
-func (x *GetFunctionDetail) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *GetFunctionDetail) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *GetFunctionDetail) GetEffects() *FunctionEffects {
-	if x != nil {
-		return x.Effects
-	}
-	return nil
-}
-
-func (x *GetFunctionDetail) GetLastUpdateTimestampMs() int64 {
-	if x != nil && x.LastUpdateTimestampMs != nil {
-		return *x.LastUpdateTimestampMs
-	}
-	return 0
-}
-
-func (x *GetFunctionDetail) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *GetFunctionDetail) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
 // Schema GetFunctionRunDetailResponseBody.
-type GetFunctionRunDetail struct {
+type FunctionRunDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `completedAtTime`. A time as in RFC 3339.
 	CompletedAtTime *string `protobuf:"bytes,1,opt,name=completed_at_time,json=completedAtTime,proto3,oneof" json:"completed_at_time,omitempty"`
@@ -1777,21 +1476,21 @@ type GetFunctionRunDetail struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetFunctionRunDetail) Reset() {
-	*x = GetFunctionRunDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[29]
+func (x *FunctionRunDetail) Reset() {
+	*x = FunctionRunDetail{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetFunctionRunDetail) String() string {
+func (x *FunctionRunDetail) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetFunctionRunDetail) ProtoMessage() {}
+func (*FunctionRunDetail) ProtoMessage() {}
 
-func (x *GetFunctionRunDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[29]
+func (x *FunctionRunDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,85 +1501,79 @@ func (x *GetFunctionRunDetail) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetFunctionRunDetail.ProtoReflect.Descriptor instead.
-func (*GetFunctionRunDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{29}
+// Deprecated: Use FunctionRunDetail.ProtoReflect.Descriptor instead.
+func (*FunctionRunDetail) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *GetFunctionRunDetail) GetCompletedAtTime() string {
+func (x *FunctionRunDetail) GetCompletedAtTime() string {
 	if x != nil && x.CompletedAtTime != nil {
 		return *x.CompletedAtTime
 	}
 	return ""
 }
 
-func (x *GetFunctionRunDetail) GetContext() *FunctionRunContext {
+func (x *FunctionRunDetail) GetContext() *FunctionRunContext {
 	if x != nil {
 		return x.Context
 	}
 	return nil
 }
 
-func (x *GetFunctionRunDetail) GetCorrelationId() string {
+func (x *FunctionRunDetail) GetCorrelationId() string {
 	if x != nil && x.CorrelationId != nil {
 		return *x.CorrelationId
 	}
 	return ""
 }
 
-func (x *GetFunctionRunDetail) GetName() string {
+func (x *FunctionRunDetail) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *GetFunctionRunDetail) GetStartedAtTime() string {
+func (x *FunctionRunDetail) GetStartedAtTime() string {
 	if x != nil && x.StartedAtTime != nil {
 		return *x.StartedAtTime
 	}
 	return ""
 }
 
-func (x *GetFunctionRunDetail) GetStatus() string {
+func (x *FunctionRunDetail) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-// Schema PatchFunctionRequestConfigRequestBody.
-type PatchFunctionConfig struct {
+// Schemas FunctionScheduleRequestBody, FunctionScheduleResponseBody.
+type FunctionSchedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `handler`.
-	Handler *string `protobuf:"bytes,1,opt,name=handler,proto3,oneof" json:"handler,omitempty"`
-	// Member `isScheduleEnabled`.
-	IsScheduleEnabled *bool `protobuf:"varint,2,opt,name=is_schedule_enabled,json=isScheduleEnabled,proto3,oneof" json:"is_schedule_enabled,omitempty"`
-	// Member `params`.
-	Params *structpb.Value `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`
-	// Member `schedule`.
-	Schedule *FunctionScheduleInput `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `secrets`.
-	Secrets       *structpb.Value `protobuf:"bytes,5,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// Member `entries`. Required.
+	Entries []*FunctionScheduleEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Member `timezone`. Required.
+	Timezone      *string `protobuf:"bytes,2,opt,name=timezone,proto3,oneof" json:"timezone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchFunctionConfig) Reset() {
-	*x = PatchFunctionConfig{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[30]
+func (x *FunctionSchedule) Reset() {
+	*x = FunctionSchedule{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchFunctionConfig) String() string {
+func (x *FunctionSchedule) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchFunctionConfig) ProtoMessage() {}
+func (*FunctionSchedule) ProtoMessage() {}
 
-func (x *PatchFunctionConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[30]
+func (x *FunctionSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,44 +1584,78 @@ func (x *PatchFunctionConfig) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchFunctionConfig.ProtoReflect.Descriptor instead.
-func (*PatchFunctionConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{30}
+// Deprecated: Use FunctionSchedule.ProtoReflect.Descriptor instead.
+func (*FunctionSchedule) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *PatchFunctionConfig) GetHandler() string {
-	if x != nil && x.Handler != nil {
-		return *x.Handler
+func (x *FunctionSchedule) GetEntries() []*FunctionScheduleEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *FunctionSchedule) GetTimezone() string {
+	if x != nil && x.Timezone != nil {
+		return *x.Timezone
 	}
 	return ""
 }
 
-func (x *PatchFunctionConfig) GetIsScheduleEnabled() bool {
-	if x != nil && x.IsScheduleEnabled != nil {
-		return *x.IsScheduleEnabled
-	}
-	return false
+// Schemas FunctionScheduleEntryRequestBody, FunctionScheduleEntryResponseBody.
+type FunctionScheduleEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `daysOfWeek`. Required.
+	DaysOfWeek []bool `protobuf:"varint,1,rep,packed,name=days_of_week,json=daysOfWeek,proto3" json:"days_of_week,omitempty"`
+	// Member `timeSinceMidnightMs`. Required. In milliseconds.
+	TimeSinceMidnightMs *int64 `protobuf:"varint,2,opt,name=time_since_midnight_ms,json=timeSinceMidnightMs,proto3,oneof" json:"time_since_midnight_ms,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
-func (x *PatchFunctionConfig) GetParams() *structpb.Value {
+func (x *FunctionScheduleEntry) Reset() {
+	*x = FunctionScheduleEntry{}
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FunctionScheduleEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FunctionScheduleEntry) ProtoMessage() {}
+
+func (x *FunctionScheduleEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[26]
 	if x != nil {
-		return x.Params
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FunctionScheduleEntry.ProtoReflect.Descriptor instead.
+func (*FunctionScheduleEntry) Descriptor() ([]byte, []int) {
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FunctionScheduleEntry) GetDaysOfWeek() []bool {
+	if x != nil {
+		return x.DaysOfWeek
 	}
 	return nil
 }
 
-func (x *PatchFunctionConfig) GetSchedule() *FunctionScheduleInput {
-	if x != nil {
-		return x.Schedule
+func (x *FunctionScheduleEntry) GetTimeSinceMidnightMs() int64 {
+	if x != nil && x.TimeSinceMidnightMs != nil {
+		return *x.TimeSinceMidnightMs
 	}
-	return nil
-}
-
-func (x *PatchFunctionConfig) GetSecrets() *structpb.Value {
-	if x != nil {
-		return x.Secrets
-	}
-	return nil
+	return 0
 }
 
 // Schema PatchFunctionDetailResponseBody.
@@ -1948,7 +1675,7 @@ type PatchFunctionDetail struct {
 
 func (x *PatchFunctionDetail) Reset() {
 	*x = PatchFunctionDetail{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[31]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +1687,7 @@ func (x *PatchFunctionDetail) String() string {
 func (*PatchFunctionDetail) ProtoMessage() {}
 
 func (x *PatchFunctionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[31]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +1700,7 @@ func (x *PatchFunctionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PatchFunctionDetail.ProtoReflect.Descriptor instead.
 func (*PatchFunctionDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{31}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PatchFunctionDetail) GetLastUpdateTimestampMs() int64 {
@@ -2015,7 +1742,7 @@ type StartFunctionRun struct {
 
 func (x *StartFunctionRun) Reset() {
 	*x = StartFunctionRun{}
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[32]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +1754,7 @@ func (x *StartFunctionRun) String() string {
 func (*StartFunctionRun) ProtoMessage() {}
 
 func (x *StartFunctionRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[32]
+	mi := &file_samsara_functions_v1beta1_functions_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +1767,7 @@ func (x *StartFunctionRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartFunctionRun.ProtoReflect.Descriptor instead.
 func (*StartFunctionRun) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{32}
+	return file_samsara_functions_v1beta1_functions_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartFunctionRun) GetCorrelationId() string {
@@ -2054,9 +1781,9 @@ var File_samsara_functions_v1beta1_functions_proto protoreflect.FileDescriptor
 
 const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\n" +
-	")samsara/functions/v1beta1/functions.proto\x12\x19samsara.functions.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xd5\x01\n" +
-	"\x15CreateFunctionRequest\x12Q\n" +
-	"\x06config\x18\x01 \x01(\v2/.samsara.functions.v1beta1.CreateFunctionConfigB\b\xda\xce\x18\x04\b\x03 \x01R\x06config\x12-\n" +
+	")samsara/functions/v1beta1/functions.proto\x12\x19samsara.functions.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xcf\x01\n" +
+	"\x15CreateFunctionRequest\x12K\n" +
+	"\x06config\x18\x01 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\b\xda\xce\x18\x04\b\x03 \x01R\x06config\x12-\n" +
 	"\vdescription\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\vdescription\x88\x01\x01\x12!\n" +
 	"\x04name\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x04name\x88\x01\x01B\x0e\n" +
 	"\f_descriptionB\a\n" +
@@ -2065,12 +1792,12 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2/.samsara.functions.v1beta1.CreateFunctionDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"@\n" +
 	"\x12GetFunctionRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\"_\n" +
-	"\x13GetFunctionResponse\x12H\n" +
-	"\x04data\x18\x01 \x01(\v2,.samsara.functions.v1beta1.GetFunctionDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"\xfb\x02\n" +
+	"\x05_name\"\\\n" +
+	"\x13GetFunctionResponse\x12E\n" +
+	"\x04data\x18\x01 \x01(\v2).samsara.functions.v1beta1.FunctionDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf6\x02\n" +
 	"\x14PatchFunctionRequest\x12!\n" +
-	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01\x12N\n" +
-	"\x06config\x18\x02 \x01(\v2..samsara.functions.v1beta1.PatchFunctionConfigB\x06\xda\xce\x18\x02\b\x03R\x06config\x12-\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01\x12I\n" +
+	"\x06config\x18\x02 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\x06\xda\xce\x18\x02\b\x03R\x06config\x12-\n" +
 	"\vdescription\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vdescription\x88\x01\x01\x12F\n" +
 	"\x18last_update_timestamp_ms\x18\x04 \x01(\x03B\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x15lastUpdateTimestampMs\x88\x01\x01\x12C\n" +
 	"\vupdate_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
@@ -2103,11 +1830,11 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\t_end_timeB\x0e\n" +
 	"\f_filter_textB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xab\x01\n" +
+	"\v_start_time\"\xa8\x01\n" +
 	"\x17GetFunctionLogsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.functions.v1beta1.FunctionLogEntryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.functions.v1beta1.FunctionLogEntryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x90\x01\n" +
 	"\x17StartFunctionRunRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01\x12I\n" +
@@ -2119,18 +1846,9 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x04name\x88\x01\x01\x124\n" +
 	"\x0ecorrelation_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x01R\rcorrelationId\x88\x01\x01B\a\n" +
 	"\x05_nameB\x11\n" +
-	"\x0f_correlation_id\"e\n" +
-	"\x16GetFunctionRunResponse\x12K\n" +
-	"\x04data\x18\x01 \x01(\v2/.samsara.functions.v1beta1.GetFunctionRunDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf2\x02\n" +
-	"\x14CreateFunctionConfig\x12%\n" +
-	"\ahandler\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\ahandler\x88\x01\x01\x123\n" +
-	"\x13is_schedule_enabled\x18\x02 \x01(\bH\x01R\x11isScheduleEnabled\x88\x01\x01\x12.\n" +
-	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x06params\x12L\n" +
-	"\bschedule\x18\x04 \x01(\v20.samsara.functions.v1beta1.FunctionScheduleInputR\bschedule\x120\n" +
-	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\asecrets:*\xda\xce\x18&CreateFunctionRequestConfigRequestBodyB\n" +
-	"\n" +
-	"\b_handlerB\x16\n" +
-	"\x14_is_schedule_enabled\"\xe2\x05\n" +
+	"\x0f_correlation_id\"b\n" +
+	"\x16GetFunctionRunResponse\x12H\n" +
+	"\x04data\x18\x01 \x01(\v2,.samsara.functions.v1beta1.FunctionRunDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe2\x05\n" +
 	"\x14CreateFunctionDetail\x12Y\n" +
 	"\fcode_package\x18\x01 \x01(\v2..samsara.functions.v1beta1.FunctionCodePackageB\x06\xda\xce\x18\x02 \x01R\vcodePackage\x12I\n" +
 	"\x06config\x18\x02 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\x06\xda\xce\x18\x02 \x01R\x06config\x12>\n" +
@@ -2154,16 +1872,30 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x10download_get_url\x18\x01 \x01(\tH\x00R\x0edownloadGetUrl\x88\x01\x01\x12O\n" +
 	"\x06status\x18\x02 \x01(\tB2\xda\xce\x18. \x012\aunknown2\rpendingUpload2\buploaded2\bdeployedH\x01R\x06status\x88\x01\x01:#\xda\xce\x18\x1fFunctionCodePackageResponseBodyB\x13\n" +
 	"\x11_download_get_urlB\t\n" +
-	"\a_status\"\xf3\x02\n" +
-	"\x0eFunctionConfig\x12%\n" +
-	"\ahandler\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\ahandler\x88\x01\x01\x12;\n" +
-	"\x13is_schedule_enabled\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\x11isScheduleEnabled\x88\x01\x01\x126\n" +
-	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\x06params\x12G\n" +
-	"\bschedule\x18\x04 \x01(\v2+.samsara.functions.v1beta1.FunctionScheduleR\bschedule\x128\n" +
-	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueB\x06\xda\xce\x18\x02 \x01R\asecrets:\x1e\xda\xce\x18\x1aFunctionConfigResponseBodyB\n" +
+	"\a_status\"\xa6\x03\n" +
+	"\x0eFunctionConfig\x12\x1d\n" +
+	"\ahandler\x18\x01 \x01(\tH\x00R\ahandler\x88\x01\x01\x123\n" +
+	"\x13is_schedule_enabled\x18\x02 \x01(\bH\x01R\x11isScheduleEnabled\x88\x01\x01\x12.\n" +
+	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x06params\x12G\n" +
+	"\bschedule\x18\x04 \x01(\v2+.samsara.functions.v1beta1.FunctionScheduleR\bschedule\x120\n" +
+	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\asecrets:q\xda\xce\x18&CreateFunctionRequestConfigRequestBody\xda\xce\x18\x1aFunctionConfigResponseBody\xda\xce\x18%PatchFunctionRequestConfigRequestBodyB\n" +
 	"\n" +
 	"\b_handlerB\x16\n" +
-	"\x14_is_schedule_enabled\"\x98\x01\n" +
+	"\x14_is_schedule_enabled\"\x93\x05\n" +
+	"\x0eFunctionDetail\x12Y\n" +
+	"\fcode_package\x18\x01 \x01(\v2..samsara.functions.v1beta1.FunctionCodePackageB\x06\xda\xce\x18\x02 \x01R\vcodePackage\x12I\n" +
+	"\x06config\x18\x02 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\x06\xda\xce\x18\x02 \x01R\x06config\x12>\n" +
+	"\x0fcreated_at_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12%\n" +
+	"\vdescription\x18\x04 \x01(\tH\x01R\vdescription\x88\x01\x01\x12L\n" +
+	"\aeffects\x18\x05 \x01(\v2*.samsara.functions.v1beta1.FunctionEffectsB\x06\xda\xce\x18\x02 \x01R\aeffects\x12D\n" +
+	"\x18last_update_timestamp_ms\x18\x06 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x15lastUpdateTimestampMs\x88\x01\x01\x12\x1f\n" +
+	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01\x12>\n" +
+	"\x0fupdated_at_time\x18\b \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\rupdatedAtTime\x88\x01\x01:!\xda\xce\x18\x1dGetFunctionDetailResponseBodyB\x12\n" +
+	"\x10_created_at_timeB\x0e\n" +
+	"\f_descriptionB\x1b\n" +
+	"\x19_last_update_timestamp_msB\a\n" +
+	"\x05_nameB\x12\n" +
+	"\x10_updated_at_time\"\x98\x01\n" +
 	"\x0fFunctionEffects\x12I\n" +
 	"\x16next_scheduled_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x13nextScheduledAtTime\x88\x01\x01:\x1f\xda\xce\x18\x1bFunctionEffectsResponseBodyB\x19\n" +
 	"\x17_next_scheduled_at_time\"\xac\x01\n" +
@@ -2177,40 +1909,8 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\trequestId\x88\x01\x01\x12?\n" +
 	"\x0frequest_payload\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x0erequestPayload\x12A\n" +
 	"\x10response_payload\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x0fresponsePayload:\"\xda\xce\x18\x1eFunctionRunContextResponseBodyB\r\n" +
-	"\v_request_id\"\xbe\x01\n" +
-	"\x10FunctionSchedule\x12R\n" +
-	"\aentries\x18\x01 \x03(\v20.samsara.functions.v1beta1.FunctionScheduleEntryB\x06\xda\xce\x18\x02 \x01R\aentries\x12'\n" +
-	"\btimezone\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\btimezone\x88\x01\x01: \xda\xce\x18\x1cFunctionScheduleResponseBodyB\v\n" +
-	"\t_timezone\"\xc5\x01\n" +
-	"\x15FunctionScheduleEntry\x12(\n" +
-	"\fdays_of_week\x18\x01 \x03(\bB\x06\xda\xce\x18\x02 \x01R\n" +
-	"daysOfWeek\x12@\n" +
-	"\x16time_since_midnight_ms\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x13timeSinceMidnightMs\x88\x01\x01:%\xda\xce\x18!FunctionScheduleEntryResponseBodyB\x19\n" +
-	"\x17_time_since_midnight_ms\"\xc9\x01\n" +
-	"\x1aFunctionScheduleEntryInput\x12(\n" +
-	"\fdays_of_week\x18\x01 \x03(\bB\x06\xda\xce\x18\x02 \x01R\n" +
-	"daysOfWeek\x12@\n" +
-	"\x16time_since_midnight_ms\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x13timeSinceMidnightMs\x88\x01\x01:$\xda\xce\x18 FunctionScheduleEntryRequestBodyB\x19\n" +
-	"\x17_time_since_midnight_ms\"\xc7\x01\n" +
-	"\x15FunctionScheduleInput\x12W\n" +
-	"\aentries\x18\x01 \x03(\v25.samsara.functions.v1beta1.FunctionScheduleEntryInputB\x06\xda\xce\x18\x02 \x01R\aentries\x12'\n" +
-	"\btimezone\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\btimezone\x88\x01\x01:\x1f\xda\xce\x18\x1bFunctionScheduleRequestBodyB\v\n" +
-	"\t_timezone\"\x96\x05\n" +
-	"\x11GetFunctionDetail\x12Y\n" +
-	"\fcode_package\x18\x01 \x01(\v2..samsara.functions.v1beta1.FunctionCodePackageB\x06\xda\xce\x18\x02 \x01R\vcodePackage\x12I\n" +
-	"\x06config\x18\x02 \x01(\v2).samsara.functions.v1beta1.FunctionConfigB\x06\xda\xce\x18\x02 \x01R\x06config\x12>\n" +
-	"\x0fcreated_at_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x01R\vdescription\x88\x01\x01\x12L\n" +
-	"\aeffects\x18\x05 \x01(\v2*.samsara.functions.v1beta1.FunctionEffectsB\x06\xda\xce\x18\x02 \x01R\aeffects\x12D\n" +
-	"\x18last_update_timestamp_ms\x18\x06 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\x15lastUpdateTimestampMs\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01\x12>\n" +
-	"\x0fupdated_at_time\x18\b \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\rupdatedAtTime\x88\x01\x01:!\xda\xce\x18\x1dGetFunctionDetailResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x0e\n" +
-	"\f_descriptionB\x1b\n" +
-	"\x19_last_update_timestamp_msB\a\n" +
-	"\x05_nameB\x12\n" +
-	"\x10_updated_at_time\"\x85\x04\n" +
-	"\x14GetFunctionRunDetail\x12@\n" +
+	"\v_request_id\"\x82\x04\n" +
+	"\x11FunctionRunDetail\x12@\n" +
 	"\x11completed_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x0fcompletedAtTime\x88\x01\x01\x12O\n" +
 	"\acontext\x18\x02 \x01(\v2-.samsara.functions.v1beta1.FunctionRunContextB\x06\xda\xce\x18\x02 \x01R\acontext\x122\n" +
 	"\x0ecorrelation_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\rcorrelationId\x88\x01\x01\x12\x1f\n" +
@@ -2221,16 +1921,16 @@ const file_samsara_functions_v1beta1_functions_proto_rawDesc = "" +
 	"\x0f_correlation_idB\a\n" +
 	"\x05_nameB\x12\n" +
 	"\x10_started_at_timeB\t\n" +
-	"\a_status\"\xe8\x02\n" +
-	"\x13PatchFunctionConfig\x12\x1d\n" +
-	"\ahandler\x18\x01 \x01(\tH\x00R\ahandler\x88\x01\x01\x123\n" +
-	"\x13is_schedule_enabled\x18\x02 \x01(\bH\x01R\x11isScheduleEnabled\x88\x01\x01\x12.\n" +
-	"\x06params\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x06params\x12L\n" +
-	"\bschedule\x18\x04 \x01(\v20.samsara.functions.v1beta1.FunctionScheduleInputR\bschedule\x120\n" +
-	"\asecrets\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\asecrets:)\xda\xce\x18%PatchFunctionRequestConfigRequestBodyB\n" +
-	"\n" +
-	"\b_handlerB\x16\n" +
-	"\x14_is_schedule_enabled\"\xe1\x02\n" +
+	"\a_status\"\xdd\x01\n" +
+	"\x10FunctionSchedule\x12R\n" +
+	"\aentries\x18\x01 \x03(\v20.samsara.functions.v1beta1.FunctionScheduleEntryB\x06\xda\xce\x18\x02 \x01R\aentries\x12'\n" +
+	"\btimezone\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\btimezone\x88\x01\x01:?\xda\xce\x18\x1bFunctionScheduleRequestBody\xda\xce\x18\x1cFunctionScheduleResponseBodyB\v\n" +
+	"\t_timezone\"\xe9\x01\n" +
+	"\x15FunctionScheduleEntry\x12(\n" +
+	"\fdays_of_week\x18\x01 \x03(\bB\x06\xda\xce\x18\x02 \x01R\n" +
+	"daysOfWeek\x12@\n" +
+	"\x16time_since_midnight_ms\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x13timeSinceMidnightMs\x88\x01\x01:I\xda\xce\x18 FunctionScheduleEntryRequestBody\xda\xce\x18!FunctionScheduleEntryResponseBodyB\x19\n" +
+	"\x17_time_since_midnight_ms\"\xe1\x02\n" +
 	"\x13PatchFunctionDetail\x12D\n" +
 	"\x18last_update_timestamp_ms\x18\x01 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x15lastUpdateTimestampMs\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12>\n" +
@@ -2274,99 +1974,88 @@ func file_samsara_functions_v1beta1_functions_proto_rawDescGZIP() []byte {
 	return file_samsara_functions_v1beta1_functions_proto_rawDescData
 }
 
-var file_samsara_functions_v1beta1_functions_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_samsara_functions_v1beta1_functions_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_samsara_functions_v1beta1_functions_proto_goTypes = []any{
-	(*CreateFunctionRequest)(nil),      // 0: samsara.functions.v1beta1.CreateFunctionRequest
-	(*CreateFunctionResponse)(nil),     // 1: samsara.functions.v1beta1.CreateFunctionResponse
-	(*GetFunctionRequest)(nil),         // 2: samsara.functions.v1beta1.GetFunctionRequest
-	(*GetFunctionResponse)(nil),        // 3: samsara.functions.v1beta1.GetFunctionResponse
-	(*PatchFunctionRequest)(nil),       // 4: samsara.functions.v1beta1.PatchFunctionRequest
-	(*PatchFunctionResponse)(nil),      // 5: samsara.functions.v1beta1.PatchFunctionResponse
-	(*DeleteFunctionRequest)(nil),      // 6: samsara.functions.v1beta1.DeleteFunctionRequest
-	(*DeleteFunctionResponse)(nil),     // 7: samsara.functions.v1beta1.DeleteFunctionResponse
-	(*DeployFunctionRequest)(nil),      // 8: samsara.functions.v1beta1.DeployFunctionRequest
-	(*DeployFunctionResponse)(nil),     // 9: samsara.functions.v1beta1.DeployFunctionResponse
-	(*GetFunctionLogsRequest)(nil),     // 10: samsara.functions.v1beta1.GetFunctionLogsRequest
-	(*GetFunctionLogsResponse)(nil),    // 11: samsara.functions.v1beta1.GetFunctionLogsResponse
-	(*StartFunctionRunRequest)(nil),    // 12: samsara.functions.v1beta1.StartFunctionRunRequest
-	(*StartFunctionRunResponse)(nil),   // 13: samsara.functions.v1beta1.StartFunctionRunResponse
-	(*GetFunctionRunRequest)(nil),      // 14: samsara.functions.v1beta1.GetFunctionRunRequest
-	(*GetFunctionRunResponse)(nil),     // 15: samsara.functions.v1beta1.GetFunctionRunResponse
-	(*CreateFunctionConfig)(nil),       // 16: samsara.functions.v1beta1.CreateFunctionConfig
-	(*CreateFunctionDetail)(nil),       // 17: samsara.functions.v1beta1.CreateFunctionDetail
-	(*DeployFunctionDetail)(nil),       // 18: samsara.functions.v1beta1.DeployFunctionDetail
-	(*FunctionCodePackage)(nil),        // 19: samsara.functions.v1beta1.FunctionCodePackage
-	(*FunctionConfig)(nil),             // 20: samsara.functions.v1beta1.FunctionConfig
-	(*FunctionEffects)(nil),            // 21: samsara.functions.v1beta1.FunctionEffects
-	(*FunctionLogEntry)(nil),           // 22: samsara.functions.v1beta1.FunctionLogEntry
-	(*FunctionRunContext)(nil),         // 23: samsara.functions.v1beta1.FunctionRunContext
-	(*FunctionSchedule)(nil),           // 24: samsara.functions.v1beta1.FunctionSchedule
-	(*FunctionScheduleEntry)(nil),      // 25: samsara.functions.v1beta1.FunctionScheduleEntry
-	(*FunctionScheduleEntryInput)(nil), // 26: samsara.functions.v1beta1.FunctionScheduleEntryInput
-	(*FunctionScheduleInput)(nil),      // 27: samsara.functions.v1beta1.FunctionScheduleInput
-	(*GetFunctionDetail)(nil),          // 28: samsara.functions.v1beta1.GetFunctionDetail
-	(*GetFunctionRunDetail)(nil),       // 29: samsara.functions.v1beta1.GetFunctionRunDetail
-	(*PatchFunctionConfig)(nil),        // 30: samsara.functions.v1beta1.PatchFunctionConfig
-	(*PatchFunctionDetail)(nil),        // 31: samsara.functions.v1beta1.PatchFunctionDetail
-	(*StartFunctionRun)(nil),           // 32: samsara.functions.v1beta1.StartFunctionRun
-	(*fieldmaskpb.FieldMask)(nil),      // 33: google.protobuf.FieldMask
-	(*v1.GoaPagination)(nil),           // 34: samsara.types.v1.GoaPagination
-	(*structpb.Value)(nil),             // 35: google.protobuf.Value
+	(*CreateFunctionRequest)(nil),    // 0: samsara.functions.v1beta1.CreateFunctionRequest
+	(*CreateFunctionResponse)(nil),   // 1: samsara.functions.v1beta1.CreateFunctionResponse
+	(*GetFunctionRequest)(nil),       // 2: samsara.functions.v1beta1.GetFunctionRequest
+	(*GetFunctionResponse)(nil),      // 3: samsara.functions.v1beta1.GetFunctionResponse
+	(*PatchFunctionRequest)(nil),     // 4: samsara.functions.v1beta1.PatchFunctionRequest
+	(*PatchFunctionResponse)(nil),    // 5: samsara.functions.v1beta1.PatchFunctionResponse
+	(*DeleteFunctionRequest)(nil),    // 6: samsara.functions.v1beta1.DeleteFunctionRequest
+	(*DeleteFunctionResponse)(nil),   // 7: samsara.functions.v1beta1.DeleteFunctionResponse
+	(*DeployFunctionRequest)(nil),    // 8: samsara.functions.v1beta1.DeployFunctionRequest
+	(*DeployFunctionResponse)(nil),   // 9: samsara.functions.v1beta1.DeployFunctionResponse
+	(*GetFunctionLogsRequest)(nil),   // 10: samsara.functions.v1beta1.GetFunctionLogsRequest
+	(*GetFunctionLogsResponse)(nil),  // 11: samsara.functions.v1beta1.GetFunctionLogsResponse
+	(*StartFunctionRunRequest)(nil),  // 12: samsara.functions.v1beta1.StartFunctionRunRequest
+	(*StartFunctionRunResponse)(nil), // 13: samsara.functions.v1beta1.StartFunctionRunResponse
+	(*GetFunctionRunRequest)(nil),    // 14: samsara.functions.v1beta1.GetFunctionRunRequest
+	(*GetFunctionRunResponse)(nil),   // 15: samsara.functions.v1beta1.GetFunctionRunResponse
+	(*CreateFunctionDetail)(nil),     // 16: samsara.functions.v1beta1.CreateFunctionDetail
+	(*DeployFunctionDetail)(nil),     // 17: samsara.functions.v1beta1.DeployFunctionDetail
+	(*FunctionCodePackage)(nil),      // 18: samsara.functions.v1beta1.FunctionCodePackage
+	(*FunctionConfig)(nil),           // 19: samsara.functions.v1beta1.FunctionConfig
+	(*FunctionDetail)(nil),           // 20: samsara.functions.v1beta1.FunctionDetail
+	(*FunctionEffects)(nil),          // 21: samsara.functions.v1beta1.FunctionEffects
+	(*FunctionLogEntry)(nil),         // 22: samsara.functions.v1beta1.FunctionLogEntry
+	(*FunctionRunContext)(nil),       // 23: samsara.functions.v1beta1.FunctionRunContext
+	(*FunctionRunDetail)(nil),        // 24: samsara.functions.v1beta1.FunctionRunDetail
+	(*FunctionSchedule)(nil),         // 25: samsara.functions.v1beta1.FunctionSchedule
+	(*FunctionScheduleEntry)(nil),    // 26: samsara.functions.v1beta1.FunctionScheduleEntry
+	(*PatchFunctionDetail)(nil),      // 27: samsara.functions.v1beta1.PatchFunctionDetail
+	(*StartFunctionRun)(nil),         // 28: samsara.functions.v1beta1.StartFunctionRun
+	(*fieldmaskpb.FieldMask)(nil),    // 29: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),            // 30: samsara.types.v1.Pagination
+	(*structpb.Value)(nil),           // 31: google.protobuf.Value
 }
 var file_samsara_functions_v1beta1_functions_proto_depIdxs = []int32{
-	16, // 0: samsara.functions.v1beta1.CreateFunctionRequest.config:type_name -> samsara.functions.v1beta1.CreateFunctionConfig
-	17, // 1: samsara.functions.v1beta1.CreateFunctionResponse.data:type_name -> samsara.functions.v1beta1.CreateFunctionDetail
-	28, // 2: samsara.functions.v1beta1.GetFunctionResponse.data:type_name -> samsara.functions.v1beta1.GetFunctionDetail
-	30, // 3: samsara.functions.v1beta1.PatchFunctionRequest.config:type_name -> samsara.functions.v1beta1.PatchFunctionConfig
-	33, // 4: samsara.functions.v1beta1.PatchFunctionRequest.update_mask:type_name -> google.protobuf.FieldMask
-	31, // 5: samsara.functions.v1beta1.PatchFunctionResponse.data:type_name -> samsara.functions.v1beta1.PatchFunctionDetail
-	18, // 6: samsara.functions.v1beta1.DeployFunctionResponse.data:type_name -> samsara.functions.v1beta1.DeployFunctionDetail
+	19, // 0: samsara.functions.v1beta1.CreateFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	16, // 1: samsara.functions.v1beta1.CreateFunctionResponse.data:type_name -> samsara.functions.v1beta1.CreateFunctionDetail
+	20, // 2: samsara.functions.v1beta1.GetFunctionResponse.data:type_name -> samsara.functions.v1beta1.FunctionDetail
+	19, // 3: samsara.functions.v1beta1.PatchFunctionRequest.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	29, // 4: samsara.functions.v1beta1.PatchFunctionRequest.update_mask:type_name -> google.protobuf.FieldMask
+	27, // 5: samsara.functions.v1beta1.PatchFunctionResponse.data:type_name -> samsara.functions.v1beta1.PatchFunctionDetail
+	17, // 6: samsara.functions.v1beta1.DeployFunctionResponse.data:type_name -> samsara.functions.v1beta1.DeployFunctionDetail
 	22, // 7: samsara.functions.v1beta1.GetFunctionLogsResponse.data:type_name -> samsara.functions.v1beta1.FunctionLogEntry
-	34, // 8: samsara.functions.v1beta1.GetFunctionLogsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	35, // 9: samsara.functions.v1beta1.StartFunctionRunRequest.params_override:type_name -> google.protobuf.Value
-	32, // 10: samsara.functions.v1beta1.StartFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.StartFunctionRun
-	29, // 11: samsara.functions.v1beta1.GetFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.GetFunctionRunDetail
-	35, // 12: samsara.functions.v1beta1.CreateFunctionConfig.params:type_name -> google.protobuf.Value
-	27, // 13: samsara.functions.v1beta1.CreateFunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionScheduleInput
-	35, // 14: samsara.functions.v1beta1.CreateFunctionConfig.secrets:type_name -> google.protobuf.Value
-	19, // 15: samsara.functions.v1beta1.CreateFunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
-	20, // 16: samsara.functions.v1beta1.CreateFunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	21, // 17: samsara.functions.v1beta1.CreateFunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
-	35, // 18: samsara.functions.v1beta1.FunctionConfig.params:type_name -> google.protobuf.Value
-	24, // 19: samsara.functions.v1beta1.FunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionSchedule
-	35, // 20: samsara.functions.v1beta1.FunctionConfig.secrets:type_name -> google.protobuf.Value
-	35, // 21: samsara.functions.v1beta1.FunctionRunContext.request_payload:type_name -> google.protobuf.Value
-	35, // 22: samsara.functions.v1beta1.FunctionRunContext.response_payload:type_name -> google.protobuf.Value
-	25, // 23: samsara.functions.v1beta1.FunctionSchedule.entries:type_name -> samsara.functions.v1beta1.FunctionScheduleEntry
-	26, // 24: samsara.functions.v1beta1.FunctionScheduleInput.entries:type_name -> samsara.functions.v1beta1.FunctionScheduleEntryInput
-	19, // 25: samsara.functions.v1beta1.GetFunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
-	20, // 26: samsara.functions.v1beta1.GetFunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
-	21, // 27: samsara.functions.v1beta1.GetFunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
-	23, // 28: samsara.functions.v1beta1.GetFunctionRunDetail.context:type_name -> samsara.functions.v1beta1.FunctionRunContext
-	35, // 29: samsara.functions.v1beta1.PatchFunctionConfig.params:type_name -> google.protobuf.Value
-	27, // 30: samsara.functions.v1beta1.PatchFunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionScheduleInput
-	35, // 31: samsara.functions.v1beta1.PatchFunctionConfig.secrets:type_name -> google.protobuf.Value
-	0,  // 32: samsara.functions.v1beta1.FunctionsService.CreateFunction:input_type -> samsara.functions.v1beta1.CreateFunctionRequest
-	2,  // 33: samsara.functions.v1beta1.FunctionsService.GetFunction:input_type -> samsara.functions.v1beta1.GetFunctionRequest
-	4,  // 34: samsara.functions.v1beta1.FunctionsService.PatchFunction:input_type -> samsara.functions.v1beta1.PatchFunctionRequest
-	6,  // 35: samsara.functions.v1beta1.FunctionsService.DeleteFunction:input_type -> samsara.functions.v1beta1.DeleteFunctionRequest
-	8,  // 36: samsara.functions.v1beta1.FunctionsService.DeployFunction:input_type -> samsara.functions.v1beta1.DeployFunctionRequest
-	10, // 37: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:input_type -> samsara.functions.v1beta1.GetFunctionLogsRequest
-	12, // 38: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:input_type -> samsara.functions.v1beta1.StartFunctionRunRequest
-	14, // 39: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:input_type -> samsara.functions.v1beta1.GetFunctionRunRequest
-	1,  // 40: samsara.functions.v1beta1.FunctionsService.CreateFunction:output_type -> samsara.functions.v1beta1.CreateFunctionResponse
-	3,  // 41: samsara.functions.v1beta1.FunctionsService.GetFunction:output_type -> samsara.functions.v1beta1.GetFunctionResponse
-	5,  // 42: samsara.functions.v1beta1.FunctionsService.PatchFunction:output_type -> samsara.functions.v1beta1.PatchFunctionResponse
-	7,  // 43: samsara.functions.v1beta1.FunctionsService.DeleteFunction:output_type -> samsara.functions.v1beta1.DeleteFunctionResponse
-	9,  // 44: samsara.functions.v1beta1.FunctionsService.DeployFunction:output_type -> samsara.functions.v1beta1.DeployFunctionResponse
-	11, // 45: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:output_type -> samsara.functions.v1beta1.GetFunctionLogsResponse
-	13, // 46: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:output_type -> samsara.functions.v1beta1.StartFunctionRunResponse
-	15, // 47: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:output_type -> samsara.functions.v1beta1.GetFunctionRunResponse
-	40, // [40:48] is the sub-list for method output_type
-	32, // [32:40] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	30, // 8: samsara.functions.v1beta1.GetFunctionLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	31, // 9: samsara.functions.v1beta1.StartFunctionRunRequest.params_override:type_name -> google.protobuf.Value
+	28, // 10: samsara.functions.v1beta1.StartFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.StartFunctionRun
+	24, // 11: samsara.functions.v1beta1.GetFunctionRunResponse.data:type_name -> samsara.functions.v1beta1.FunctionRunDetail
+	18, // 12: samsara.functions.v1beta1.CreateFunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
+	19, // 13: samsara.functions.v1beta1.CreateFunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	21, // 14: samsara.functions.v1beta1.CreateFunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
+	31, // 15: samsara.functions.v1beta1.FunctionConfig.params:type_name -> google.protobuf.Value
+	25, // 16: samsara.functions.v1beta1.FunctionConfig.schedule:type_name -> samsara.functions.v1beta1.FunctionSchedule
+	31, // 17: samsara.functions.v1beta1.FunctionConfig.secrets:type_name -> google.protobuf.Value
+	18, // 18: samsara.functions.v1beta1.FunctionDetail.code_package:type_name -> samsara.functions.v1beta1.FunctionCodePackage
+	19, // 19: samsara.functions.v1beta1.FunctionDetail.config:type_name -> samsara.functions.v1beta1.FunctionConfig
+	21, // 20: samsara.functions.v1beta1.FunctionDetail.effects:type_name -> samsara.functions.v1beta1.FunctionEffects
+	31, // 21: samsara.functions.v1beta1.FunctionRunContext.request_payload:type_name -> google.protobuf.Value
+	31, // 22: samsara.functions.v1beta1.FunctionRunContext.response_payload:type_name -> google.protobuf.Value
+	23, // 23: samsara.functions.v1beta1.FunctionRunDetail.context:type_name -> samsara.functions.v1beta1.FunctionRunContext
+	26, // 24: samsara.functions.v1beta1.FunctionSchedule.entries:type_name -> samsara.functions.v1beta1.FunctionScheduleEntry
+	0,  // 25: samsara.functions.v1beta1.FunctionsService.CreateFunction:input_type -> samsara.functions.v1beta1.CreateFunctionRequest
+	2,  // 26: samsara.functions.v1beta1.FunctionsService.GetFunction:input_type -> samsara.functions.v1beta1.GetFunctionRequest
+	4,  // 27: samsara.functions.v1beta1.FunctionsService.PatchFunction:input_type -> samsara.functions.v1beta1.PatchFunctionRequest
+	6,  // 28: samsara.functions.v1beta1.FunctionsService.DeleteFunction:input_type -> samsara.functions.v1beta1.DeleteFunctionRequest
+	8,  // 29: samsara.functions.v1beta1.FunctionsService.DeployFunction:input_type -> samsara.functions.v1beta1.DeployFunctionRequest
+	10, // 30: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:input_type -> samsara.functions.v1beta1.GetFunctionLogsRequest
+	12, // 31: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:input_type -> samsara.functions.v1beta1.StartFunctionRunRequest
+	14, // 32: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:input_type -> samsara.functions.v1beta1.GetFunctionRunRequest
+	1,  // 33: samsara.functions.v1beta1.FunctionsService.CreateFunction:output_type -> samsara.functions.v1beta1.CreateFunctionResponse
+	3,  // 34: samsara.functions.v1beta1.FunctionsService.GetFunction:output_type -> samsara.functions.v1beta1.GetFunctionResponse
+	5,  // 35: samsara.functions.v1beta1.FunctionsService.PatchFunction:output_type -> samsara.functions.v1beta1.PatchFunctionResponse
+	7,  // 36: samsara.functions.v1beta1.FunctionsService.DeleteFunction:output_type -> samsara.functions.v1beta1.DeleteFunctionResponse
+	9,  // 37: samsara.functions.v1beta1.FunctionsService.DeployFunction:output_type -> samsara.functions.v1beta1.DeployFunctionResponse
+	11, // 38: samsara.functions.v1beta1.FunctionsService.GetFunctionLogs:output_type -> samsara.functions.v1beta1.GetFunctionLogsResponse
+	13, // 39: samsara.functions.v1beta1.FunctionsService.StartFunctionRun:output_type -> samsara.functions.v1beta1.StartFunctionRunResponse
+	15, // 40: samsara.functions.v1beta1.FunctionsService.GetFunctionRun:output_type -> samsara.functions.v1beta1.GetFunctionRunResponse
+	33, // [33:41] is the sub-list for method output_type
+	25, // [25:33] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_samsara_functions_v1beta1_functions_proto_init() }
@@ -2395,17 +2084,13 @@ func file_samsara_functions_v1beta1_functions_proto_init() {
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_functions_v1beta1_functions_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[29].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[30].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[31].OneofWrappers = []any{}
-	file_samsara_functions_v1beta1_functions_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_functions_v1beta1_functions_proto_rawDesc), len(file_samsara_functions_v1beta1_functions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

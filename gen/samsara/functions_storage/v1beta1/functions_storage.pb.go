@@ -167,7 +167,7 @@ func (x *CreateFunctionStorageFileRequest) GetName() string {
 type CreateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateFunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,7 +202,7 @@ func (*CreateFunctionStorageFileResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *CreateFunctionStorageFileResponse) GetData() *CreateFunctionStorageFileDetail {
+func (x *CreateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail {
 	if x != nil {
 		return x.Data
 	}
@@ -259,7 +259,7 @@ func (x *UpdateFunctionStorageFileRequest) GetName() string {
 type UpdateFunctionStorageFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdateFunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *FunctionStorageFileDetail `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,7 +294,7 @@ func (*UpdateFunctionStorageFileResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *UpdateFunctionStorageFileResponse) GetData() *UpdateFunctionStorageFileDetail {
+func (x *UpdateFunctionStorageFileResponse) GetData() *FunctionStorageFileDetail {
 	if x != nil {
 		return x.Data
 	}
@@ -463,7 +463,7 @@ type ListFunctionsStorageFilesResponse struct {
 	// Member `data`. Required.
 	Data []*FunctionsStorageFile `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,38 +505,38 @@ func (x *ListFunctionsStorageFilesResponse) GetData() []*FunctionsStorageFile {
 	return nil
 }
 
-func (x *ListFunctionsStorageFilesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListFunctionsStorageFilesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
 }
 
-// Schema CreateFunctionStorageFileDetailResponseBody.
-type CreateFunctionStorageFileDetail struct {
+// Schemas CreateFunctionStorageFileDetailResponseBody, UpdateFunctionStorageFileDetailResponseBody.
+type FunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `name`. Required.
 	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `uploadPut`. Required.
-	UploadPut     *FunctionsStorageSignedUrlOf `protobuf:"bytes,2,opt,name=upload_put,json=uploadPut,proto3" json:"upload_put,omitempty"`
+	UploadPut     *FunctionsStorageSignedUrlOfType `protobuf:"bytes,2,opt,name=upload_put,json=uploadPut,proto3" json:"upload_put,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreateFunctionStorageFileDetail) Reset() {
-	*x = CreateFunctionStorageFileDetail{}
+func (x *FunctionStorageFileDetail) Reset() {
+	*x = FunctionStorageFileDetail{}
 	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreateFunctionStorageFileDetail) String() string {
+func (x *FunctionStorageFileDetail) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreateFunctionStorageFileDetail) ProtoMessage() {}
+func (*FunctionStorageFileDetail) ProtoMessage() {}
 
-func (x *CreateFunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
+func (x *FunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -548,19 +548,19 @@ func (x *CreateFunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreateFunctionStorageFileDetail.ProtoReflect.Descriptor instead.
-func (*CreateFunctionStorageFileDetail) Descriptor() ([]byte, []int) {
+// Deprecated: Use FunctionStorageFileDetail.ProtoReflect.Descriptor instead.
+func (*FunctionStorageFileDetail) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *CreateFunctionStorageFileDetail) GetName() string {
+func (x *FunctionStorageFileDetail) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *CreateFunctionStorageFileDetail) GetUploadPut() *FunctionsStorageSignedUrlOf {
+func (x *FunctionStorageFileDetail) GetUploadPut() *FunctionsStorageSignedUrlOfType {
 	if x != nil {
 		return x.UploadPut
 	}
@@ -705,7 +705,7 @@ func (x *FunctionsStorageSignedUrl) GetUrlType() string {
 }
 
 // Schema FunctionsStorageSignedUrlOfTypeResponseBody.
-type FunctionsStorageSignedUrlOf struct {
+type FunctionsStorageSignedUrlOfType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `expiresAtTime`. Required. A time as in RFC 3339.
 	ExpiresAtTime *string `protobuf:"bytes,1,opt,name=expires_at_time,json=expiresAtTime,proto3,oneof" json:"expires_at_time,omitempty"`
@@ -715,20 +715,20 @@ type FunctionsStorageSignedUrlOf struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FunctionsStorageSignedUrlOf) Reset() {
-	*x = FunctionsStorageSignedUrlOf{}
+func (x *FunctionsStorageSignedUrlOfType) Reset() {
+	*x = FunctionsStorageSignedUrlOfType{}
 	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FunctionsStorageSignedUrlOf) String() string {
+func (x *FunctionsStorageSignedUrlOfType) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FunctionsStorageSignedUrlOf) ProtoMessage() {}
+func (*FunctionsStorageSignedUrlOfType) ProtoMessage() {}
 
-func (x *FunctionsStorageSignedUrlOf) ProtoReflect() protoreflect.Message {
+func (x *FunctionsStorageSignedUrlOfType) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -740,19 +740,19 @@ func (x *FunctionsStorageSignedUrlOf) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FunctionsStorageSignedUrlOf.ProtoReflect.Descriptor instead.
-func (*FunctionsStorageSignedUrlOf) Descriptor() ([]byte, []int) {
+// Deprecated: Use FunctionsStorageSignedUrlOfType.ProtoReflect.Descriptor instead.
+func (*FunctionsStorageSignedUrlOfType) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *FunctionsStorageSignedUrlOf) GetExpiresAtTime() string {
+func (x *FunctionsStorageSignedUrlOfType) GetExpiresAtTime() string {
 	if x != nil && x.ExpiresAtTime != nil {
 		return *x.ExpiresAtTime
 	}
 	return ""
 }
 
-func (x *FunctionsStorageSignedUrlOf) GetUrl() string {
+func (x *FunctionsStorageSignedUrlOfType) GetUrl() string {
 	if x != nil && x.Url != nil {
 		return *x.Url
 	}
@@ -763,7 +763,7 @@ func (x *FunctionsStorageSignedUrlOf) GetUrl() string {
 type GetFunctionStorageFileDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `downloadGet`. Required.
-	DownloadGet *FunctionsStorageSignedUrlOf `protobuf:"bytes,1,opt,name=download_get,json=downloadGet,proto3" json:"download_get,omitempty"`
+	DownloadGet *FunctionsStorageSignedUrlOfType `protobuf:"bytes,1,opt,name=download_get,json=downloadGet,proto3" json:"download_get,omitempty"`
 	// Member `name`. Required.
 	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -800,7 +800,7 @@ func (*GetFunctionStorageFileDetail) Descriptor() ([]byte, []int) {
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *GetFunctionStorageFileDetail) GetDownloadGet() *FunctionsStorageSignedUrlOf {
+func (x *GetFunctionStorageFileDetail) GetDownloadGet() *FunctionsStorageSignedUrlOfType {
 	if x != nil {
 		return x.DownloadGet
 	}
@@ -812,61 +812,6 @@ func (x *GetFunctionStorageFileDetail) GetName() string {
 		return *x.Name
 	}
 	return ""
-}
-
-// Schema UpdateFunctionStorageFileDetailResponseBody.
-type UpdateFunctionStorageFileDetail struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `uploadPut`. Required.
-	UploadPut     *FunctionsStorageSignedUrlOf `protobuf:"bytes,2,opt,name=upload_put,json=uploadPut,proto3" json:"upload_put,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateFunctionStorageFileDetail) Reset() {
-	*x = UpdateFunctionStorageFileDetail{}
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateFunctionStorageFileDetail) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateFunctionStorageFileDetail) ProtoMessage() {}
-
-func (x *UpdateFunctionStorageFileDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateFunctionStorageFileDetail.ProtoReflect.Descriptor instead.
-func (*UpdateFunctionStorageFileDetail) Descriptor() ([]byte, []int) {
-	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *UpdateFunctionStorageFileDetail) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateFunctionStorageFileDetail) GetUploadPut() *FunctionsStorageSignedUrlOf {
-	if x != nil {
-		return x.UploadPut
-	}
-	return nil
 }
 
 var File_samsara_functions_storage_v1beta1_functions_storage_proto protoreflect.FileDescriptor
@@ -881,14 +826,14 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x04data\x18\x01 \x01(\v2?.samsara.functions_storage.v1beta1.GetFunctionStorageFileDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
 	" CreateFunctionStorageFileRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\"\x83\x01\n" +
-	"!CreateFunctionStorageFileResponse\x12^\n" +
-	"\x04data\x18\x01 \x01(\v2B.samsara.functions_storage.v1beta1.CreateFunctionStorageFileDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
+	"\x05_name\"}\n" +
+	"!CreateFunctionStorageFileResponse\x12X\n" +
+	"\x04data\x18\x01 \x01(\v2<.samsara.functions_storage.v1beta1.FunctionStorageFileDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
 	" UpdateFunctionStorageFileRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x04name\x88\x01\x01B\a\n" +
-	"\x05_name\"\x83\x01\n" +
-	"!UpdateFunctionStorageFileResponse\x12^\n" +
-	"\x04data\x18\x01 \x01(\v2B.samsara.functions_storage.v1beta1.UpdateFunctionStorageFileDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
+	"\x05_name\"}\n" +
+	"!UpdateFunctionStorageFileResponse\x12X\n" +
+	"\x04data\x18\x01 \x01(\v2<.samsara.functions_storage.v1beta1.FunctionStorageFileDetailB\x06\xda\xce\x18\x02 \x01R\x04data\"N\n" +
 	" DeleteFunctionStorageFileRequest\x12!\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x04name\x88\x01\x01B\a\n" +
 	"\x05_name\"#\n" +
@@ -901,16 +846,16 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\x06_afterB\x18\n" +
 	"\x16_include_download_urlsB\x16\n" +
 	"\x14_include_upload_urlsB\b\n" +
-	"\x06_limit\"\xc1\x01\n" +
+	"\x06_limit\"\xbe\x01\n" +
 	"!ListFunctionsStorageFilesResponse\x12S\n" +
-	"\x04data\x18\x01 \x03(\v27.samsara.functions_storage.v1beta1.FunctionsStorageFileB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v27.samsara.functions_storage.v1beta1.FunctionsStorageFileB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xe3\x01\n" +
-	"\x1fCreateFunctionStorageFileDetail\x12\x1f\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12e\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x90\x02\n" +
+	"\x19FunctionStorageFileDetail\x12\x1f\n" +
+	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12i\n" +
 	"\n" +
-	"upload_put\x18\x02 \x01(\v2>.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfB\x06\xda\xce\x18\x02 \x01R\tuploadPut:/\xda\xce\x18+CreateFunctionStorageFileDetailResponseBodyB\a\n" +
+	"upload_put\x18\x02 \x01(\v2B.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfTypeB\x06\xda\xce\x18\x02 \x01R\tuploadPut:^\xda\xce\x18+CreateFunctionStorageFileDetailResponseBody\xda\xce\x18+UpdateFunctionStorageFileDetailResponseBodyB\a\n" +
 	"\x05_name\"\xca\x02\n" +
 	"\x14FunctionsStorageFile\x12@\n" +
 	"\x10modified_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0emodifiedAtTime\x88\x01\x01\x12\x1f\n" +
@@ -927,20 +872,15 @@ const file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc = "
 	"\burl_type\x18\x03 \x01(\tB!\xda\xce\x18\x1d \x012\bdownload2\x06upload2\aunknownH\x02R\aurlType\x88\x01\x01:)\xda\xce\x18%FunctionsStorageSignedUrlResponseBodyB\x12\n" +
 	"\x10_expires_at_timeB\x06\n" +
 	"\x04_urlB\v\n" +
-	"\t_url_type\"\xc9\x01\n" +
-	"\x1bFunctionsStorageSignedUrlOf\x12>\n" +
+	"\t_url_type\"\xcd\x01\n" +
+	"\x1fFunctionsStorageSignedUrlOfType\x12>\n" +
 	"\x0fexpires_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rexpiresAtTime\x88\x01\x01\x12\x1d\n" +
 	"\x03url\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x03url\x88\x01\x01:/\xda\xce\x18+FunctionsStorageSignedUrlOfTypeResponseBodyB\x12\n" +
 	"\x10_expires_at_timeB\x06\n" +
-	"\x04_url\"\xe1\x01\n" +
-	"\x1cGetFunctionStorageFileDetail\x12i\n" +
-	"\fdownload_get\x18\x01 \x01(\v2>.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfB\x06\xda\xce\x18\x02 \x01R\vdownloadGet\x12\x1f\n" +
+	"\x04_url\"\xe5\x01\n" +
+	"\x1cGetFunctionStorageFileDetail\x12m\n" +
+	"\fdownload_get\x18\x01 \x01(\v2B.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfTypeB\x06\xda\xce\x18\x02 \x01R\vdownloadGet\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01:,\xda\xce\x18(GetFunctionStorageFileDetailResponseBodyB\a\n" +
-	"\x05_name\"\xe3\x01\n" +
-	"\x1fUpdateFunctionStorageFileDetail\x12\x1f\n" +
-	"\x04name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04name\x88\x01\x01\x12e\n" +
-	"\n" +
-	"upload_put\x18\x02 \x01(\v2>.samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfB\x06\xda\xce\x18\x02 \x01R\tuploadPut:/\xda\xce\x18+UpdateFunctionStorageFileDetailResponseBodyB\a\n" +
 	"\x05_name2\xd0\n" +
 	"\n" +
 	"\x17FunctionsStorageService\x12\xfe\x01\n" +
@@ -967,7 +907,7 @@ func file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescGZIP(
 	return file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDescData
 }
 
-var file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_samsara_functions_storage_v1beta1_functions_storage_proto_goTypes = []any{
 	(*GetFunctionStorageFileRequest)(nil),     // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
 	(*GetFunctionStorageFileResponse)(nil),    // 1: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
@@ -979,39 +919,37 @@ var file_samsara_functions_storage_v1beta1_functions_storage_proto_goTypes = []a
 	(*DeleteFunctionStorageFileResponse)(nil), // 7: samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
 	(*ListFunctionsStorageFilesRequest)(nil),  // 8: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
 	(*ListFunctionsStorageFilesResponse)(nil), // 9: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
-	(*CreateFunctionStorageFileDetail)(nil),   // 10: samsara.functions_storage.v1beta1.CreateFunctionStorageFileDetail
+	(*FunctionStorageFileDetail)(nil),         // 10: samsara.functions_storage.v1beta1.FunctionStorageFileDetail
 	(*FunctionsStorageFile)(nil),              // 11: samsara.functions_storage.v1beta1.FunctionsStorageFile
 	(*FunctionsStorageSignedUrl)(nil),         // 12: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
-	(*FunctionsStorageSignedUrlOf)(nil),       // 13: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOf
+	(*FunctionsStorageSignedUrlOfType)(nil),   // 13: samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
 	(*GetFunctionStorageFileDetail)(nil),      // 14: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
-	(*UpdateFunctionStorageFileDetail)(nil),   // 15: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileDetail
-	(*v1.GoaPagination)(nil),                  // 16: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                     // 15: samsara.types.v1.Pagination
 }
 var file_samsara_functions_storage_v1beta1_functions_storage_proto_depIdxs = []int32{
 	14, // 0: samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail
-	10, // 1: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileDetail
-	15, // 2: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileDetail
+	10, // 1: samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
+	10, // 2: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionStorageFileDetail
 	11, // 3: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.data:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageFile
-	16, // 4: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	13, // 5: samsara.functions_storage.v1beta1.CreateFunctionStorageFileDetail.upload_put:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOf
+	15, // 4: samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	13, // 5: samsara.functions_storage.v1beta1.FunctionStorageFileDetail.upload_put:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
 	12, // 6: samsara.functions_storage.v1beta1.FunctionsStorageFile.urls:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrl
-	13, // 7: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail.download_get:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOf
-	13, // 8: samsara.functions_storage.v1beta1.UpdateFunctionStorageFileDetail.upload_put:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOf
-	0,  // 9: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
-	2,  // 10: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
-	4,  // 11: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
-	6,  // 12: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
-	8,  // 13: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:input_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
-	1,  // 14: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
-	3,  // 15: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
-	5,  // 16: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
-	7,  // 17: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
-	9,  // 18: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:output_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 7: samsara.functions_storage.v1beta1.GetFunctionStorageFileDetail.download_get:type_name -> samsara.functions_storage.v1beta1.FunctionsStorageSignedUrlOfType
+	0,  // 8: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileRequest
+	2,  // 9: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileRequest
+	4,  // 10: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileRequest
+	6,  // 11: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:input_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileRequest
+	8,  // 12: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:input_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesRequest
+	1,  // 13: samsara.functions_storage.v1beta1.FunctionsStorageService.GetFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.GetFunctionStorageFileResponse
+	3,  // 14: samsara.functions_storage.v1beta1.FunctionsStorageService.CreateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.CreateFunctionStorageFileResponse
+	5,  // 15: samsara.functions_storage.v1beta1.FunctionsStorageService.UpdateFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.UpdateFunctionStorageFileResponse
+	7,  // 16: samsara.functions_storage.v1beta1.FunctionsStorageService.DeleteFunctionStorageFile:output_type -> samsara.functions_storage.v1beta1.DeleteFunctionStorageFileResponse
+	9,  // 17: samsara.functions_storage.v1beta1.FunctionsStorageService.ListFunctionsStorageFiles:output_type -> samsara.functions_storage.v1beta1.ListFunctionsStorageFilesResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_samsara_functions_storage_v1beta1_functions_storage_proto_init() }
@@ -1029,14 +967,13 @@ func file_samsara_functions_storage_v1beta1_functions_storage_proto_init() {
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[13].OneofWrappers = []any{}
 	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_functions_storage_v1beta1_functions_storage_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc), len(file_samsara_functions_storage_v1beta1_functions_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -731,10 +731,10 @@ var file_samsara_gateway_v1_annotations_proto_extTypes = []protoimpl.ExtensionIn
 	},
 	{
 		ExtendedType:  (*descriptorpb.MessageOptions)(nil),
-		ExtensionType: (*string)(nil),
+		ExtensionType: ([]string)(nil),
 		Field:         50411,
 		Name:          "samsara.gateway.v1.schema",
-		Tag:           "bytes,50411,opt,name=schema",
+		Tag:           "bytes,50411,rep,name=schema",
 		Filename:      "samsara/gateway/v1/annotations.proto",
 	},
 }
@@ -758,10 +758,10 @@ var (
 
 // Extension fields to descriptorpb.MessageOptions.
 var (
-	// The name of the OpenAPI schema that a message stands for. It keeps the message's name
-	// stable when the document changes; the gateway does not read it.
+	// The names of the OpenAPI schemas that a message stands for. They keep the message's name
+	// stable when the document changes; the gateway does not read them.
 	//
-	// optional string schema = 50411;
+	// repeated string schema = 50411;
 	E_Schema = &file_samsara_gateway_v1_annotations_proto_extTypes[2]
 )
 
@@ -847,7 +847,7 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\x12ARRAY_STYLE_REPEAT\x10\x02:]\n" +
 	"\toperation\x12\x1e.google.protobuf.MethodOptions\x18\xeb\x89\x03 \x01(\v2\x1d.samsara.gateway.v1.OperationR\toperation:P\n" +
 	"\x05field\x12\x1d.google.protobuf.FieldOptions\x18\xeb\x89\x03 \x01(\v2\x19.samsara.gateway.v1.FieldR\x05field:9\n" +
-	"\x06schema\x12\x1f.google.protobuf.MessageOptions\x18\xeb\x89\x03 \x01(\tR\x06schemaB=P\x01Z9samsara.internal/gateway/gen/samsara/gateway/v1;gatewayv1b\x06proto3"
+	"\x06schema\x12\x1f.google.protobuf.MessageOptions\x18\xeb\x89\x03 \x03(\tR\x06schemaB=P\x01Z9samsara.internal/gateway/gen/samsara/gateway/v1;gatewayv1b\x06proto3"
 
 var (
 	file_samsara_gateway_v1_annotations_proto_rawDescOnce sync.Once

@@ -86,7 +86,7 @@ type GetGatewaysResponse struct {
 	// Member `data`. Required.
 	Data []*Gateway `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,7 +128,7 @@ func (x *GetGatewaysResponse) GetData() []*Gateway {
 	return nil
 }
 
-func (x *GetGatewaysResponse) GetPagination() *v1.GoaPagination {
+func (x *GetGatewaysResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -641,11 +641,11 @@ const file_samsara_gateways_v1_gateways_proto_rawDesc = "" +
 	"\x12GetGatewaysRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
 	"\x06models\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06modelsB\b\n" +
-	"\x06_after\"\x98\x01\n" +
+	"\x06_after\"\x95\x01\n" +
 	"\x13GetGatewaysResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.gateways.v1.GatewayB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.gateways.v1.GatewayB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"F\n" +
 	"\x12PostGatewayRequest\x12%\n" +
 	"\x06serial\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x06serial\x88\x01\x01B\t\n" +
@@ -721,11 +721,11 @@ var file_samsara_gateways_v1_gateways_proto_goTypes = []any{
 	(*Gateway)(nil),               // 9: samsara.gateways.v1.Gateway
 	(*GatewayAsset)(nil),          // 10: samsara.gateways.v1.GatewayAsset
 	nil,                           // 11: samsara.gateways.v1.GatewayAsset.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),      // 12: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
 }
 var file_samsara_gateways_v1_gateways_proto_depIdxs = []int32{
 	9,  // 0: samsara.gateways.v1.GetGatewaysResponse.data:type_name -> samsara.gateways.v1.Gateway
-	12, // 1: samsara.gateways.v1.GetGatewaysResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	12, // 1: samsara.gateways.v1.GetGatewaysResponse.pagination:type_name -> samsara.types.v1.Pagination
 	9,  // 2: samsara.gateways.v1.PostGatewayResponse.data:type_name -> samsara.gateways.v1.Gateway
 	6,  // 3: samsara.gateways.v1.Gateway.accessory_devices:type_name -> samsara.gateways.v1.Accessory
 	10, // 4: samsara.gateways.v1.Gateway.asset:type_name -> samsara.gateways.v1.GatewayAsset

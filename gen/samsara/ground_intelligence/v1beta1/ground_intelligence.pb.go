@@ -148,9 +148,9 @@ func (x *ListIssuesRequest) GetTypes() string {
 type ListIssuesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*Issues `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,14 +185,14 @@ func (*ListIssuesResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListIssuesResponse) GetData() []*Issues {
+func (x *ListIssuesResponse) GetData() []*Issue {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListIssuesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListIssuesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -296,7 +296,7 @@ func (x *UpdateGroundIntelligenceIssueRequest) GetUpdateMask() *fieldmaskpb.Fiel
 type UpdateGroundIntelligenceIssueResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *Issues `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Issue `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,7 +331,7 @@ func (*UpdateGroundIntelligenceIssueResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issues {
+func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issue {
 	if x != nil {
 		return x.Data
 	}
@@ -342,7 +342,7 @@ func (x *UpdateGroundIntelligenceIssueResponse) GetData() *Issues {
 type CreateWatchpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `location`. Required.
-	Location *WatchpointLatLngInput `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
+	Location *WatchpointLatLng `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
 	// Body member `mode`. Required. Known values: `justOnce`, `daily`, `weekly`, `monthly`.
 	Mode *string `protobuf:"bytes,2,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
 	// Body member `name`.
@@ -387,7 +387,7 @@ func (*CreateWatchpointRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *CreateWatchpointRequest) GetLocation() *WatchpointLatLngInput {
+func (x *CreateWatchpointRequest) GetLocation() *WatchpointLatLng {
 	if x != nil {
 		return x.Location
 	}
@@ -426,7 +426,7 @@ func (x *CreateWatchpointRequest) GetObservationType() string {
 type CreateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateWatchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,7 +461,7 @@ func (*CreateWatchpointResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *CreateWatchpointResponse) GetData() *CreateWatchpoint {
+func (x *CreateWatchpointResponse) GetData() *Watchpoint {
 	if x != nil {
 		return x.Data
 	}
@@ -557,7 +557,7 @@ func (x *UpdateWatchpointRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdateWatchpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdateWatchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Watchpoint `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,176 +592,11 @@ func (*UpdateWatchpointResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *UpdateWatchpointResponse) GetData() *UpdateWatchpoint {
+func (x *UpdateWatchpointResponse) GetData() *Watchpoint {
 	if x != nil {
 		return x.Data
 	}
 	return nil
-}
-
-// Schema EntityCreateWatchpointTypeResponseBody.
-type CreateWatchpoint struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`. Required.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `lastObservationTime`. Required.
-	LastObservationTime *string `protobuf:"bytes,3,opt,name=last_observation_time,json=lastObservationTime,proto3,oneof" json:"last_observation_time,omitempty"`
-	// Member `location`. Required.
-	Location *WatchpointLatLng `protobuf:"bytes,4,opt,name=location,proto3" json:"location,omitempty"`
-	// Member `mode`. Required. Known values: `unknown`, `justOnce`, `daily`, `weekly`, `monthly`.
-	Mode *string `protobuf:"bytes,5,opt,name=mode,proto3,oneof" json:"mode,omitempty"`
-	// Member `monitoringEndTime`. Required.
-	MonitoringEndTime *string `protobuf:"bytes,6,opt,name=monitoring_end_time,json=monitoringEndTime,proto3,oneof" json:"monitoring_end_time,omitempty"`
-	// Member `monitoringStartTime`. Required.
-	MonitoringStartTime *string `protobuf:"bytes,7,opt,name=monitoring_start_time,json=monitoringStartTime,proto3,oneof" json:"monitoring_start_time,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `note`. Required.
-	Note *string `protobuf:"bytes,9,opt,name=note,proto3,oneof" json:"note,omitempty"`
-	// Member `observationCount`. Required.
-	ObservationCount *int64 `protobuf:"varint,10,opt,name=observation_count,json=observationCount,proto3,oneof" json:"observation_count,omitempty"`
-	// Member `observationType`. Required. Known values: `unknown`, `roadDefect`, `utilityCut`,
-	// `guardrail`, `streetlight`, `signage`, `stormDrain`, `graffiti`, `vegetation`, `blight`,
-	// `illegalDumping`, `littering`, `highVegetationWeeds`, `fire`, `other`.
-	ObservationType *string `protobuf:"bytes,11,opt,name=observation_type,json=observationType,proto3,oneof" json:"observation_type,omitempty"`
-	// Member `samsaraDashboardUrl`. Required.
-	SamsaraDashboardUrl *string `protobuf:"bytes,12,opt,name=samsara_dashboard_url,json=samsaraDashboardUrl,proto3,oneof" json:"samsara_dashboard_url,omitempty"`
-	// Member `status`. Required. Known values: `unknown`, `active`, `completed`.
-	Status *string `protobuf:"bytes,13,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `updatedAtTime`. Required.
-	UpdatedAtTime *string `protobuf:"bytes,14,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWatchpoint) Reset() {
-	*x = CreateWatchpoint{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWatchpoint) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWatchpoint) ProtoMessage() {}
-
-func (x *CreateWatchpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWatchpoint.ProtoReflect.Descriptor instead.
-func (*CreateWatchpoint) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *CreateWatchpoint) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetLastObservationTime() string {
-	if x != nil && x.LastObservationTime != nil {
-		return *x.LastObservationTime
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetLocation() *WatchpointLatLng {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-func (x *CreateWatchpoint) GetMode() string {
-	if x != nil && x.Mode != nil {
-		return *x.Mode
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetMonitoringEndTime() string {
-	if x != nil && x.MonitoringEndTime != nil {
-		return *x.MonitoringEndTime
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetMonitoringStartTime() string {
-	if x != nil && x.MonitoringStartTime != nil {
-		return *x.MonitoringStartTime
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetNote() string {
-	if x != nil && x.Note != nil {
-		return *x.Note
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetObservationCount() int64 {
-	if x != nil && x.ObservationCount != nil {
-		return *x.ObservationCount
-	}
-	return 0
-}
-
-func (x *CreateWatchpoint) GetObservationType() string {
-	if x != nil && x.ObservationType != nil {
-		return *x.ObservationType
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetSamsaraDashboardUrl() string {
-	if x != nil && x.SamsaraDashboardUrl != nil {
-		return *x.SamsaraDashboardUrl
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *CreateWatchpoint) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
 }
 
 // Schema ListIssuesEntityGroundIntelligenceIssueLatLngTypeResponseBody.
@@ -777,7 +612,7 @@ type GroundIntelligenceIssueLatLng struct {
 
 func (x *GroundIntelligenceIssueLatLng) Reset() {
 	*x = GroundIntelligenceIssueLatLng{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +624,7 @@ func (x *GroundIntelligenceIssueLatLng) String() string {
 func (*GroundIntelligenceIssueLatLng) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueLatLng) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +637,7 @@ func (x *GroundIntelligenceIssueLatLng) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroundIntelligenceIssueLatLng.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueLatLng) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{9}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GroundIntelligenceIssueLatLng) GetLatitude() float64 {
@@ -832,7 +667,7 @@ type GroundIntelligenceIssueLocation struct {
 
 func (x *GroundIntelligenceIssueLocation) Reset() {
 	*x = GroundIntelligenceIssueLocation{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +679,7 @@ func (x *GroundIntelligenceIssueLocation) String() string {
 func (*GroundIntelligenceIssueLocation) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +692,7 @@ func (x *GroundIntelligenceIssueLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroundIntelligenceIssueLocation.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{10}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GroundIntelligenceIssueLocation) GetPoint() *GroundIntelligenceIssueLatLng {
@@ -885,7 +720,7 @@ type GroundIntelligenceIssueRoadSegment struct {
 
 func (x *GroundIntelligenceIssueRoadSegment) Reset() {
 	*x = GroundIntelligenceIssueRoadSegment{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +732,7 @@ func (x *GroundIntelligenceIssueRoadSegment) String() string {
 func (*GroundIntelligenceIssueRoadSegment) ProtoMessage() {}
 
 func (x *GroundIntelligenceIssueRoadSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +745,7 @@ func (x *GroundIntelligenceIssueRoadSegment) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GroundIntelligenceIssueRoadSegment.ProtoReflect.Descriptor instead.
 func (*GroundIntelligenceIssueRoadSegment) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{11}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GroundIntelligenceIssueRoadSegment) GetRoadName() string {
@@ -921,7 +756,7 @@ func (x *GroundIntelligenceIssueRoadSegment) GetRoadName() string {
 }
 
 // Schema EntityListIssuesTypeResponseBody.
-type Issues struct {
+type Issue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `createdAtTime`.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
@@ -951,21 +786,21 @@ type Issues struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Issues) Reset() {
-	*x = Issues{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
+func (x *Issue) Reset() {
+	*x = Issue{}
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Issues) String() string {
+func (x *Issue) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Issues) ProtoMessage() {}
+func (*Issue) ProtoMessage() {}
 
-func (x *Issues) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
+func (x *Issue) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,97 +811,97 @@ func (x *Issues) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Issues.ProtoReflect.Descriptor instead.
-func (*Issues) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{12}
+// Deprecated: Use Issue.ProtoReflect.Descriptor instead.
+func (*Issue) Descriptor() ([]byte, []int) {
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *Issues) GetCreatedAtTime() string {
+func (x *Issue) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *Issues) GetDashboardUrl() string {
+func (x *Issue) GetDashboardUrl() string {
 	if x != nil && x.DashboardUrl != nil {
 		return *x.DashboardUrl
 	}
 	return ""
 }
 
-func (x *Issues) GetFirstSeenTime() string {
+func (x *Issue) GetFirstSeenTime() string {
 	if x != nil && x.FirstSeenTime != nil {
 		return *x.FirstSeenTime
 	}
 	return ""
 }
 
-func (x *Issues) GetId() string {
+func (x *Issue) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *Issues) GetLastSeenTime() string {
+func (x *Issue) GetLastSeenTime() string {
 	if x != nil && x.LastSeenTime != nil {
 		return *x.LastSeenTime
 	}
 	return ""
 }
 
-func (x *Issues) GetLocation() *GroundIntelligenceIssueLocation {
+func (x *Issue) GetLocation() *GroundIntelligenceIssueLocation {
 	if x != nil {
 		return x.Location
 	}
 	return nil
 }
 
-func (x *Issues) GetObservationCount() int64 {
+func (x *Issue) GetObservationCount() int64 {
 	if x != nil && x.ObservationCount != nil {
 		return *x.ObservationCount
 	}
 	return 0
 }
 
-func (x *Issues) GetRoadSegment() *GroundIntelligenceIssueRoadSegment {
+func (x *Issue) GetRoadSegment() *GroundIntelligenceIssueRoadSegment {
 	if x != nil {
 		return x.RoadSegment
 	}
 	return nil
 }
 
-func (x *Issues) GetSeverity() string {
+func (x *Issue) GetSeverity() string {
 	if x != nil && x.Severity != nil {
 		return *x.Severity
 	}
 	return ""
 }
 
-func (x *Issues) GetStatus() string {
+func (x *Issue) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *Issues) GetType() string {
+func (x *Issue) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
 	return ""
 }
 
-func (x *Issues) GetUpdatedAtTime() string {
+func (x *Issue) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-// Schema EntityUpdateWatchpointTypeResponseBody.
-type UpdateWatchpoint struct {
+// Schemas EntityCreateWatchpointTypeResponseBody, EntityUpdateWatchpointTypeResponseBody.
+type Watchpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `createdAtTime`. Required.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
@@ -1102,21 +937,21 @@ type UpdateWatchpoint struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *UpdateWatchpoint) Reset() {
-	*x = UpdateWatchpoint{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
+func (x *Watchpoint) Reset() {
+	*x = Watchpoint{}
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateWatchpoint) String() string {
+func (x *Watchpoint) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateWatchpoint) ProtoMessage() {}
+func (*Watchpoint) ProtoMessage() {}
 
-func (x *UpdateWatchpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
+func (x *Watchpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,110 +962,110 @@ func (x *UpdateWatchpoint) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateWatchpoint.ProtoReflect.Descriptor instead.
-func (*UpdateWatchpoint) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{13}
+// Deprecated: Use Watchpoint.ProtoReflect.Descriptor instead.
+func (*Watchpoint) Descriptor() ([]byte, []int) {
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *UpdateWatchpoint) GetCreatedAtTime() string {
+func (x *Watchpoint) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetId() string {
+func (x *Watchpoint) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetLastObservationTime() string {
+func (x *Watchpoint) GetLastObservationTime() string {
 	if x != nil && x.LastObservationTime != nil {
 		return *x.LastObservationTime
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetLocation() *WatchpointLatLng {
+func (x *Watchpoint) GetLocation() *WatchpointLatLng {
 	if x != nil {
 		return x.Location
 	}
 	return nil
 }
 
-func (x *UpdateWatchpoint) GetMode() string {
+func (x *Watchpoint) GetMode() string {
 	if x != nil && x.Mode != nil {
 		return *x.Mode
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetMonitoringEndTime() string {
+func (x *Watchpoint) GetMonitoringEndTime() string {
 	if x != nil && x.MonitoringEndTime != nil {
 		return *x.MonitoringEndTime
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetMonitoringStartTime() string {
+func (x *Watchpoint) GetMonitoringStartTime() string {
 	if x != nil && x.MonitoringStartTime != nil {
 		return *x.MonitoringStartTime
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetName() string {
+func (x *Watchpoint) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetNote() string {
+func (x *Watchpoint) GetNote() string {
 	if x != nil && x.Note != nil {
 		return *x.Note
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetObservationCount() int64 {
+func (x *Watchpoint) GetObservationCount() int64 {
 	if x != nil && x.ObservationCount != nil {
 		return *x.ObservationCount
 	}
 	return 0
 }
 
-func (x *UpdateWatchpoint) GetObservationType() string {
+func (x *Watchpoint) GetObservationType() string {
 	if x != nil && x.ObservationType != nil {
 		return *x.ObservationType
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetSamsaraDashboardUrl() string {
+func (x *Watchpoint) GetSamsaraDashboardUrl() string {
 	if x != nil && x.SamsaraDashboardUrl != nil {
 		return *x.SamsaraDashboardUrl
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetStatus() string {
+func (x *Watchpoint) GetStatus() string {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
 	return ""
 }
 
-func (x *UpdateWatchpoint) GetUpdatedAtTime() string {
+func (x *Watchpoint) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-// Schema WatchpointLatLngTypeResponseBody.
+// Schemas WatchpointLatLngTypeRequestBody, WatchpointLatLngTypeResponseBody.
 type WatchpointLatLng struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `latitude`. Required.
@@ -1243,7 +1078,7 @@ type WatchpointLatLng struct {
 
 func (x *WatchpointLatLng) Reset() {
 	*x = WatchpointLatLng{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1090,7 @@ func (x *WatchpointLatLng) String() string {
 func (*WatchpointLatLng) ProtoMessage() {}
 
 func (x *WatchpointLatLng) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14]
+	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1103,7 @@ func (x *WatchpointLatLng) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchpointLatLng.ProtoReflect.Descriptor instead.
 func (*WatchpointLatLng) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{14}
+	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchpointLatLng) GetLatitude() float64 {
@@ -1279,61 +1114,6 @@ func (x *WatchpointLatLng) GetLatitude() float64 {
 }
 
 func (x *WatchpointLatLng) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-// Schema WatchpointLatLngTypeRequestBody.
-type WatchpointLatLngInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude     *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WatchpointLatLngInput) Reset() {
-	*x = WatchpointLatLngInput{}
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WatchpointLatLngInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WatchpointLatLngInput) ProtoMessage() {}
-
-func (x *WatchpointLatLngInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WatchpointLatLngInput.ProtoReflect.Descriptor instead.
-func (*WatchpointLatLngInput) Descriptor() ([]byte, []int) {
-	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *WatchpointLatLngInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *WatchpointLatLngInput) GetLongitude() float64 {
 	if x != nil && x.Longitude != nil {
 		return *x.Longitude
 	}
@@ -1366,11 +1146,11 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\v_severitiesB\r\n" +
 	"\v_start_timeB\v\n" +
 	"\t_statusesB\b\n" +
-	"\x06_types\"\xa6\x01\n" +
-	"\x12ListIssuesResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.ground_intelligence.v1beta1.IssuesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x06_types\"\xa2\x01\n" +
+	"\x12ListIssuesResponse\x12F\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.ground_intelligence.v1beta1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x98\x04\n" +
 	"$UpdateGroundIntelligenceIssueRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x122\n" +
@@ -1385,11 +1165,11 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x0f_dismissal_noteB\x13\n" +
 	"\x11_dismissal_reasonB\t\n" +
 	"\a_statusB\a\n" +
-	"\x05_type\"p\n" +
-	"%UpdateGroundIntelligenceIssueResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara.ground_intelligence.v1beta1.IssuesB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8f\x04\n" +
-	"\x17CreateWatchpointRequest\x12`\n" +
-	"\blocation\x18\x01 \x01(\v2:.samsara.ground_intelligence.v1beta1.WatchpointLatLngInputB\b\xda\xce\x18\x04\b\x03 \x01R\blocation\x12C\n" +
+	"\x05_type\"o\n" +
+	"%UpdateGroundIntelligenceIssueResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.ground_intelligence.v1beta1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8a\x04\n" +
+	"\x17CreateWatchpointRequest\x12[\n" +
+	"\blocation\x18\x01 \x01(\v25.samsara.ground_intelligence.v1beta1.WatchpointLatLngB\b\xda\xce\x18\x04\b\x03 \x01R\blocation\x12C\n" +
 	"\x04mode\x18\x02 \x01(\tB*\xda\xce\x18&\b\x03 \x012\bjustOnce2\x05daily2\x06weekly2\amonthlyH\x00R\x04mode\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\x04note\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x04note\x88\x01\x01\x12\xda\x01\n" +
@@ -1401,9 +1181,9 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x05_modeB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_noteB\x13\n" +
-	"\x11_observation_type\"m\n" +
-	"\x18CreateWatchpointResponse\x12Q\n" +
-	"\x04data\x18\x01 \x01(\v25.samsara.ground_intelligence.v1beta1.CreateWatchpointB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc8\x03\n" +
+	"\x11_observation_type\"g\n" +
+	"\x18CreateWatchpointResponse\x12K\n" +
+	"\x04data\x18\x01 \x01(\v2/.samsara.ground_intelligence.v1beta1.WatchpointB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc8\x03\n" +
 	"\x17UpdateWatchpointRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -1418,43 +1198,9 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x03_idB\a\n" +
 	"\x05_nameB\a\n" +
 	"\x05_noteB\x13\n" +
-	"\x11_observation_type\"m\n" +
-	"\x18UpdateWatchpointResponse\x12Q\n" +
-	"\x04data\x18\x01 \x01(\v25.samsara.ground_intelligence.v1beta1.UpdateWatchpointB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf3\t\n" +
-	"\x10CreateWatchpoint\x123\n" +
-	"\x0fcreated_at_time\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rcreatedAtTime\x88\x01\x01\x12\x1b\n" +
-	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12?\n" +
-	"\x15last_observation_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x13lastObservationTime\x88\x01\x01\x12Y\n" +
-	"\blocation\x18\x04 \x01(\v25.samsara.ground_intelligence.v1beta1.WatchpointLatLngB\x06\xda\xce\x18\x02 \x01R\blocation\x12J\n" +
-	"\x04mode\x18\x05 \x01(\tB1\xda\xce\x18- \x012\aunknown2\bjustOnce2\x05daily2\x06weekly2\amonthlyH\x03R\x04mode\x88\x01\x01\x12;\n" +
-	"\x13monitoring_end_time\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x11monitoringEndTime\x88\x01\x01\x12?\n" +
-	"\x15monitoring_start_time\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x05R\x13monitoringStartTime\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\b \x01(\tB\x06\xda\xce\x18\x02 \x01H\x06R\x04name\x88\x01\x01\x12\x1f\n" +
-	"\x04note\x18\t \x01(\tB\x06\xda\xce\x18\x02 \x01H\aR\x04note\x88\x01\x01\x128\n" +
-	"\x11observation_count\x18\n" +
-	" \x01(\x03B\x06\xda\xce\x18\x02 \x01H\bR\x10observationCount\x88\x01\x01\x12\xe1\x01\n" +
-	"\x10observation_type\x18\v \x01(\tB\xb0\x01\xda\xce\x18\xab\x01 \x012\aunknown2\n" +
-	"roadDefect2\n" +
-	"utilityCut2\tguardrail2\vstreetlight2\asignage2\n" +
-	"stormDrain2\bgraffiti2\n" +
-	"vegetation2\x06blight2\x0eillegalDumping2\tlittering2\x13highVegetationWeeds2\x04fire2\x05otherH\tR\x0fobservationType\x88\x01\x01\x12?\n" +
-	"\x15samsara_dashboard_url\x18\f \x01(\tB\x06\xda\xce\x18\x02 \x01H\n" +
-	"R\x13samsaraDashboardUrl\x88\x01\x01\x12?\n" +
-	"\x06status\x18\r \x01(\tB\"\xda\xce\x18\x1e \x012\aunknown2\x06active2\tcompletedH\vR\x06status\x88\x01\x01\x123\n" +
-	"\x0fupdated_at_time\x18\x0e \x01(\tB\x06\xda\xce\x18\x02 \x01H\fR\rupdatedAtTime\x88\x01\x01:*\xda\xce\x18&EntityCreateWatchpointTypeResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\x18\n" +
-	"\x16_last_observation_timeB\a\n" +
-	"\x05_modeB\x16\n" +
-	"\x14_monitoring_end_timeB\x18\n" +
-	"\x16_monitoring_start_timeB\a\n" +
-	"\x05_nameB\a\n" +
-	"\x05_noteB\x14\n" +
-	"\x12_observation_countB\x13\n" +
-	"\x11_observation_typeB\x18\n" +
-	"\x16_samsara_dashboard_urlB\t\n" +
-	"\a_statusB\x12\n" +
-	"\x10_updated_at_time\"\xc1\x01\n" +
+	"\x11_observation_type\"g\n" +
+	"\x18UpdateWatchpointResponse\x12K\n" +
+	"\x04data\x18\x01 \x01(\v2/.samsara.ground_intelligence.v1beta1.WatchpointB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc1\x01\n" +
 	"\x1dGroundIntelligenceIssueLatLng\x12\x1f\n" +
 	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01:A\xda\xce\x18=ListIssuesEntityGroundIntelligenceIssueLatLngTypeResponseBodyB\v\n" +
@@ -1468,8 +1214,8 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\"GroundIntelligenceIssueRoadSegment\x12 \n" +
 	"\troad_name\x18\x01 \x01(\tH\x00R\broadName\x88\x01\x01:]\xda\xce\x18YListIssuesEntityGroundIntelligenceIssueGroundIntelligenceIssueRoadSegmentTypeResponseBodyB\f\n" +
 	"\n" +
-	"_road_name\"\x95\x06\n" +
-	"\x06Issues\x12+\n" +
+	"_road_name\"\x94\x06\n" +
+	"\x05Issue\x12+\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12(\n" +
 	"\rdashboard_url\x18\x02 \x01(\tH\x01R\fdashboardUrl\x88\x01\x01\x12+\n" +
 	"\x0ffirst_seen_time\x18\x03 \x01(\tH\x02R\rfirstSeenTime\x88\x01\x01\x12\x13\n" +
@@ -1492,8 +1238,10 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\t_severityB\t\n" +
 	"\a_statusB\a\n" +
 	"\x05_typeB\x12\n" +
-	"\x10_updated_at_time\"\xf3\t\n" +
-	"\x10UpdateWatchpoint\x123\n" +
+	"\x10_updated_at_time\"\x97\n" +
+	"\n" +
+	"\n" +
+	"Watchpoint\x123\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rcreatedAtTime\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12?\n" +
 	"\x15last_observation_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x13lastObservationTime\x88\x01\x01\x12Y\n" +
@@ -1513,7 +1261,7 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x15samsara_dashboard_url\x18\f \x01(\tB\x06\xda\xce\x18\x02 \x01H\n" +
 	"R\x13samsaraDashboardUrl\x88\x01\x01\x12?\n" +
 	"\x06status\x18\r \x01(\tB\"\xda\xce\x18\x1e \x012\aunknown2\x06active2\tcompletedH\vR\x06status\x88\x01\x01\x123\n" +
-	"\x0fupdated_at_time\x18\x0e \x01(\tB\x06\xda\xce\x18\x02 \x01H\fR\rupdatedAtTime\x88\x01\x01:*\xda\xce\x18&EntityUpdateWatchpointTypeResponseBodyB\x12\n" +
+	"\x0fupdated_at_time\x18\x0e \x01(\tB\x06\xda\xce\x18\x02 \x01H\fR\rupdatedAtTime\x88\x01\x01:T\xda\xce\x18&EntityCreateWatchpointTypeResponseBody\xda\xce\x18&EntityUpdateWatchpointTypeResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\x18\n" +
 	"\x16_last_observation_timeB\a\n" +
@@ -1526,16 +1274,10 @@ const file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc
 	"\x11_observation_typeB\x18\n" +
 	"\x16_samsara_dashboard_urlB\t\n" +
 	"\a_statusB\x12\n" +
-	"\x10_updated_at_time\"\xa7\x01\n" +
+	"\x10_updated_at_time\"\xca\x01\n" +
 	"\x10WatchpointLatLng\x12'\n" +
 	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:$\xda\xce\x18 WatchpointLatLngTypeResponseBodyB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitude\"\xab\x01\n" +
-	"\x15WatchpointLatLngInput\x12'\n" +
-	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:#\xda\xce\x18\x1fWatchpointLatLngTypeRequestBodyB\v\n" +
+	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:G\xda\xce\x18\x1fWatchpointLatLngTypeRequestBody\xda\xce\x18 WatchpointLatLngTypeResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitude2\x8c\b\n" +
@@ -1563,7 +1305,7 @@ func file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescG
 	return file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDescData
 }
 
-var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_goTypes = []any{
 	(*ListIssuesRequest)(nil),                     // 0: samsara.ground_intelligence.v1beta1.ListIssuesRequest
 	(*ListIssuesResponse)(nil),                    // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse
@@ -1573,44 +1315,41 @@ var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_goTypes =
 	(*CreateWatchpointResponse)(nil),              // 5: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
 	(*UpdateWatchpointRequest)(nil),               // 6: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
 	(*UpdateWatchpointResponse)(nil),              // 7: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
-	(*CreateWatchpoint)(nil),                      // 8: samsara.ground_intelligence.v1beta1.CreateWatchpoint
-	(*GroundIntelligenceIssueLatLng)(nil),         // 9: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
-	(*GroundIntelligenceIssueLocation)(nil),       // 10: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
-	(*GroundIntelligenceIssueRoadSegment)(nil),    // 11: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
-	(*Issues)(nil),                                // 12: samsara.ground_intelligence.v1beta1.Issues
-	(*UpdateWatchpoint)(nil),                      // 13: samsara.ground_intelligence.v1beta1.UpdateWatchpoint
-	(*WatchpointLatLng)(nil),                      // 14: samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	(*WatchpointLatLngInput)(nil),                 // 15: samsara.ground_intelligence.v1beta1.WatchpointLatLngInput
-	(*v1.GoaPagination)(nil),                      // 16: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                 // 17: google.protobuf.FieldMask
+	(*GroundIntelligenceIssueLatLng)(nil),         // 8: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
+	(*GroundIntelligenceIssueLocation)(nil),       // 9: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
+	(*GroundIntelligenceIssueRoadSegment)(nil),    // 10: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
+	(*Issue)(nil),                 // 11: samsara.ground_intelligence.v1beta1.Issue
+	(*Watchpoint)(nil),            // 12: samsara.ground_intelligence.v1beta1.Watchpoint
+	(*WatchpointLatLng)(nil),      // 13: samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	(*v1.Pagination)(nil),         // 14: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil), // 15: google.protobuf.FieldMask
 }
 var file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_depIdxs = []int32{
-	12, // 0: samsara.ground_intelligence.v1beta1.ListIssuesResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issues
-	16, // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	17, // 2: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12, // 3: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issues
-	15, // 4: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLngInput
-	8,  // 5: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.CreateWatchpoint
-	17, // 6: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 7: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.UpdateWatchpoint
-	14, // 8: samsara.ground_intelligence.v1beta1.CreateWatchpoint.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	9,  // 9: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation.point:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
-	10, // 10: samsara.ground_intelligence.v1beta1.Issues.location:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
-	11, // 11: samsara.ground_intelligence.v1beta1.Issues.road_segment:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
-	14, // 12: samsara.ground_intelligence.v1beta1.UpdateWatchpoint.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
-	0,  // 13: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:input_type -> samsara.ground_intelligence.v1beta1.ListIssuesRequest
-	2,  // 14: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:input_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
-	4,  // 15: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
-	6,  // 16: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
-	1,  // 17: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:output_type -> samsara.ground_intelligence.v1beta1.ListIssuesResponse
-	3,  // 18: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:output_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
-	5,  // 19: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
-	7,  // 20: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	11, // 0: samsara.ground_intelligence.v1beta1.ListIssuesResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
+	14, // 1: samsara.ground_intelligence.v1beta1.ListIssuesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	15, // 2: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 3: samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Issue
+	13, // 4: samsara.ground_intelligence.v1beta1.CreateWatchpointRequest.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	12, // 5: samsara.ground_intelligence.v1beta1.CreateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
+	15, // 6: samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 7: samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse.data:type_name -> samsara.ground_intelligence.v1beta1.Watchpoint
+	8,  // 8: samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation.point:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLatLng
+	9,  // 9: samsara.ground_intelligence.v1beta1.Issue.location:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueLocation
+	10, // 10: samsara.ground_intelligence.v1beta1.Issue.road_segment:type_name -> samsara.ground_intelligence.v1beta1.GroundIntelligenceIssueRoadSegment
+	13, // 11: samsara.ground_intelligence.v1beta1.Watchpoint.location:type_name -> samsara.ground_intelligence.v1beta1.WatchpointLatLng
+	0,  // 12: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:input_type -> samsara.ground_intelligence.v1beta1.ListIssuesRequest
+	2,  // 13: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:input_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueRequest
+	4,  // 14: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointRequest
+	6,  // 15: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:input_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointRequest
+	1,  // 16: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.ListIssues:output_type -> samsara.ground_intelligence.v1beta1.ListIssuesResponse
+	3,  // 17: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateGroundIntelligenceIssue:output_type -> samsara.ground_intelligence.v1beta1.UpdateGroundIntelligenceIssueResponse
+	5,  // 18: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.CreateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.CreateWatchpointResponse
+	7,  // 19: samsara.ground_intelligence.v1beta1.GroundIntelligenceService.UpdateWatchpoint:output_type -> samsara.ground_intelligence.v1beta1.UpdateWatchpointResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_init() }
@@ -1628,15 +1367,13 @@ func file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_init() {
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc), len(file_samsara_ground_intelligence_v1beta1_ground_intelligence_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -142,7 +142,7 @@ type GetHosEldEventsResponse struct {
 	// Member `data`. Required.
 	Data []*HosDriversEldEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -184,7 +184,7 @@ func (x *GetHosEldEventsResponse) GetData() []*HosDriversEldEvent {
 	return nil
 }
 
-func (x *GetHosEldEventsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetHosEldEventsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -269,7 +269,7 @@ func (x *UpdateShippingDocsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdateShippingDocsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PatchShippingDocs `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *ShippingDocs `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -304,7 +304,7 @@ func (*UpdateShippingDocsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *UpdateShippingDocsResponse) GetData() *PatchShippingDocs {
+func (x *UpdateShippingDocsResponse) GetData() *ShippingDocs {
 	if x != nil {
 		return x.Data
 	}
@@ -422,7 +422,7 @@ type HosEldEvent struct {
 	// Member `totalVehicleMeters`. In metres.
 	TotalVehicleMeters *int64 `protobuf:"varint,12,opt,name=total_vehicle_meters,json=totalVehicleMeters,proto3,oneof" json:"total_vehicle_meters,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,7 +541,7 @@ func (x *HosEldEvent) GetTotalVehicleMeters() int64 {
 	return 0
 }
 
-func (x *HosEldEvent) GetVehicle() *v1.GoaVehicleTiny {
+func (x *HosEldEvent) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -695,7 +695,7 @@ func (x *HosEldEventRemark) GetTime() string {
 }
 
 // Schema PatchShippingDocsResponseBodyResponseBody.
-type PatchShippingDocs struct {
+type ShippingDocs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `adverseDrivingClaimed`.
 	AdverseDrivingClaimed *bool `protobuf:"varint,1,opt,name=adverse_driving_claimed,json=adverseDrivingClaimed,proto3,oneof" json:"adverse_driving_claimed,omitempty"`
@@ -721,20 +721,20 @@ type PatchShippingDocs struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchShippingDocs) Reset() {
-	*x = PatchShippingDocs{}
+func (x *ShippingDocs) Reset() {
+	*x = ShippingDocs{}
 	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchShippingDocs) String() string {
+func (x *ShippingDocs) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchShippingDocs) ProtoMessage() {}
+func (*ShippingDocs) ProtoMessage() {}
 
-func (x *PatchShippingDocs) ProtoReflect() protoreflect.Message {
+func (x *ShippingDocs) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_hos_v1beta1_hos_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -746,75 +746,75 @@ func (x *PatchShippingDocs) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchShippingDocs.ProtoReflect.Descriptor instead.
-func (*PatchShippingDocs) Descriptor() ([]byte, []int) {
+// Deprecated: Use ShippingDocs.ProtoReflect.Descriptor instead.
+func (*ShippingDocs) Descriptor() ([]byte, []int) {
 	return file_samsara_hos_v1beta1_hos_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *PatchShippingDocs) GetAdverseDrivingClaimed() bool {
+func (x *ShippingDocs) GetAdverseDrivingClaimed() bool {
 	if x != nil && x.AdverseDrivingClaimed != nil {
 		return *x.AdverseDrivingClaimed
 	}
 	return false
 }
 
-func (x *PatchShippingDocs) GetBigDayClaimed() bool {
+func (x *ShippingDocs) GetBigDayClaimed() bool {
 	if x != nil && x.BigDayClaimed != nil {
 		return *x.BigDayClaimed
 	}
 	return false
 }
 
-func (x *PatchShippingDocs) GetCarrierFormattedAddress() string {
+func (x *ShippingDocs) GetCarrierFormattedAddress() string {
 	if x != nil && x.CarrierFormattedAddress != nil {
 		return *x.CarrierFormattedAddress
 	}
 	return ""
 }
 
-func (x *PatchShippingDocs) GetCarrierName() string {
+func (x *ShippingDocs) GetCarrierName() string {
 	if x != nil && x.CarrierName != nil {
 		return *x.CarrierName
 	}
 	return ""
 }
 
-func (x *PatchShippingDocs) GetCarrierUsDotNumber() int64 {
+func (x *ShippingDocs) GetCarrierUsDotNumber() int64 {
 	if x != nil && x.CarrierUsDotNumber != nil {
 		return *x.CarrierUsDotNumber
 	}
 	return 0
 }
 
-func (x *PatchShippingDocs) GetHomeTerminalFormattedAddress() string {
+func (x *ShippingDocs) GetHomeTerminalFormattedAddress() string {
 	if x != nil && x.HomeTerminalFormattedAddress != nil {
 		return *x.HomeTerminalFormattedAddress
 	}
 	return ""
 }
 
-func (x *PatchShippingDocs) GetHomeTerminalName() string {
+func (x *ShippingDocs) GetHomeTerminalName() string {
 	if x != nil && x.HomeTerminalName != nil {
 		return *x.HomeTerminalName
 	}
 	return ""
 }
 
-func (x *PatchShippingDocs) GetIsCertified() bool {
+func (x *ShippingDocs) GetIsCertified() bool {
 	if x != nil && x.IsCertified != nil {
 		return *x.IsCertified
 	}
 	return false
 }
 
-func (x *PatchShippingDocs) GetIsUsShortHaulActive() bool {
+func (x *ShippingDocs) GetIsUsShortHaulActive() bool {
 	if x != nil && x.IsUsShortHaulActive != nil {
 		return *x.IsUsShortHaulActive
 	}
 	return false
 }
 
-func (x *PatchShippingDocs) GetTrailerNames() []string {
+func (x *ShippingDocs) GetTrailerNames() []string {
 	if x != nil {
 		return x.TrailerNames
 	}
@@ -844,11 +844,11 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
-	"\b_tag_ids\"\x9f\x01\n" +
+	"\b_tag_ids\"\x9c\x01\n" +
 	"\x17GetHosEldEventsResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.hos.v1beta1.HosDriversEldEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12?\n" +
+	"\x04data\x18\x01 \x03(\v2'.samsara.hos.v1beta1.HosDriversEldEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12<\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationR\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
 	"pagination\"\x97\x02\n" +
 	"\x19UpdateShippingDocsRequest\x12*\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\bdriverID\x88\x01\x01\x12(\n" +
@@ -859,9 +859,9 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\n" +
 	"_driver_idB\v\n" +
 	"\t_hos_dateB\x10\n" +
-	"\x0e_shipping_docs\"`\n" +
-	"\x1aUpdateShippingDocsResponse\x12B\n" +
-	"\x04data\x18\x01 \x01(\v2&.samsara.hos.v1beta1.PatchShippingDocsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xeb\x03\n" +
+	"\x0e_shipping_docs\"[\n" +
+	"\x1aUpdateShippingDocsResponse\x12=\n" +
+	"\x04data\x18\x01 \x01(\v2!.samsara.hos.v1beta1.ShippingDocsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xeb\x03\n" +
 	"\x12HosDriversEldEvent\x12Z\n" +
 	"\x18driver_activation_status\x18\x01 \x01(\tB\x1b\xda\xce\x18\x17 \x012\x06active2\vdeactivatedH\x00R\x16driverActivationStatus\x88\x01\x01\x12G\n" +
 	"\n" +
@@ -874,7 +874,7 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:(\xda\xce\x18$HosDriversEldEventObjectResponseBodyB\x1b\n" +
 	"\x19_driver_activation_statusB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\x95\t\n" +
+	"\x05_name\"\x92\t\n" +
 	"\vHosEldEvent\x12A\n" +
 	"\x1aaccumulated_vehicle_meters\x18\x01 \x01(\x03H\x00R\x18accumulatedVehicleMeters\x88\x01\x01\x125\n" +
 	"\x14elapsed_engine_hours\x18\x02 \x01(\x01H\x01R\x12elapsedEngineHours\x88\x01\x01\x12C\n" +
@@ -888,8 +888,8 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\x04time\x18\n" +
 	" \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\aR\x04time\x88\x01\x01\x121\n" +
 	"\x12total_engine_hours\x18\v \x01(\x01H\bR\x10totalEngineHours\x88\x01\x01\x125\n" +
-	"\x14total_vehicle_meters\x18\f \x01(\x03H\tR\x12totalVehicleMeters\x88\x01\x01\x12:\n" +
-	"\avehicle\x18\r \x01(\v2 .samsara.types.v1.GoaVehicleTinyR\avehicle:!\xda\xce\x18\x1dHosEldEventObjectResponseBodyB\x1d\n" +
+	"\x14total_vehicle_meters\x18\f \x01(\x03H\tR\x12totalVehicleMeters\x88\x01\x01\x127\n" +
+	"\avehicle\x18\r \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:!\xda\xce\x18\x1dHosEldEventObjectResponseBodyB\x1d\n" +
 	"\x1b_accumulated_vehicle_metersB\x17\n" +
 	"\x15_elapsed_engine_hoursB\x11\n" +
 	"\x0f_eld_event_codeB\x1a\n" +
@@ -919,8 +919,8 @@ const file_samsara_hos_v1beta1_hos_proto_rawDesc = "" +
 	"\n" +
 	"\b_commentB\x17\n" +
 	"\x15_location_descriptionB\a\n" +
-	"\x05_time\"\xb5\x06\n" +
-	"\x11PatchShippingDocs\x12;\n" +
+	"\x05_time\"\xb0\x06\n" +
+	"\fShippingDocs\x12;\n" +
 	"\x17adverse_driving_claimed\x18\x01 \x01(\bH\x00R\x15adverseDrivingClaimed\x88\x01\x01\x12+\n" +
 	"\x0fbig_day_claimed\x18\x02 \x01(\bH\x01R\rbigDayClaimed\x88\x01\x01\x12?\n" +
 	"\x19carrier_formatted_address\x18\x03 \x01(\tH\x02R\x17carrierFormattedAddress\x88\x01\x01\x12&\n" +
@@ -970,22 +970,22 @@ var file_samsara_hos_v1beta1_hos_proto_goTypes = []any{
 	(*HosEldEvent)(nil),                // 5: samsara.hos.v1beta1.HosEldEvent
 	(*HosEldEventLocation)(nil),        // 6: samsara.hos.v1beta1.HosEldEventLocation
 	(*HosEldEventRemark)(nil),          // 7: samsara.hos.v1beta1.HosEldEventRemark
-	(*PatchShippingDocs)(nil),          // 8: samsara.hos.v1beta1.PatchShippingDocs
+	(*ShippingDocs)(nil),               // 8: samsara.hos.v1beta1.ShippingDocs
 	nil,                                // 9: samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),           // 10: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),              // 10: samsara.types.v1.Pagination
 	(*fieldmaskpb.FieldMask)(nil),      // 11: google.protobuf.FieldMask
-	(*v1.GoaVehicleTiny)(nil),          // 12: samsara.types.v1.GoaVehicleTiny
+	(*v1.VehicleTiny)(nil),             // 12: samsara.types.v1.VehicleTiny
 }
 var file_samsara_hos_v1beta1_hos_proto_depIdxs = []int32{
 	4,  // 0: samsara.hos.v1beta1.GetHosEldEventsResponse.data:type_name -> samsara.hos.v1beta1.HosDriversEldEvent
-	10, // 1: samsara.hos.v1beta1.GetHosEldEventsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	10, // 1: samsara.hos.v1beta1.GetHosEldEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	11, // 2: samsara.hos.v1beta1.UpdateShippingDocsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,  // 3: samsara.hos.v1beta1.UpdateShippingDocsResponse.data:type_name -> samsara.hos.v1beta1.PatchShippingDocs
+	8,  // 3: samsara.hos.v1beta1.UpdateShippingDocsResponse.data:type_name -> samsara.hos.v1beta1.ShippingDocs
 	5,  // 4: samsara.hos.v1beta1.HosDriversEldEvent.eld_events:type_name -> samsara.hos.v1beta1.HosEldEvent
 	9,  // 5: samsara.hos.v1beta1.HosDriversEldEvent.external_ids:type_name -> samsara.hos.v1beta1.HosDriversEldEvent.ExternalIdsEntry
 	6,  // 6: samsara.hos.v1beta1.HosEldEvent.location:type_name -> samsara.hos.v1beta1.HosEldEventLocation
 	7,  // 7: samsara.hos.v1beta1.HosEldEvent.remark:type_name -> samsara.hos.v1beta1.HosEldEventRemark
-	12, // 8: samsara.hos.v1beta1.HosEldEvent.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
+	12, // 8: samsara.hos.v1beta1.HosEldEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	0,  // 9: samsara.hos.v1beta1.HosService.GetHosEldEvents:input_type -> samsara.hos.v1beta1.GetHosEldEventsRequest
 	2,  // 10: samsara.hos.v1beta1.HosService.UpdateShippingDocs:input_type -> samsara.hos.v1beta1.UpdateShippingDocsRequest
 	1,  // 11: samsara.hos.v1beta1.HosService.GetHosEldEvents:output_type -> samsara.hos.v1beta1.GetHosEldEventsResponse

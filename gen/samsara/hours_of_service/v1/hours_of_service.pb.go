@@ -278,7 +278,7 @@ type GetHosDailyLogsResponse struct {
 	// Member `data`. Required.
 	Data []*HosDailyLogs `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -320,7 +320,7 @@ func (x *GetHosDailyLogsResponse) GetData() []*HosDailyLogs {
 	return nil
 }
 
-func (x *GetHosDailyLogsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetHosDailyLogsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -579,7 +579,7 @@ type GetHosViolationsResponse struct {
 	// Member `data`. Required.
 	Data []*HosViolationsObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,7 +621,7 @@ func (x *GetHosViolationsResponse) GetData() []*HosViolationsObject {
 	return nil
 }
 
-func (x *GetHosViolationsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetHosViolationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1193,9 +1193,9 @@ type HosClocksForDriver struct {
 	// Member `currentDutyStatus`.
 	CurrentDutyStatus *CurrentDutyStatus `protobuf:"bytes,2,opt,name=current_duty_status,json=currentDutyStatus,proto3" json:"current_duty_status,omitempty"`
 	// Member `currentVehicle`.
-	CurrentVehicle *v1.VehicleTiny `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
+	CurrentVehicle *v1.VehicleTiny2 `protobuf:"bytes,3,opt,name=current_vehicle,json=currentVehicle,proto3" json:"current_vehicle,omitempty"`
 	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny2 `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `violations`.
 	Violations    *HosViolations `protobuf:"bytes,5,opt,name=violations,proto3" json:"violations,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1246,14 +1246,14 @@ func (x *HosClocksForDriver) GetCurrentDutyStatus() *CurrentDutyStatus {
 	return nil
 }
 
-func (x *HosClocksForDriver) GetCurrentVehicle() *v1.VehicleTiny {
+func (x *HosClocksForDriver) GetCurrentVehicle() *v1.VehicleTiny2 {
 	if x != nil {
 		return x.CurrentVehicle
 	}
 	return nil
 }
 
-func (x *HosClocksForDriver) GetDriver() *v1.DriverTiny {
+func (x *HosClocksForDriver) GetDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.Driver
 	}
@@ -1481,7 +1481,7 @@ func (x *HosDrive) GetDriveRemainingDurationMs() float64 {
 type HosLogEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `codrivers`.
-	Codrivers []*v1.DriverTiny `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
+	Codrivers []*v1.DriverTiny2 `protobuf:"bytes,1,rep,name=codrivers,proto3" json:"codrivers,omitempty"`
 	// Member `hosStatusType`. Known values: `offDuty`, `sleeperBed`, `driving`, `onDuty`, `yardMove`,
 	// `personalConveyance`.
 	HosStatusType *string `protobuf:"bytes,2,opt,name=hos_status_type,json=hosStatusType,proto3,oneof" json:"hos_status_type,omitempty"`
@@ -1494,7 +1494,7 @@ type HosLogEntry struct {
 	// Member `remark`.
 	Remark *string `protobuf:"bytes,6,opt,name=remark,proto3,oneof" json:"remark,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1529,7 +1529,7 @@ func (*HosLogEntry) Descriptor() ([]byte, []int) {
 	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *HosLogEntry) GetCodrivers() []*v1.DriverTiny {
+func (x *HosLogEntry) GetCodrivers() []*v1.DriverTiny2 {
 	if x != nil {
 		return x.Codrivers
 	}
@@ -1571,7 +1571,7 @@ func (x *HosLogEntry) GetRemark() string {
 	return ""
 }
 
-func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny {
+func (x *HosLogEntry) GetVehicle() *v1.VehicleTiny2 {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1637,7 +1637,7 @@ func (x *HosLogLocation) GetLongitude() float64 {
 type HosLogsForDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny2 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `hosLogs`.
 	HosLogs       []*HosLogEntry `protobuf:"bytes,2,rep,name=hos_logs,json=hosLogs,proto3" json:"hos_logs,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1674,7 +1674,7 @@ func (*HosLogsForDriver) Descriptor() ([]byte, []int) {
 	return file_samsara_hours_of_service_v1_hours_of_service_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *HosLogsForDriver) GetDriver() *v1.DriverTiny {
+func (x *HosLogsForDriver) GetDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.Driver
 	}
@@ -1742,7 +1742,7 @@ type HosViolation struct {
 	// Member `description`. Required.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Member `driver`. Required.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `durationMs`. Required. In milliseconds.
 	DurationMs *int64 `protobuf:"varint,4,opt,name=duration_ms,json=durationMs,proto3,oneof" json:"duration_ms,omitempty"`
 	// Member `type`. Required. Known values: `NONE`, `californiaMealbreakMissed`, `cycleHoursOn`,
@@ -1803,7 +1803,7 @@ func (x *HosViolation) GetDescription() string {
 	return ""
 }
 
-func (x *HosViolation) GetDriver() *v1.GoaDriverTiny {
+func (x *HosViolation) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -2287,11 +2287,11 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_dateB\n" +
 	"\n" +
-	"\b_tag_ids\"\xa9\x01\n" +
+	"\b_tag_ids\"\xa6\x01\n" +
 	"\x17GetHosDailyLogsResponse\x12E\n" +
-	"\x04data\x18\x01 \x03(\v2).samsara.hours_of_service.v1.HosDailyLogsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2).samsara.hours_of_service.v1.HosDailyLogsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc2\x02\n" +
 	"\x11GetHosLogsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12'\n" +
@@ -2325,11 +2325,11 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
-	"\b_tag_ids\"\xb1\x01\n" +
+	"\b_tag_ids\"\xae\x01\n" +
 	"\x18GetHosViolationsResponse\x12L\n" +
-	"\x04data\x18\x01 \x03(\v20.samsara.hours_of_service.v1.HosViolationsObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v20.samsara.hours_of_service.v1.HosViolationsObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb5\x01\n" +
 	"\x11CurrentDutyStatus\x12u\n" +
 	"\x0fhos_status_type\x18\x01 \x01(\tBH\xda\xce\x18D2\aoffDuty2\n" +
@@ -2392,12 +2392,12 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\x05break\x18\x01 \x01(\v2%.samsara.hours_of_service.v1.HosBreakR\x05break\x12;\n" +
 	"\x05cycle\x18\x02 \x01(\v2%.samsara.hours_of_service.v1.HosCycleR\x05cycle\x12;\n" +
 	"\x05drive\x18\x03 \x01(\v2%.samsara.hours_of_service.v1.HosDriveR\x05drive\x12;\n" +
-	"\x05shift\x18\x04 \x01(\v2%.samsara.hours_of_service.v1.HosShiftR\x05shift:\r\xda\xce\x18\tHosClocks\"\x96\x03\n" +
+	"\x05shift\x18\x04 \x01(\v2%.samsara.hours_of_service.v1.HosShiftR\x05shift:\r\xda\xce\x18\tHosClocks\"\x98\x03\n" +
 	"\x12HosClocksForDriver\x12>\n" +
 	"\x06clocks\x18\x01 \x01(\v2&.samsara.hours_of_service.v1.HosClocksR\x06clocks\x12^\n" +
-	"\x13current_duty_status\x18\x02 \x01(\v2..samsara.hours_of_service.v1.CurrentDutyStatusR\x11currentDutyStatus\x12F\n" +
-	"\x0fcurrent_vehicle\x18\x03 \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\x0ecurrentVehicle\x124\n" +
-	"\x06driver\x18\x04 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12J\n" +
+	"\x13current_duty_status\x18\x02 \x01(\v2..samsara.hours_of_service.v1.CurrentDutyStatusR\x11currentDutyStatus\x12G\n" +
+	"\x0fcurrent_vehicle\x18\x03 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\x0ecurrentVehicle\x125\n" +
+	"\x06driver\x18\x04 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver\x12J\n" +
 	"\n" +
 	"violations\x18\x05 \x01(\v2*.samsara.hours_of_service.v1.HosViolationsR\n" +
 	"violations:\x16\xda\xce\x18\x12HosClocksForDriver\"\xc0\x02\n" +
@@ -2421,17 +2421,17 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\v_start_time\"|\n" +
 	"\bHosDrive\x12B\n" +
 	"\x1bdrive_remaining_duration_ms\x18\x01 \x01(\x01H\x00R\x18driveRemainingDurationMs\x88\x01\x01:\f\xda\xce\x18\bHosDriveB\x1e\n" +
-	"\x1c_drive_remaining_duration_ms\"\xc1\x04\n" +
-	"\vHosLogEntry\x12:\n" +
-	"\tcodrivers\x18\x01 \x03(\v2\x1c.samsara.types.v1.DriverTinyR\tcodrivers\x12u\n" +
+	"\x1c_drive_remaining_duration_ms\"\xc3\x04\n" +
+	"\vHosLogEntry\x12;\n" +
+	"\tcodrivers\x18\x01 \x03(\v2\x1d.samsara.types.v1.DriverTiny2R\tcodrivers\x12u\n" +
 	"\x0fhos_status_type\x18\x02 \x01(\tBH\xda\xce\x18D2\aoffDuty2\n" +
 	"sleeperBed2\adriving2\x06onDuty2\byardMove2\x12personalConveyanceH\x00R\rhosStatusType\x88\x01\x01\x126\n" +
 	"\flog_end_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\n" +
 	"logEndTime\x88\x01\x01\x12_\n" +
 	"\x15log_recorded_location\x18\x04 \x01(\v2+.samsara.hours_of_service.v1.HosLogLocationR\x13logRecordedLocation\x12<\n" +
 	"\x0elog_start_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x02R\flogStartTime\x88\x01\x01\x12\x1b\n" +
-	"\x06remark\x18\x06 \x01(\tH\x03R\x06remark\x88\x01\x01\x127\n" +
-	"\avehicle\x18\a \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x0f\xda\xce\x18\vHosLogEntryB\x12\n" +
+	"\x06remark\x18\x06 \x01(\tH\x03R\x06remark\x88\x01\x01\x128\n" +
+	"\avehicle\x18\a \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x0f\xda\xce\x18\vHosLogEntryB\x12\n" +
 	"\x10_hos_status_typeB\x0f\n" +
 	"\r_log_end_timeB\x11\n" +
 	"\x0f_log_start_timeB\t\n" +
@@ -2441,17 +2441,17 @@ const file_samsara_hours_of_service_v1_hours_of_service_proto_rawDesc = "" +
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:\x12\xda\xce\x18\x0eHosLogLocationB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude\"\xa3\x01\n" +
-	"\x10HosLogsForDriver\x124\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12C\n" +
+	"_longitude\"\xa4\x01\n" +
+	"\x10HosLogsForDriver\x125\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver\x12C\n" +
 	"\bhos_logs\x18\x02 \x03(\v2(.samsara.hours_of_service.v1.HosLogEntryR\ahosLogs:\x14\xda\xce\x18\x10HosLogsForDriver\"|\n" +
 	"\bHosShift\x12B\n" +
 	"\x1bshift_remaining_duration_ms\x18\x01 \x01(\x01H\x00R\x18shiftRemainingDurationMs\x88\x01\x01:\f\xda\xce\x18\bHosShiftB\x1e\n" +
-	"\x1c_shift_remaining_duration_ms\"\xf5\x06\n" +
+	"\x1c_shift_remaining_duration_ms\"\xf2\x06\n" +
 	"\fHosViolation\x12F\n" +
 	"\x03day\x18\x01 \x01(\v2,.samsara.hours_of_service.v1.HosViolationDayB\x06\xda\xce\x18\x02 \x01R\x03day\x12-\n" +
-	"\vdescription\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vdescription\x88\x01\x01\x12?\n" +
-	"\x06driver\x18\x03 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x12,\n" +
+	"\vdescription\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vdescription\x88\x01\x01\x12<\n" +
+	"\x06driver\x18\x03 \x01(\v2\x1c.samsara.types.v1.DriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x12,\n" +
 	"\vduration_ms\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\n" +
 	"durationMs\x88\x01\x01\x12\xce\x03\n" +
 	"\x04type\x18\x05 \x01(\tB\xb4\x03\xda\xce\x18\xaf\x03 \x012\x04NONE2\x19californiaMealbreakMissed2\fcycleHoursOn2\x1dcycleOffHoursAfterOnDutyHours2\x11dailyDrivingHours2(dailyOffDutyDeferralAddToDay2Consecutive2$dailyOffDutyDeferralNotPartMandatory2&dailyOffDutyDeferralTwoDayDrivingLimit2!dailyOffDutyDeferralTwoDayOffDuty2\x19dailyOffDutyNonResetHours2\x16dailyOffDutyTotalHours2\x10dailyOnDutyHours2\x17mandatory24HoursOffDuty2\x0frestbreakMissed2\x11shiftDrivingHours2\n" +
@@ -2578,21 +2578,20 @@ var file_samsara_hours_of_service_v1_hours_of_service_proto_goTypes = []any{
 	(*PendingDutyStatusDurations)(nil),    // 29: samsara.hours_of_service.v1.PendingDutyStatusDurations
 	nil,                                   // 30: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
 	(*v1.Pagination)(nil),                 // 31: samsara.types.v1.Pagination
-	(*v1.GoaPagination)(nil),              // 32: samsara.types.v1.GoaPagination
-	(*v1.VehicleTiny)(nil),                // 33: samsara.types.v1.VehicleTiny
+	(*v1.VehicleTiny2)(nil),               // 32: samsara.types.v1.VehicleTiny2
+	(*v1.DriverTiny2)(nil),                // 33: samsara.types.v1.DriverTiny2
 	(*v1.DriverTiny)(nil),                 // 34: samsara.types.v1.DriverTiny
-	(*v1.GoaDriverTiny)(nil),              // 35: samsara.types.v1.GoaDriverTiny
-	(*v1.Vehicle)(nil),                    // 36: samsara.types.v1.Vehicle
+	(*v1.Vehicle)(nil),                    // 35: samsara.types.v1.Vehicle
 }
 var file_samsara_hours_of_service_v1_hours_of_service_proto_depIdxs = []int32{
 	16, // 0: samsara.hours_of_service.v1.GetHosClocksResponse.data:type_name -> samsara.hours_of_service.v1.HosClocksForDriver
 	31, // 1: samsara.hours_of_service.v1.GetHosClocksResponse.pagination:type_name -> samsara.types.v1.Pagination
 	18, // 2: samsara.hours_of_service.v1.GetHosDailyLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosDailyLogs
-	32, // 3: samsara.hours_of_service.v1.GetHosDailyLogsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	31, // 3: samsara.hours_of_service.v1.GetHosDailyLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	22, // 4: samsara.hours_of_service.v1.GetHosLogsResponse.data:type_name -> samsara.hours_of_service.v1.HosLogsForDriver
 	31, // 5: samsara.hours_of_service.v1.GetHosLogsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	27, // 6: samsara.hours_of_service.v1.GetHosViolationsResponse.data:type_name -> samsara.hours_of_service.v1.HosViolationsObject
-	32, // 7: samsara.hours_of_service.v1.GetHosViolationsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	31, // 7: samsara.hours_of_service.v1.GetHosViolationsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	13, // 8: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.eld_settings:type_name -> samsara.hours_of_service.v1.EldSettings
 	30, // 9: samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.external_ids:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings.ExternalIdsEntry
 	10, // 10: samsara.hours_of_service.v1.EldSettings.rulesets:type_name -> samsara.hours_of_service.v1.DriverRuleset
@@ -2602,23 +2601,23 @@ var file_samsara_hours_of_service_v1_hours_of_service_proto_depIdxs = []int32{
 	23, // 14: samsara.hours_of_service.v1.HosClocks.shift:type_name -> samsara.hours_of_service.v1.HosShift
 	15, // 15: samsara.hours_of_service.v1.HosClocksForDriver.clocks:type_name -> samsara.hours_of_service.v1.HosClocks
 	8,  // 16: samsara.hours_of_service.v1.HosClocksForDriver.current_duty_status:type_name -> samsara.hours_of_service.v1.CurrentDutyStatus
-	33, // 17: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny
-	34, // 18: samsara.hours_of_service.v1.HosClocksForDriver.driver:type_name -> samsara.types.v1.DriverTiny
+	32, // 17: samsara.hours_of_service.v1.HosClocksForDriver.current_vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	33, // 18: samsara.hours_of_service.v1.HosClocksForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
 	26, // 19: samsara.hours_of_service.v1.HosClocksForDriver.violations:type_name -> samsara.hours_of_service.v1.HosViolations
 	9,  // 20: samsara.hours_of_service.v1.HosDailyLogs.distance_traveled:type_name -> samsara.hours_of_service.v1.DistanceTraveled
 	11, // 21: samsara.hours_of_service.v1.HosDailyLogs.driver:type_name -> samsara.hours_of_service.v1.DriverWithTimezoneEldSettings
 	12, // 22: samsara.hours_of_service.v1.HosDailyLogs.duty_status_durations:type_name -> samsara.hours_of_service.v1.DutyStatusDuration
 	28, // 23: samsara.hours_of_service.v1.HosDailyLogs.log_meta_data:type_name -> samsara.hours_of_service.v1.LogMetaData
 	29, // 24: samsara.hours_of_service.v1.HosDailyLogs.pending_duty_status_durations:type_name -> samsara.hours_of_service.v1.PendingDutyStatusDurations
-	34, // 25: samsara.hours_of_service.v1.HosLogEntry.codrivers:type_name -> samsara.types.v1.DriverTiny
+	33, // 25: samsara.hours_of_service.v1.HosLogEntry.codrivers:type_name -> samsara.types.v1.DriverTiny2
 	21, // 26: samsara.hours_of_service.v1.HosLogEntry.log_recorded_location:type_name -> samsara.hours_of_service.v1.HosLogLocation
-	33, // 27: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	34, // 28: samsara.hours_of_service.v1.HosLogsForDriver.driver:type_name -> samsara.types.v1.DriverTiny
+	32, // 27: samsara.hours_of_service.v1.HosLogEntry.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	33, // 28: samsara.hours_of_service.v1.HosLogsForDriver.driver:type_name -> samsara.types.v1.DriverTiny2
 	20, // 29: samsara.hours_of_service.v1.HosLogsForDriver.hos_logs:type_name -> samsara.hours_of_service.v1.HosLogEntry
 	25, // 30: samsara.hours_of_service.v1.HosViolation.day:type_name -> samsara.hours_of_service.v1.HosViolationDay
-	35, // 31: samsara.hours_of_service.v1.HosViolation.driver:type_name -> samsara.types.v1.GoaDriverTiny
+	34, // 31: samsara.hours_of_service.v1.HosViolation.driver:type_name -> samsara.types.v1.DriverTiny
 	24, // 32: samsara.hours_of_service.v1.HosViolationsObject.violations:type_name -> samsara.hours_of_service.v1.HosViolation
-	36, // 33: samsara.hours_of_service.v1.LogMetaData.vehicles:type_name -> samsara.types.v1.Vehicle
+	35, // 33: samsara.hours_of_service.v1.LogMetaData.vehicles:type_name -> samsara.types.v1.Vehicle
 	0,  // 34: samsara.hours_of_service.v1.HoursOfServiceService.GetHosClocks:input_type -> samsara.hours_of_service.v1.GetHosClocksRequest
 	2,  // 35: samsara.hours_of_service.v1.HoursOfServiceService.GetHosDailyLogs:input_type -> samsara.hours_of_service.v1.GetHosDailyLogsRequest
 	4,  // 36: samsara.hours_of_service.v1.HoursOfServiceService.GetHosLogs:input_type -> samsara.hours_of_service.v1.GetHosLogsRequest

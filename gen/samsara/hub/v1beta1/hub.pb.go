@@ -105,7 +105,7 @@ type ListPlanOrdersResponse struct {
 	// Member `data`. Required.
 	Data []*v1.Order `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListPlanOrdersPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,7 +147,7 @@ func (x *ListPlanOrdersResponse) GetData() []*v1.Order {
 	return nil
 }
 
-func (x *ListPlanOrdersResponse) GetPagination() *ListPlanOrdersPagination {
+func (x *ListPlanOrdersResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -343,7 +343,7 @@ type ListHubRouteTemplatesResponse struct {
 	// Member `data`. Required.
 	Data []*HubRouteTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,7 +385,7 @@ func (x *ListHubRouteTemplatesResponse) GetData() []*HubRouteTemplate {
 	return nil
 }
 
-func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -396,9 +396,9 @@ func (x *ListHubRouteTemplatesResponse) GetPagination() *v1.GoaPagination {
 type CreateHubRouteTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `defaultDepotEnd`.
-	DefaultDepotEnd *CreateHubRouteTemplateDepotEndInput `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
+	DefaultDepotEnd *HubRouteTemplateDepotEndInput `protobuf:"bytes,1,opt,name=default_depot_end,json=defaultDepotEnd,proto3" json:"default_depot_end,omitempty"`
 	// Body member `defaultDepotStart`.
-	DefaultDepotStart *CreateHubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
+	DefaultDepotStart *HubRouteTemplateDepotStartInput `protobuf:"bytes,2,opt,name=default_depot_start,json=defaultDepotStart,proto3" json:"default_depot_start,omitempty"`
 	// Body member `defaultStartTimeOfDay`.
 	DefaultStartTimeOfDay *string `protobuf:"bytes,3,opt,name=default_start_time_of_day,json=defaultStartTimeOfDay,proto3,oneof" json:"default_start_time_of_day,omitempty"`
 	// Body member `hubId`. Required.
@@ -441,14 +441,14 @@ func (*CreateHubRouteTemplateRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *CreateHubRouteTemplateRequest) GetDefaultDepotEnd() *CreateHubRouteTemplateDepotEndInput {
+func (x *CreateHubRouteTemplateRequest) GetDefaultDepotEnd() *HubRouteTemplateDepotEndInput {
 	if x != nil {
 		return x.DefaultDepotEnd
 	}
 	return nil
 }
 
-func (x *CreateHubRouteTemplateRequest) GetDefaultDepotStart() *CreateHubRouteTemplateDepotStartInput {
+func (x *CreateHubRouteTemplateRequest) GetDefaultDepotStart() *HubRouteTemplateDepotStartInput {
 	if x != nil {
 		return x.DefaultDepotStart
 	}
@@ -759,98 +759,6 @@ func (*DeleteHubRouteTemplateResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{11}
 }
 
-// Schema CreateHubRouteTemplateDepotEndInputRequestBody.
-type CreateHubRouteTemplateDepotEndInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateHubRouteTemplateDepotEndInput) Reset() {
-	*x = CreateHubRouteTemplateDepotEndInput{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateHubRouteTemplateDepotEndInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateHubRouteTemplateDepotEndInput) ProtoMessage() {}
-
-func (x *CreateHubRouteTemplateDepotEndInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateHubRouteTemplateDepotEndInput.ProtoReflect.Descriptor instead.
-func (*CreateHubRouteTemplateDepotEndInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CreateHubRouteTemplateDepotEndInput) GetExternalId() string {
-	if x != nil && x.ExternalId != nil {
-		return *x.ExternalId
-	}
-	return ""
-}
-
-// Schema CreateHubRouteTemplateDepotStartInputRequestBody.
-type CreateHubRouteTemplateDepotStartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalId`.
-	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateHubRouteTemplateDepotStartInput) Reset() {
-	*x = CreateHubRouteTemplateDepotStartInput{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateHubRouteTemplateDepotStartInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateHubRouteTemplateDepotStartInput) ProtoMessage() {}
-
-func (x *CreateHubRouteTemplateDepotStartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateHubRouteTemplateDepotStartInput.ProtoReflect.Descriptor instead.
-func (*CreateHubRouteTemplateDepotStartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *CreateHubRouteTemplateDepotStartInput) GetExternalId() string {
-	if x != nil && x.ExternalId != nil {
-		return *x.ExternalId
-	}
-	return ""
-}
-
 // Schema HubRouteTemplateObjectResponseBody.
 type HubRouteTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -886,7 +794,7 @@ type HubRouteTemplate struct {
 
 func (x *HubRouteTemplate) Reset() {
 	*x = HubRouteTemplate{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +806,7 @@ func (x *HubRouteTemplate) String() string {
 func (*HubRouteTemplate) ProtoMessage() {}
 
 func (x *HubRouteTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +819,7 @@ func (x *HubRouteTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplate.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplate) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{14}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HubRouteTemplate) GetCreatedAtTime() string {
@@ -1026,7 +934,7 @@ type HubRouteTemplateDepot struct {
 
 func (x *HubRouteTemplateDepot) Reset() {
 	*x = HubRouteTemplateDepot{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +946,7 @@ func (x *HubRouteTemplateDepot) String() string {
 func (*HubRouteTemplateDepot) ProtoMessage() {}
 
 func (x *HubRouteTemplateDepot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +959,7 @@ func (x *HubRouteTemplateDepot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubRouteTemplateDepot.ProtoReflect.Descriptor instead.
 func (*HubRouteTemplateDepot) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{15}
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HubRouteTemplateDepot) GetExternalId() string {
@@ -1092,6 +1000,98 @@ func (x *HubRouteTemplateDepot) GetLongitude() float64 {
 func (x *HubRouteTemplateDepot) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
+	}
+	return ""
+}
+
+// Schema CreateHubRouteTemplateDepotEndInputRequestBody.
+type HubRouteTemplateDepotEndInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `externalId`.
+	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubRouteTemplateDepotEndInput) Reset() {
+	*x = HubRouteTemplateDepotEndInput{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubRouteTemplateDepotEndInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubRouteTemplateDepotEndInput) ProtoMessage() {}
+
+func (x *HubRouteTemplateDepotEndInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubRouteTemplateDepotEndInput.ProtoReflect.Descriptor instead.
+func (*HubRouteTemplateDepotEndInput) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HubRouteTemplateDepotEndInput) GetExternalId() string {
+	if x != nil && x.ExternalId != nil {
+		return *x.ExternalId
+	}
+	return ""
+}
+
+// Schema CreateHubRouteTemplateDepotStartInputRequestBody.
+type HubRouteTemplateDepotStartInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `externalId`.
+	ExternalId    *string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubRouteTemplateDepotStartInput) Reset() {
+	*x = HubRouteTemplateDepotStartInput{}
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubRouteTemplateDepotStartInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubRouteTemplateDepotStartInput) ProtoMessage() {}
+
+func (x *HubRouteTemplateDepotStartInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubRouteTemplateDepotStartInput.ProtoReflect.Descriptor instead.
+func (*HubRouteTemplateDepotStartInput) Descriptor() ([]byte, []int) {
+	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HubRouteTemplateDepotStartInput) GetExternalId() string {
+	if x != nil && x.ExternalId != nil {
+		return *x.ExternalId
 	}
 	return ""
 }
@@ -1196,61 +1196,6 @@ func (x *HubRouteTemplateLocation) GetPosition() int64 {
 	return 0
 }
 
-// Schema ListPlanOrdersResponsePaginationResponseBody.
-type ListPlanOrdersPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPlanOrdersPagination) Reset() {
-	*x = ListPlanOrdersPagination{}
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPlanOrdersPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPlanOrdersPagination) ProtoMessage() {}
-
-func (x *ListPlanOrdersPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hub_v1beta1_hub_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPlanOrdersPagination.ProtoReflect.Descriptor instead.
-func (*ListPlanOrdersPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hub_v1beta1_hub_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *ListPlanOrdersPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListPlanOrdersPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
 var File_samsara_hub_v1beta1_hub_proto protoreflect.FileDescriptor
 
 const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
@@ -1266,11 +1211,11 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
 	"_order_idsB\n" +
 	"\n" +
-	"\b_plan_id\"\xa4\x01\n" +
+	"\b_plan_id\"\x93\x01\n" +
 	"\x16ListPlanOrdersResponse\x123\n" +
-	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12U\n" +
+	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.OrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2-.samsara.hub.v1beta1.ListPlanOrdersPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc0\x01\n" +
 	"\x17DeletePlanOrdersRequest\x12*\n" +
 	"\n" +
@@ -1293,15 +1238,15 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\a_hub_idB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_name\"\xab\x01\n" +
+	"\x05_name\"\xa8\x01\n" +
 	"\x1dListHubRouteTemplatesResponse\x12A\n" +
-	"\x04data\x18\x01 \x03(\v2%.samsara.hub.v1beta1.HubRouteTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2%.samsara.hub.v1beta1.HubRouteTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xff\x03\n" +
-	"\x1dCreateHubRouteTemplateRequest\x12l\n" +
-	"\x11default_depot_end\x18\x01 \x01(\v28.samsara.hub.v1beta1.CreateHubRouteTemplateDepotEndInputB\x06\xda\xce\x18\x02\b\x03R\x0fdefaultDepotEnd\x12r\n" +
-	"\x13default_depot_start\x18\x02 \x01(\v2:.samsara.hub.v1beta1.CreateHubRouteTemplateDepotStartInputB\x06\xda\xce\x18\x02\b\x03R\x11defaultDepotStart\x12E\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xf3\x03\n" +
+	"\x1dCreateHubRouteTemplateRequest\x12f\n" +
+	"\x11default_depot_end\x18\x01 \x01(\v22.samsara.hub.v1beta1.HubRouteTemplateDepotEndInputB\x06\xda\xce\x18\x02\b\x03R\x0fdefaultDepotEnd\x12l\n" +
+	"\x13default_depot_start\x18\x02 \x01(\v24.samsara.hub.v1beta1.HubRouteTemplateDepotStartInputB\x06\xda\xce\x18\x02\b\x03R\x11defaultDepotStart\x12E\n" +
 	"\x19default_start_time_of_day\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\x15defaultStartTimeOfDay\x88\x01\x01\x12$\n" +
 	"\x06hub_id\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x05hubId\x88\x01\x01\x12:\n" +
 	"\x15location_external_ids\x18\x05 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x13locationExternalIds\x12!\n" +
@@ -1330,15 +1275,7 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\x1dDeleteHubRouteTemplateRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\" \n" +
-	"\x1eDeleteHubRouteTemplateResponse\"\x8f\x01\n" +
-	"#CreateHubRouteTemplateDepotEndInput\x12$\n" +
-	"\vexternal_id\x18\x01 \x01(\tH\x00R\n" +
-	"externalId\x88\x01\x01:2\xda\xce\x18.CreateHubRouteTemplateDepotEndInputRequestBodyB\x0e\n" +
-	"\f_external_id\"\x93\x01\n" +
-	"%CreateHubRouteTemplateDepotStartInput\x12$\n" +
-	"\vexternal_id\x18\x01 \x01(\tH\x00R\n" +
-	"externalId\x88\x01\x01:4\xda\xce\x180CreateHubRouteTemplateDepotStartInputRequestBodyB\x0e\n" +
-	"\f_external_id\"\xea\a\n" +
+	"\x1eDeleteHubRouteTemplateResponse\"\xea\a\n" +
 	"\x10HubRouteTemplate\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12V\n" +
 	"\x11default_depot_end\x18\x02 \x01(\v2*.samsara.hub.v1beta1.HubRouteTemplateDepotR\x0fdefaultDepotEnd\x12Z\n" +
@@ -1378,7 +1315,15 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
-	"\x05_name\"\xbb\x03\n" +
+	"\x05_name\"\x89\x01\n" +
+	"\x1dHubRouteTemplateDepotEndInput\x12$\n" +
+	"\vexternal_id\x18\x01 \x01(\tH\x00R\n" +
+	"externalId\x88\x01\x01:2\xda\xce\x18.CreateHubRouteTemplateDepotEndInputRequestBodyB\x0e\n" +
+	"\f_external_id\"\x8d\x01\n" +
+	"\x1fHubRouteTemplateDepotStartInput\x12$\n" +
+	"\vexternal_id\x18\x01 \x01(\tH\x00R\n" +
+	"externalId\x88\x01\x01:4\xda\xce\x180CreateHubRouteTemplateDepotStartInputRequestBodyB\x0e\n" +
+	"\f_external_id\"\xbb\x03\n" +
 	"\x18HubRouteTemplateLocation\x12$\n" +
 	"\vexternal_id\x18\x01 \x01(\tH\x00R\n" +
 	"externalId\x88\x01\x01\x128\n" +
@@ -1395,13 +1340,7 @@ const file_samsara_hub_v1beta1_hub_proto_rawDesc = "" +
 	"\n" +
 	"_longitudeB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_position\"\xc2\x01\n" +
-	"\x18ListPlanOrdersPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:0\xda\xce\x18,ListPlanOrdersResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page2\xd4\t\n" +
+	"\t_position2\xd4\t\n" +
 	"\n" +
 	"HubService\x12\xb1\x01\n" +
 	"\x0eListPlanOrders\x12*.samsara.hub.v1beta1.ListPlanOrdersRequest\x1a+.samsara.hub.v1beta1.ListPlanOrdersResponse\"F\xda\xce\x18B\n" +
@@ -1431,42 +1370,41 @@ func file_samsara_hub_v1beta1_hub_proto_rawDescGZIP() []byte {
 	return file_samsara_hub_v1beta1_hub_proto_rawDescData
 }
 
-var file_samsara_hub_v1beta1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_samsara_hub_v1beta1_hub_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_samsara_hub_v1beta1_hub_proto_goTypes = []any{
-	(*ListPlanOrdersRequest)(nil),                 // 0: samsara.hub.v1beta1.ListPlanOrdersRequest
-	(*ListPlanOrdersResponse)(nil),                // 1: samsara.hub.v1beta1.ListPlanOrdersResponse
-	(*DeletePlanOrdersRequest)(nil),               // 2: samsara.hub.v1beta1.DeletePlanOrdersRequest
-	(*DeletePlanOrdersResponse)(nil),              // 3: samsara.hub.v1beta1.DeletePlanOrdersResponse
-	(*ListHubRouteTemplatesRequest)(nil),          // 4: samsara.hub.v1beta1.ListHubRouteTemplatesRequest
-	(*ListHubRouteTemplatesResponse)(nil),         // 5: samsara.hub.v1beta1.ListHubRouteTemplatesResponse
-	(*CreateHubRouteTemplateRequest)(nil),         // 6: samsara.hub.v1beta1.CreateHubRouteTemplateRequest
-	(*CreateHubRouteTemplateResponse)(nil),        // 7: samsara.hub.v1beta1.CreateHubRouteTemplateResponse
-	(*UpdateHubRouteTemplateRequest)(nil),         // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
-	(*UpdateHubRouteTemplateResponse)(nil),        // 9: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
-	(*DeleteHubRouteTemplateRequest)(nil),         // 10: samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
-	(*DeleteHubRouteTemplateResponse)(nil),        // 11: samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
-	(*CreateHubRouteTemplateDepotEndInput)(nil),   // 12: samsara.hub.v1beta1.CreateHubRouteTemplateDepotEndInput
-	(*CreateHubRouteTemplateDepotStartInput)(nil), // 13: samsara.hub.v1beta1.CreateHubRouteTemplateDepotStartInput
-	(*HubRouteTemplate)(nil),                      // 14: samsara.hub.v1beta1.HubRouteTemplate
-	(*HubRouteTemplateDepot)(nil),                 // 15: samsara.hub.v1beta1.HubRouteTemplateDepot
-	(*HubRouteTemplateLocation)(nil),              // 16: samsara.hub.v1beta1.HubRouteTemplateLocation
-	(*ListPlanOrdersPagination)(nil),              // 17: samsara.hub.v1beta1.ListPlanOrdersPagination
-	(*v1.Order)(nil),                              // 18: samsara.types.v1.Order
-	(*v1.GoaPagination)(nil),                      // 19: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                 // 20: google.protobuf.FieldMask
+	(*ListPlanOrdersRequest)(nil),           // 0: samsara.hub.v1beta1.ListPlanOrdersRequest
+	(*ListPlanOrdersResponse)(nil),          // 1: samsara.hub.v1beta1.ListPlanOrdersResponse
+	(*DeletePlanOrdersRequest)(nil),         // 2: samsara.hub.v1beta1.DeletePlanOrdersRequest
+	(*DeletePlanOrdersResponse)(nil),        // 3: samsara.hub.v1beta1.DeletePlanOrdersResponse
+	(*ListHubRouteTemplatesRequest)(nil),    // 4: samsara.hub.v1beta1.ListHubRouteTemplatesRequest
+	(*ListHubRouteTemplatesResponse)(nil),   // 5: samsara.hub.v1beta1.ListHubRouteTemplatesResponse
+	(*CreateHubRouteTemplateRequest)(nil),   // 6: samsara.hub.v1beta1.CreateHubRouteTemplateRequest
+	(*CreateHubRouteTemplateResponse)(nil),  // 7: samsara.hub.v1beta1.CreateHubRouteTemplateResponse
+	(*UpdateHubRouteTemplateRequest)(nil),   // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest
+	(*UpdateHubRouteTemplateResponse)(nil),  // 9: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse
+	(*DeleteHubRouteTemplateRequest)(nil),   // 10: samsara.hub.v1beta1.DeleteHubRouteTemplateRequest
+	(*DeleteHubRouteTemplateResponse)(nil),  // 11: samsara.hub.v1beta1.DeleteHubRouteTemplateResponse
+	(*HubRouteTemplate)(nil),                // 12: samsara.hub.v1beta1.HubRouteTemplate
+	(*HubRouteTemplateDepot)(nil),           // 13: samsara.hub.v1beta1.HubRouteTemplateDepot
+	(*HubRouteTemplateDepotEndInput)(nil),   // 14: samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
+	(*HubRouteTemplateDepotStartInput)(nil), // 15: samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
+	(*HubRouteTemplateLocation)(nil),        // 16: samsara.hub.v1beta1.HubRouteTemplateLocation
+	(*v1.Order)(nil),                        // 17: samsara.types.v1.Order
+	(*v1.Pagination)(nil),                   // 18: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),           // 19: google.protobuf.FieldMask
 }
 var file_samsara_hub_v1beta1_hub_proto_depIdxs = []int32{
-	18, // 0: samsara.hub.v1beta1.ListPlanOrdersResponse.data:type_name -> samsara.types.v1.Order
-	17, // 1: samsara.hub.v1beta1.ListPlanOrdersResponse.pagination:type_name -> samsara.hub.v1beta1.ListPlanOrdersPagination
-	14, // 2: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	19, // 3: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	12, // 4: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_end:type_name -> samsara.hub.v1beta1.CreateHubRouteTemplateDepotEndInput
-	13, // 5: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_start:type_name -> samsara.hub.v1beta1.CreateHubRouteTemplateDepotStartInput
-	14, // 6: samsara.hub.v1beta1.CreateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	20, // 7: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest.update_mask:type_name -> google.protobuf.FieldMask
-	14, // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
-	15, // 9: samsara.hub.v1beta1.HubRouteTemplate.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
-	15, // 10: samsara.hub.v1beta1.HubRouteTemplate.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
+	17, // 0: samsara.hub.v1beta1.ListPlanOrdersResponse.data:type_name -> samsara.types.v1.Order
+	18, // 1: samsara.hub.v1beta1.ListPlanOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 2: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	18, // 3: samsara.hub.v1beta1.ListHubRouteTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	14, // 4: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotEndInput
+	15, // 5: samsara.hub.v1beta1.CreateHubRouteTemplateRequest.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepotStartInput
+	12, // 6: samsara.hub.v1beta1.CreateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	19, // 7: samsara.hub.v1beta1.UpdateHubRouteTemplateRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 8: samsara.hub.v1beta1.UpdateHubRouteTemplateResponse.data:type_name -> samsara.hub.v1beta1.HubRouteTemplate
+	13, // 9: samsara.hub.v1beta1.HubRouteTemplate.default_depot_end:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
+	13, // 10: samsara.hub.v1beta1.HubRouteTemplate.default_depot_start:type_name -> samsara.hub.v1beta1.HubRouteTemplateDepot
 	16, // 11: samsara.hub.v1beta1.HubRouteTemplate.locations:type_name -> samsara.hub.v1beta1.HubRouteTemplateLocation
 	0,  // 12: samsara.hub.v1beta1.HubService.ListPlanOrders:input_type -> samsara.hub.v1beta1.ListPlanOrdersRequest
 	2,  // 13: samsara.hub.v1beta1.HubService.DeletePlanOrders:input_type -> samsara.hub.v1beta1.DeletePlanOrdersRequest
@@ -1503,14 +1441,13 @@ func file_samsara_hub_v1beta1_hub_proto_init() {
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_hub_v1beta1_hub_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_hub_v1beta1_hub_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hub_v1beta1_hub_proto_rawDesc), len(file_samsara_hub_v1beta1_hub_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

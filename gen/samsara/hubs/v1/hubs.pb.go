@@ -14,6 +14,7 @@ import (
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
 	_ "samsara.internal/gateway/gen/samsara/gateway/v1"
+	v1 "samsara.internal/gateway/gen/samsara/types/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -131,7 +132,7 @@ type ListHubCapacitiesResponse struct {
 	// Member `data`. Required.
 	Data []*HubCapacity `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubCapacitiesPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,7 +174,7 @@ func (x *ListHubCapacitiesResponse) GetData() []*HubCapacity {
 	return nil
 }
 
-func (x *ListHubCapacitiesResponse) GetPagination() *ListHubCapacitiesPagination {
+func (x *ListHubCapacitiesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -286,7 +287,7 @@ type ListHubCustomPropertiesResponse struct {
 	// Member `data`. Required.
 	Data []*HubCustomProperty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubCustomPropertiesPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,7 +329,7 @@ func (x *ListHubCustomPropertiesResponse) GetData() []*HubCustomProperty {
 	return nil
 }
 
-func (x *ListHubCustomPropertiesResponse) GetPagination() *ListHubCustomPropertiesPagination {
+func (x *ListHubCustomPropertiesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -552,7 +553,7 @@ type ListHubLocationsResponse struct {
 	// Member `data`. Required.
 	Data []*HubLocation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubLocationsPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,7 +595,7 @@ func (x *ListHubLocationsResponse) GetData() []*HubLocation {
 	return nil
 }
 
-func (x *ListHubLocationsResponse) GetPagination() *ListHubLocationsPagination {
+func (x *ListHubLocationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -799,7 +800,7 @@ type ListHubSkillsResponse struct {
 	// Member `data`. Required.
 	Data []*HubSkill `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubSkillsPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -841,7 +842,7 @@ func (x *ListHubSkillsResponse) GetData() []*HubSkill {
 	return nil
 }
 
-func (x *ListHubSkillsResponse) GetPagination() *ListHubSkillsPagination {
+func (x *ListHubSkillsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -936,7 +937,7 @@ type ListHubsResponse struct {
 	// Member `data`. Required.
 	Data []*Hub `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubsPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -978,7 +979,7 @@ func (x *ListHubsResponse) GetData() []*Hub {
 	return nil
 }
 
-func (x *ListHubsResponse) GetPagination() *ListHubsPagination {
+func (x *ListHubsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2056,281 +2057,6 @@ func (x *HubSkill) GetUpdatedAt() string {
 	return ""
 }
 
-// Schema ListHubCapacitiesResponsePaginationResponseBody.
-type ListHubCapacitiesPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubCapacitiesPagination) Reset() {
-	*x = ListHubCapacitiesPagination{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubCapacitiesPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubCapacitiesPagination) ProtoMessage() {}
-
-func (x *ListHubCapacitiesPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubCapacitiesPagination.ProtoReflect.Descriptor instead.
-func (*ListHubCapacitiesPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *ListHubCapacitiesPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubCapacitiesPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
-// Schema ListHubCustomPropertiesResponsePaginationResponseBody.
-type ListHubCustomPropertiesPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubCustomPropertiesPagination) Reset() {
-	*x = ListHubCustomPropertiesPagination{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubCustomPropertiesPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubCustomPropertiesPagination) ProtoMessage() {}
-
-func (x *ListHubCustomPropertiesPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubCustomPropertiesPagination.ProtoReflect.Descriptor instead.
-func (*ListHubCustomPropertiesPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *ListHubCustomPropertiesPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubCustomPropertiesPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
-// Schema ListHubLocationsResponsePaginationResponseBody.
-type ListHubLocationsPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubLocationsPagination) Reset() {
-	*x = ListHubLocationsPagination{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubLocationsPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubLocationsPagination) ProtoMessage() {}
-
-func (x *ListHubLocationsPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubLocationsPagination.ProtoReflect.Descriptor instead.
-func (*ListHubLocationsPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *ListHubLocationsPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubLocationsPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
-// Schema ListHubSkillsResponsePaginationResponseBody.
-type ListHubSkillsPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubSkillsPagination) Reset() {
-	*x = ListHubSkillsPagination{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubSkillsPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubSkillsPagination) ProtoMessage() {}
-
-func (x *ListHubSkillsPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubSkillsPagination.ProtoReflect.Descriptor instead.
-func (*ListHubSkillsPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *ListHubSkillsPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubSkillsPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
-// Schema ListHubsResponsePaginationResponseBody.
-type ListHubsPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubsPagination) Reset() {
-	*x = ListHubsPagination{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[27]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubsPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubsPagination) ProtoMessage() {}
-
-func (x *ListHubsPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[27]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubsPagination.ProtoReflect.Descriptor instead.
-func (*ListHubsPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *ListHubsPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubsPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
 // Schema ServiceWindowObjectResponseBody.
 type ServiceWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2346,7 +2072,7 @@ type ServiceWindow struct {
 
 func (x *ServiceWindow) Reset() {
 	*x = ServiceWindow{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[28]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2084,7 @@ func (x *ServiceWindow) String() string {
 func (*ServiceWindow) ProtoMessage() {}
 
 func (x *ServiceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[28]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2097,7 @@ func (x *ServiceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceWindow.ProtoReflect.Descriptor instead.
 func (*ServiceWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{28}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServiceWindow) GetDaysOfWeek() []string {
@@ -2408,7 +2134,7 @@ type Skill struct {
 
 func (x *Skill) Reset() {
 	*x = Skill{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[29]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2420,7 +2146,7 @@ func (x *Skill) String() string {
 func (*Skill) ProtoMessage() {}
 
 func (x *Skill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[29]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2433,7 +2159,7 @@ func (x *Skill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skill.ProtoReflect.Descriptor instead.
 func (*Skill) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{29}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Skill) GetId() string {
@@ -2481,7 +2207,7 @@ type UpdateHubLocation struct {
 
 func (x *UpdateHubLocation) Reset() {
 	*x = UpdateHubLocation{}
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[30]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2219,7 @@ func (x *UpdateHubLocation) String() string {
 func (*UpdateHubLocation) ProtoMessage() {}
 
 func (x *UpdateHubLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[30]
+	mi := &file_samsara_hubs_v1_hubs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2232,7 @@ func (x *UpdateHubLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateHubLocation.ProtoReflect.Descriptor instead.
 func (*UpdateHubLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{30}
+	return file_samsara_hubs_v1_hubs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateHubLocation) GetAddress() string {
@@ -2590,7 +2316,7 @@ var File_samsara_hubs_v1_hubs_proto protoreflect.FileDescriptor
 
 const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
-	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\"\xc1\x03\n" +
+	"\x1asamsara/hubs/v1/hubs.proto\x12\x0fsamsara.hubs.v1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xc1\x03\n" +
 	"\x18ListHubCapacitiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12.\n" +
 	"\fcapacity_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\vcapacityIds\x88\x01\x01\x122\n" +
@@ -2606,11 +2332,11 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xab\x01\n" +
+	"\v_start_time\"\x9b\x01\n" +
 	"\x19ListHubCapacitiesResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubCapacityB\x06\xda\xce\x18\x02 \x01R\x04data\x12T\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubCapacityB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2,.samsara.hubs.v1.ListHubCapacitiesPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xef\x03\n" +
 	"\x1eListHubCustomPropertiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12;\n" +
@@ -2627,11 +2353,11 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\t_end_timeB\t\n" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xbd\x01\n" +
+	"\v_start_time\"\xa7\x01\n" +
 	"\x1fListHubCustomPropertiesResponse\x12>\n" +
-	"\x04data\x18\x01 \x03(\v2\".samsara.hubs.v1.HubCustomPropertyB\x06\xda\xce\x18\x02 \x01R\x04data\x12Z\n" +
+	"\x04data\x18\x01 \x03(\v2\".samsara.hubs.v1.HubCustomPropertyB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v22.samsara.hubs.v1.ListHubCustomPropertiesPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc7\x01\n" +
 	"\x18UpdateHubLocationRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12@\n" +
@@ -2656,11 +2382,11 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\x0f\n" +
 	"\r_location_idsB\r\n" +
-	"\v_start_time\"\xa9\x01\n" +
+	"\v_start_time\"\x9a\x01\n" +
 	"\x18ListHubLocationsResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubLocationB\x06\xda\xce\x18\x02 \x01R\x04data\x12S\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.hubs.v1.HubLocationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2+.samsara.hubs.v1.ListHubLocationsPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\\\n" +
 	"\x19CreateHubLocationsRequest\x12?\n" +
 	"\x04data\x18\x01 \x03(\v2!.samsara.hubs.v1.HubLocationInputB\b\xda\xce\x18\x04\b\x03 \x01R\x04data\"]\n" +
@@ -2683,11 +2409,11 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
 	"_skill_idsB\x0e\n" +
 	"\f_skill_namesB\r\n" +
-	"\v_start_time\"\xa0\x01\n" +
+	"\v_start_time\"\x94\x01\n" +
 	"\x15ListHubSkillsResponse\x125\n" +
-	"\x04data\x18\x01 \x03(\v2\x19.samsara.hubs.v1.HubSkillB\x06\xda\xce\x18\x02 \x01R\x04data\x12P\n" +
+	"\x04data\x18\x01 \x03(\v2\x19.samsara.hubs.v1.HubSkillB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2(.samsara.hubs.v1.ListHubSkillsPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb1\x02\n" +
 	"\x0fListHubsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -2701,11 +2427,11 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\n" +
 	"\b_hub_idsB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\x91\x01\n" +
+	"\v_start_time\"\x8a\x01\n" +
 	"\x10ListHubsResponse\x120\n" +
-	"\x04data\x18\x01 \x03(\v2\x14.samsara.hubs.v1.HubB\x06\xda\xce\x18\x02 \x01R\x04data\x12K\n" +
+	"\x04data\x18\x01 \x03(\v2\x14.samsara.hubs.v1.HubB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2#.samsara.hubs.v1.ListHubsPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb2\x02\n" +
 	"\x03Hub\x125\n" +
 	"\n" +
@@ -2903,37 +2629,7 @@ const file_samsara_hubs_v1_hubs_proto_rawDesc = "" +
 	"\a_hub_idB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
-	"\v_updated_at\"\xc8\x01\n" +
-	"\x1bListHubCapacitiesPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:3\xda\xce\x18/ListHubCapacitiesResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xd4\x01\n" +
-	"!ListHubCustomPropertiesPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:9\xda\xce\x185ListHubCustomPropertiesResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xc6\x01\n" +
-	"\x1aListHubLocationsPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:2\xda\xce\x18.ListHubLocationsResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xc0\x01\n" +
-	"\x17ListHubSkillsPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:/\xda\xce\x18+ListHubSkillsResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xb6\x01\n" +
-	"\x12ListHubsPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:*\xda\xce\x18&ListHubsResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xce\x01\n" +
+	"\v_updated_at\"\xce\x01\n" +
 	"\rServiceWindow\x12(\n" +
 	"\fdays_of_week\x18\x01 \x03(\tB\x06\xda\xce\x18\x02 \x01R\n" +
 	"daysOfWeek\x12&\n" +
@@ -3004,64 +2700,60 @@ func file_samsara_hubs_v1_hubs_proto_rawDescGZIP() []byte {
 	return file_samsara_hubs_v1_hubs_proto_rawDescData
 }
 
-var file_samsara_hubs_v1_hubs_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_samsara_hubs_v1_hubs_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_samsara_hubs_v1_hubs_proto_goTypes = []any{
-	(*ListHubCapacitiesRequest)(nil),          // 0: samsara.hubs.v1.ListHubCapacitiesRequest
-	(*ListHubCapacitiesResponse)(nil),         // 1: samsara.hubs.v1.ListHubCapacitiesResponse
-	(*ListHubCustomPropertiesRequest)(nil),    // 2: samsara.hubs.v1.ListHubCustomPropertiesRequest
-	(*ListHubCustomPropertiesResponse)(nil),   // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse
-	(*UpdateHubLocationRequest)(nil),          // 4: samsara.hubs.v1.UpdateHubLocationRequest
-	(*UpdateHubLocationResponse)(nil),         // 5: samsara.hubs.v1.UpdateHubLocationResponse
-	(*ListHubLocationsRequest)(nil),           // 6: samsara.hubs.v1.ListHubLocationsRequest
-	(*ListHubLocationsResponse)(nil),          // 7: samsara.hubs.v1.ListHubLocationsResponse
-	(*CreateHubLocationsRequest)(nil),         // 8: samsara.hubs.v1.CreateHubLocationsRequest
-	(*CreateHubLocationsResponse)(nil),        // 9: samsara.hubs.v1.CreateHubLocationsResponse
-	(*ListHubSkillsRequest)(nil),              // 10: samsara.hubs.v1.ListHubSkillsRequest
-	(*ListHubSkillsResponse)(nil),             // 11: samsara.hubs.v1.ListHubSkillsResponse
-	(*ListHubsRequest)(nil),                   // 12: samsara.hubs.v1.ListHubsRequest
-	(*ListHubsResponse)(nil),                  // 13: samsara.hubs.v1.ListHubsResponse
-	(*Hub)(nil),                               // 14: samsara.hubs.v1.Hub
-	(*HubCapacity)(nil),                       // 15: samsara.hubs.v1.HubCapacity
-	(*HubCustomProperty)(nil),                 // 16: samsara.hubs.v1.HubCustomProperty
-	(*HubLocation)(nil),                       // 17: samsara.hubs.v1.HubLocation
-	(*HubLocationCreated)(nil),                // 18: samsara.hubs.v1.HubLocationCreated
-	(*HubLocationInput)(nil),                  // 19: samsara.hubs.v1.HubLocationInput
-	(*HubLocationServiceWindowInput)(nil),     // 20: samsara.hubs.v1.HubLocationServiceWindowInput
-	(*HubLocationUpdated)(nil),                // 21: samsara.hubs.v1.HubLocationUpdated
-	(*HubSkill)(nil),                          // 22: samsara.hubs.v1.HubSkill
-	(*ListHubCapacitiesPagination)(nil),       // 23: samsara.hubs.v1.ListHubCapacitiesPagination
-	(*ListHubCustomPropertiesPagination)(nil), // 24: samsara.hubs.v1.ListHubCustomPropertiesPagination
-	(*ListHubLocationsPagination)(nil),        // 25: samsara.hubs.v1.ListHubLocationsPagination
-	(*ListHubSkillsPagination)(nil),           // 26: samsara.hubs.v1.ListHubSkillsPagination
-	(*ListHubsPagination)(nil),                // 27: samsara.hubs.v1.ListHubsPagination
-	(*ServiceWindow)(nil),                     // 28: samsara.hubs.v1.ServiceWindow
-	(*Skill)(nil),                             // 29: samsara.hubs.v1.Skill
-	(*UpdateHubLocation)(nil),                 // 30: samsara.hubs.v1.UpdateHubLocation
-	(*fieldmaskpb.FieldMask)(nil),             // 31: google.protobuf.FieldMask
+	(*ListHubCapacitiesRequest)(nil),        // 0: samsara.hubs.v1.ListHubCapacitiesRequest
+	(*ListHubCapacitiesResponse)(nil),       // 1: samsara.hubs.v1.ListHubCapacitiesResponse
+	(*ListHubCustomPropertiesRequest)(nil),  // 2: samsara.hubs.v1.ListHubCustomPropertiesRequest
+	(*ListHubCustomPropertiesResponse)(nil), // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse
+	(*UpdateHubLocationRequest)(nil),        // 4: samsara.hubs.v1.UpdateHubLocationRequest
+	(*UpdateHubLocationResponse)(nil),       // 5: samsara.hubs.v1.UpdateHubLocationResponse
+	(*ListHubLocationsRequest)(nil),         // 6: samsara.hubs.v1.ListHubLocationsRequest
+	(*ListHubLocationsResponse)(nil),        // 7: samsara.hubs.v1.ListHubLocationsResponse
+	(*CreateHubLocationsRequest)(nil),       // 8: samsara.hubs.v1.CreateHubLocationsRequest
+	(*CreateHubLocationsResponse)(nil),      // 9: samsara.hubs.v1.CreateHubLocationsResponse
+	(*ListHubSkillsRequest)(nil),            // 10: samsara.hubs.v1.ListHubSkillsRequest
+	(*ListHubSkillsResponse)(nil),           // 11: samsara.hubs.v1.ListHubSkillsResponse
+	(*ListHubsRequest)(nil),                 // 12: samsara.hubs.v1.ListHubsRequest
+	(*ListHubsResponse)(nil),                // 13: samsara.hubs.v1.ListHubsResponse
+	(*Hub)(nil),                             // 14: samsara.hubs.v1.Hub
+	(*HubCapacity)(nil),                     // 15: samsara.hubs.v1.HubCapacity
+	(*HubCustomProperty)(nil),               // 16: samsara.hubs.v1.HubCustomProperty
+	(*HubLocation)(nil),                     // 17: samsara.hubs.v1.HubLocation
+	(*HubLocationCreated)(nil),              // 18: samsara.hubs.v1.HubLocationCreated
+	(*HubLocationInput)(nil),                // 19: samsara.hubs.v1.HubLocationInput
+	(*HubLocationServiceWindowInput)(nil),   // 20: samsara.hubs.v1.HubLocationServiceWindowInput
+	(*HubLocationUpdated)(nil),              // 21: samsara.hubs.v1.HubLocationUpdated
+	(*HubSkill)(nil),                        // 22: samsara.hubs.v1.HubSkill
+	(*ServiceWindow)(nil),                   // 23: samsara.hubs.v1.ServiceWindow
+	(*Skill)(nil),                           // 24: samsara.hubs.v1.Skill
+	(*UpdateHubLocation)(nil),               // 25: samsara.hubs.v1.UpdateHubLocation
+	(*v1.Pagination)(nil),                   // 26: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),           // 27: google.protobuf.FieldMask
 }
 var file_samsara_hubs_v1_hubs_proto_depIdxs = []int32{
 	15, // 0: samsara.hubs.v1.ListHubCapacitiesResponse.data:type_name -> samsara.hubs.v1.HubCapacity
-	23, // 1: samsara.hubs.v1.ListHubCapacitiesResponse.pagination:type_name -> samsara.hubs.v1.ListHubCapacitiesPagination
+	26, // 1: samsara.hubs.v1.ListHubCapacitiesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	16, // 2: samsara.hubs.v1.ListHubCustomPropertiesResponse.data:type_name -> samsara.hubs.v1.HubCustomProperty
-	24, // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse.pagination:type_name -> samsara.hubs.v1.ListHubCustomPropertiesPagination
-	30, // 4: samsara.hubs.v1.UpdateHubLocationRequest.data:type_name -> samsara.hubs.v1.UpdateHubLocation
-	31, // 5: samsara.hubs.v1.UpdateHubLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	26, // 3: samsara.hubs.v1.ListHubCustomPropertiesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	25, // 4: samsara.hubs.v1.UpdateHubLocationRequest.data:type_name -> samsara.hubs.v1.UpdateHubLocation
+	27, // 5: samsara.hubs.v1.UpdateHubLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
 	21, // 6: samsara.hubs.v1.UpdateHubLocationResponse.data:type_name -> samsara.hubs.v1.HubLocationUpdated
 	17, // 7: samsara.hubs.v1.ListHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocation
-	25, // 8: samsara.hubs.v1.ListHubLocationsResponse.pagination:type_name -> samsara.hubs.v1.ListHubLocationsPagination
+	26, // 8: samsara.hubs.v1.ListHubLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	19, // 9: samsara.hubs.v1.CreateHubLocationsRequest.data:type_name -> samsara.hubs.v1.HubLocationInput
 	18, // 10: samsara.hubs.v1.CreateHubLocationsResponse.data:type_name -> samsara.hubs.v1.HubLocationCreated
 	22, // 11: samsara.hubs.v1.ListHubSkillsResponse.data:type_name -> samsara.hubs.v1.HubSkill
-	26, // 12: samsara.hubs.v1.ListHubSkillsResponse.pagination:type_name -> samsara.hubs.v1.ListHubSkillsPagination
+	26, // 12: samsara.hubs.v1.ListHubSkillsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	14, // 13: samsara.hubs.v1.ListHubsResponse.data:type_name -> samsara.hubs.v1.Hub
-	27, // 14: samsara.hubs.v1.ListHubsResponse.pagination:type_name -> samsara.hubs.v1.ListHubsPagination
-	28, // 15: samsara.hubs.v1.HubLocation.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	29, // 16: samsara.hubs.v1.HubLocation.skills_required:type_name -> samsara.hubs.v1.Skill
-	28, // 17: samsara.hubs.v1.HubLocationCreated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	29, // 18: samsara.hubs.v1.HubLocationCreated.skills_required:type_name -> samsara.hubs.v1.Skill
+	26, // 14: samsara.hubs.v1.ListHubsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	23, // 15: samsara.hubs.v1.HubLocation.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	24, // 16: samsara.hubs.v1.HubLocation.skills_required:type_name -> samsara.hubs.v1.Skill
+	23, // 17: samsara.hubs.v1.HubLocationCreated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	24, // 18: samsara.hubs.v1.HubLocationCreated.skills_required:type_name -> samsara.hubs.v1.Skill
 	20, // 19: samsara.hubs.v1.HubLocationInput.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
-	28, // 20: samsara.hubs.v1.HubLocationUpdated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
-	29, // 21: samsara.hubs.v1.HubLocationUpdated.skills_required:type_name -> samsara.hubs.v1.Skill
+	23, // 20: samsara.hubs.v1.HubLocationUpdated.service_windows:type_name -> samsara.hubs.v1.ServiceWindow
+	24, // 21: samsara.hubs.v1.HubLocationUpdated.skills_required:type_name -> samsara.hubs.v1.Skill
 	20, // 22: samsara.hubs.v1.UpdateHubLocation.service_windows:type_name -> samsara.hubs.v1.HubLocationServiceWindowInput
 	0,  // 23: samsara.hubs.v1.HubsService.ListHubCapacities:input_type -> samsara.hubs.v1.ListHubCapacitiesRequest
 	2,  // 24: samsara.hubs.v1.HubsService.ListHubCustomProperties:input_type -> samsara.hubs.v1.ListHubCustomPropertiesRequest
@@ -3107,18 +2799,13 @@ func file_samsara_hubs_v1_hubs_proto_init() {
 	file_samsara_hubs_v1_hubs_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_hubs_v1_hubs_proto_msgTypes[25].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[27].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[29].OneofWrappers = []any{}
-	file_samsara_hubs_v1_hubs_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_hubs_v1_hubs_proto_rawDesc), len(file_samsara_hubs_v1_hubs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

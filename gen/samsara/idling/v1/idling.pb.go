@@ -203,7 +203,7 @@ type GetIdlingEventsResponse struct {
 	// Member `data`. Required.
 	Data []*IdlingEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,7 +245,7 @@ func (x *GetIdlingEventsResponse) GetData() []*IdlingEvent {
 	return nil
 }
 
-func (x *GetIdlingEventsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetIdlingEventsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -737,11 +737,11 @@ const file_samsara_idling_v1_idling_proto_rawDesc = "" +
 	"\x1a_min_duration_millisecondsB\f\n" +
 	"\n" +
 	"_pto_stateB\r\n" +
-	"\v_start_time\"\x9e\x01\n" +
+	"\v_start_time\"\x9b\x01\n" +
 	"\x17GetIdlingEventsResponse\x12:\n" +
-	"\x04data\x18\x01 \x03(\v2\x1e.samsara.idling.v1.IdlingEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1e.samsara.idling.v1.IdlingEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xae\x01\n" +
 	"\bFuelCost\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
@@ -834,11 +834,11 @@ var file_samsara_idling_v1_idling_proto_goTypes = []any{
 	nil,                             // 8: samsara.idling.v1.IdlingEventAddress.ExternalIdsEntry
 	nil,                             // 9: samsara.idling.v1.IdlingEventAsset.ExternalIdsEntry
 	nil,                             // 10: samsara.idling.v1.IdlingEventOperator.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),        // 11: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),           // 11: samsara.types.v1.Pagination
 }
 var file_samsara_idling_v1_idling_proto_depIdxs = []int32{
 	4,  // 0: samsara.idling.v1.GetIdlingEventsResponse.data:type_name -> samsara.idling.v1.IdlingEvent
-	11, // 1: samsara.idling.v1.GetIdlingEventsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	11, // 1: samsara.idling.v1.GetIdlingEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	5,  // 2: samsara.idling.v1.IdlingEvent.address:type_name -> samsara.idling.v1.IdlingEventAddress
 	6,  // 3: samsara.idling.v1.IdlingEvent.asset:type_name -> samsara.idling.v1.IdlingEventAsset
 	2,  // 4: samsara.idling.v1.IdlingEvent.fuel_cost:type_name -> samsara.idling.v1.FuelCost

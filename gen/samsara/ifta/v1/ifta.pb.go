@@ -310,7 +310,7 @@ type GetIftaVehicleReportsResponse struct {
 	// Member `data`. Required.
 	Data *IftaVehicleReportData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -352,7 +352,7 @@ func (x *GetIftaVehicleReportsResponse) GetData() *IftaVehicleReportData {
 	return nil
 }
 
-func (x *GetIftaVehicleReportsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetIftaVehicleReportsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1077,7 +1077,7 @@ type IftaVehicleReport struct {
 	// Member `jurisdictions`. Required.
 	Jurisdictions []*IftaJurisdictionSummary `protobuf:"bytes,1,rep,name=jurisdictions,proto3" json:"jurisdictions,omitempty"`
 	// Member `vehicle`. Required.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1119,7 +1119,7 @@ func (x *IftaVehicleReport) GetJurisdictions() []*IftaJurisdictionSummary {
 	return nil
 }
 
-func (x *IftaVehicleReport) GetVehicle() *v1.GoaVehicleTiny {
+func (x *IftaVehicleReport) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1258,11 +1258,11 @@ const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
 	"\f_vehicle_idsB\a\n" +
-	"\x05_year\"\xac\x01\n" +
+	"\x05_year\"\xa9\x01\n" +
 	"\x1dGetIftaVehicleReportsResponse\x12B\n" +
-	"\x04data\x18\x01 \x01(\v2&.samsara.ifta.v1.IftaVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x01(\v2&.samsara.ifta.v1.IftaVehicleReportDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x8a\x03\n" +
 	"\x1aCreateIftaDetailJobRequest\x123\n" +
 	"\bend_hour\x18\x01 \x01(\tB\x13\xda\xce\x18\x0f\b\x03 \x01:\tdate-timeH\x00R\aendHour\x88\x01\x01\x127\n" +
@@ -1350,10 +1350,10 @@ const file_samsara_ifta_v1_ifta_proto_rawDesc = "" +
 	"\x13_no_purchases_foundB!\n" +
 	"\x1f_unassigned_fuel_type_purchasesB \n" +
 	"\x1e_unassigned_fuel_type_vehiclesB\x1f\n" +
-	"\x1d_unassigned_vehicle_purchases\"\xd8\x01\n" +
+	"\x1d_unassigned_vehicle_purchases\"\xd5\x01\n" +
 	"\x11IftaVehicleReport\x12V\n" +
-	"\rjurisdictions\x18\x01 \x03(\v2(.samsara.ifta.v1.IftaJurisdictionSummaryB\x06\xda\xce\x18\x02 \x01R\rjurisdictions\x12B\n" +
-	"\avehicle\x18\x02 \x01(\v2 .samsara.types.v1.GoaVehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:'\xda\xce\x18#IftaVehicleReportObjectResponseBody\"\xe9\x02\n" +
+	"\rjurisdictions\x18\x01 \x03(\v2(.samsara.ifta.v1.IftaJurisdictionSummaryB\x06\xda\xce\x18\x02 \x01R\rjurisdictions\x12?\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1d.samsara.types.v1.VehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:'\xda\xce\x18#IftaVehicleReportObjectResponseBody\"\xe9\x02\n" +
 	"\x15IftaVehicleReportData\x12\x19\n" +
 	"\x05month\x18\x01 \x01(\tH\x00R\x05month\x88\x01\x01\x12\x1d\n" +
 	"\aquarter\x18\x02 \x01(\tH\x01R\aquarter\x88\x01\x01\x12T\n" +
@@ -1404,13 +1404,13 @@ var file_samsara_ifta_v1_ifta_proto_goTypes = []any{
 	(*IftaReportTroubleshooting)(nil),          // 13: samsara.ifta.v1.IftaReportTroubleshooting
 	(*IftaVehicleReport)(nil),                  // 14: samsara.ifta.v1.IftaVehicleReport
 	(*IftaVehicleReportData)(nil),              // 15: samsara.ifta.v1.IftaVehicleReportData
-	(*v1.GoaPagination)(nil),                   // 16: samsara.types.v1.GoaPagination
-	(*v1.GoaVehicleTiny)(nil),                  // 17: samsara.types.v1.GoaVehicleTiny
+	(*v1.Pagination)(nil),                      // 16: samsara.types.v1.Pagination
+	(*v1.VehicleTiny)(nil),                     // 17: samsara.types.v1.VehicleTiny
 }
 var file_samsara_ifta_v1_ifta_proto_depIdxs = []int32{
 	11, // 0: samsara.ifta.v1.GetIftaJurisdictionReportsResponse.data:type_name -> samsara.ifta.v1.IftaJurisdictionReportData
 	15, // 1: samsara.ifta.v1.GetIftaVehicleReportsResponse.data:type_name -> samsara.ifta.v1.IftaVehicleReportData
-	16, // 2: samsara.ifta.v1.GetIftaVehicleReportsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	16, // 2: samsara.ifta.v1.GetIftaVehicleReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	8,  // 3: samsara.ifta.v1.CreateIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
 	8,  // 4: samsara.ifta.v1.GetIftaDetailJobResponse.data:type_name -> samsara.ifta.v1.IftaDetailJob
 	9,  // 5: samsara.ifta.v1.IftaDetailJob.args:type_name -> samsara.ifta.v1.IftaDetailJobArgs
@@ -1418,7 +1418,7 @@ var file_samsara_ifta_v1_ifta_proto_depIdxs = []int32{
 	12, // 7: samsara.ifta.v1.IftaJurisdictionReportData.jurisdiction_reports:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
 	13, // 8: samsara.ifta.v1.IftaJurisdictionReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
 	12, // 9: samsara.ifta.v1.IftaVehicleReport.jurisdictions:type_name -> samsara.ifta.v1.IftaJurisdictionSummary
-	17, // 10: samsara.ifta.v1.IftaVehicleReport.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
+	17, // 10: samsara.ifta.v1.IftaVehicleReport.vehicle:type_name -> samsara.types.v1.VehicleTiny
 	13, // 11: samsara.ifta.v1.IftaVehicleReportData.troubleshooting:type_name -> samsara.ifta.v1.IftaReportTroubleshooting
 	14, // 12: samsara.ifta.v1.IftaVehicleReportData.vehicle_reports:type_name -> samsara.ifta.v1.IftaVehicleReport
 	0,  // 13: samsara.ifta.v1.IftaService.GetIftaJurisdictionReports:input_type -> samsara.ifta.v1.GetIftaJurisdictionReportsRequest

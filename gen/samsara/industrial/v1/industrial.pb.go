@@ -654,7 +654,7 @@ func (x *PatchAssetDataOutputsRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type PatchAssetDataOutputsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          []*PatchAssetDataOutputsSingle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data          []*AssetDataOutputsSingle `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -689,7 +689,7 @@ func (*PatchAssetDataOutputsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *PatchAssetDataOutputsResponse) GetData() []*PatchAssetDataOutputsSingle {
+func (x *PatchAssetDataOutputsResponse) GetData() []*AssetDataOutputsSingle {
 	if x != nil {
 		return x.Data
 	}
@@ -1617,6 +1617,70 @@ func (x *AssetDataOutput) GetName() string {
 	return ""
 }
 
+// Schema PatchAssetDataOutputsSingleResponseResponseBody.
+type AssetDataOutputsSingle struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `errorMessage`.
+	ErrorMessage *string `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
+	// Member `id`. Required.
+	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `statusCode`. Required.
+	StatusCode    *int64 `protobuf:"varint,3,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssetDataOutputsSingle) Reset() {
+	*x = AssetDataOutputsSingle{}
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssetDataOutputsSingle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssetDataOutputsSingle) ProtoMessage() {}
+
+func (x *AssetDataOutputsSingle) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssetDataOutputsSingle.ProtoReflect.Descriptor instead.
+func (*AssetDataOutputsSingle) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AssetDataOutputsSingle) GetErrorMessage() string {
+	if x != nil && x.ErrorMessage != nil {
+		return *x.ErrorMessage
+	}
+	return ""
+}
+
+func (x *AssetDataOutputsSingle) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *AssetDataOutputsSingle) GetStatusCode() int64 {
+	if x != nil && x.StatusCode != nil {
+		return *x.StatusCode
+	}
+	return 0
+}
+
 // Schema AssetLocation.
 type AssetLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1632,7 +1696,7 @@ type AssetLocation struct {
 
 func (x *AssetLocation) Reset() {
 	*x = AssetLocation{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1708,7 @@ func (x *AssetLocation) String() string {
 func (*AssetLocation) ProtoMessage() {}
 
 func (x *AssetLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[22]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1721,7 @@ func (x *AssetLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetLocation.ProtoReflect.Descriptor instead.
 func (*AssetLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{22}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AssetLocation) GetFormattedAddress() string {
@@ -1692,7 +1756,7 @@ type AssetLocationDataInput struct {
 
 func (x *AssetLocationDataInput) Reset() {
 	*x = AssetLocationDataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1768,7 @@ func (x *AssetLocationDataInput) String() string {
 func (*AssetLocationDataInput) ProtoMessage() {}
 
 func (x *AssetLocationDataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[23]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1781,7 @@ func (x *AssetLocationDataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetLocationDataInput.ProtoReflect.Descriptor instead.
 func (*AssetLocationDataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{23}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AssetLocationDataInput) GetId() string {
@@ -1740,7 +1804,7 @@ type AssetParentAsset struct {
 
 func (x *AssetParentAsset) Reset() {
 	*x = AssetParentAsset{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1816,7 @@ func (x *AssetParentAsset) String() string {
 func (*AssetParentAsset) ProtoMessage() {}
 
 func (x *AssetParentAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[24]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1829,7 @@ func (x *AssetParentAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetParentAsset.ProtoReflect.Descriptor instead.
 func (*AssetParentAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{24}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AssetParentAsset) GetId() string {
@@ -1793,7 +1857,7 @@ type AssetRunningStatusDataInput struct {
 
 func (x *AssetRunningStatusDataInput) Reset() {
 	*x = AssetRunningStatusDataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1869,7 @@ func (x *AssetRunningStatusDataInput) String() string {
 func (*AssetRunningStatusDataInput) ProtoMessage() {}
 
 func (x *AssetRunningStatusDataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[25]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1882,7 @@ func (x *AssetRunningStatusDataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetRunningStatusDataInput.ProtoReflect.Descriptor instead.
 func (*AssetRunningStatusDataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{25}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AssetRunningStatusDataInput) GetId() string {
@@ -1857,7 +1921,7 @@ type DataInput struct {
 
 func (x *DataInput) Reset() {
 	*x = DataInput{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1933,7 @@ func (x *DataInput) String() string {
 func (*DataInput) ProtoMessage() {}
 
 func (x *DataInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[26]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1946,7 @@ func (x *DataInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInput.ProtoReflect.Descriptor instead.
 func (*DataInput) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{26}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DataInput) GetAssetId() string {
@@ -1984,7 +2048,7 @@ type DataInputSnapshot struct {
 
 func (x *DataInputSnapshot) Reset() {
 	*x = DataInputSnapshot{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2060,7 @@ func (x *DataInputSnapshot) String() string {
 func (*DataInputSnapshot) ProtoMessage() {}
 
 func (x *DataInputSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[27]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2073,7 @@ func (x *DataInputSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputSnapshot.ProtoReflect.Descriptor instead.
 func (*DataInputSnapshot) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{27}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DataInputSnapshot) GetAssetId() string {
@@ -2101,7 +2165,7 @@ type DataInputTiny struct {
 
 func (x *DataInputTiny) Reset() {
 	*x = DataInputTiny{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2177,7 @@ func (x *DataInputTiny) String() string {
 func (*DataInputTiny) ProtoMessage() {}
 
 func (x *DataInputTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[28]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2190,7 @@ func (x *DataInputTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataInputTiny.ProtoReflect.Descriptor instead.
 func (*DataInputTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{28}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DataInputTiny) GetAssetId() string {
@@ -2177,7 +2241,7 @@ type FftSpectraDataPoint struct {
 
 func (x *FftSpectraDataPoint) Reset() {
 	*x = FftSpectraDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2253,7 @@ func (x *FftSpectraDataPoint) String() string {
 func (*FftSpectraDataPoint) ProtoMessage() {}
 
 func (x *FftSpectraDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[29]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2266,7 @@ func (x *FftSpectraDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FftSpectraDataPoint.ProtoReflect.Descriptor instead.
 func (*FftSpectraDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{29}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FftSpectraDataPoint) GetFftSpectra() *FftSpectraDataPointFftSpectra {
@@ -2236,7 +2300,7 @@ type FftSpectraDataPointFftSpectra struct {
 
 func (x *FftSpectraDataPointFftSpectra) Reset() {
 	*x = FftSpectraDataPointFftSpectra{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2312,7 @@ func (x *FftSpectraDataPointFftSpectra) String() string {
 func (*FftSpectraDataPointFftSpectra) ProtoMessage() {}
 
 func (x *FftSpectraDataPointFftSpectra) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[30]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2325,7 @@ func (x *FftSpectraDataPointFftSpectra) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FftSpectraDataPointFftSpectra.ProtoReflect.Descriptor instead.
 func (*FftSpectraDataPointFftSpectra) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{30}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FftSpectraDataPointFftSpectra) GetFrequencies() []float64 {
@@ -2305,7 +2369,7 @@ type J1939D1StatusDataPoint struct {
 
 func (x *J1939D1StatusDataPoint) Reset() {
 	*x = J1939D1StatusDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2381,7 @@ func (x *J1939D1StatusDataPoint) String() string {
 func (*J1939D1StatusDataPoint) ProtoMessage() {}
 
 func (x *J1939D1StatusDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[31]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2394,7 @@ func (x *J1939D1StatusDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use J1939D1StatusDataPoint.ProtoReflect.Descriptor instead.
 func (*J1939D1StatusDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{31}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *J1939D1StatusDataPoint) GetTime() string {
@@ -2372,7 +2436,7 @@ type J1939D1StatusDataPointValue struct {
 
 func (x *J1939D1StatusDataPointValue) Reset() {
 	*x = J1939D1StatusDataPointValue{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2448,7 @@ func (x *J1939D1StatusDataPointValue) String() string {
 func (*J1939D1StatusDataPointValue) ProtoMessage() {}
 
 func (x *J1939D1StatusDataPointValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[32]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2461,7 @@ func (x *J1939D1StatusDataPointValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use J1939D1StatusDataPointValue.ProtoReflect.Descriptor instead.
 func (*J1939D1StatusDataPointValue) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{32}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *J1939D1StatusDataPointValue) GetAmberLampStatus() int64 {
@@ -2469,7 +2533,7 @@ type LocationDataPoint struct {
 
 func (x *LocationDataPoint) Reset() {
 	*x = LocationDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2545,7 @@ func (x *LocationDataPoint) String() string {
 func (*LocationDataPoint) ProtoMessage() {}
 
 func (x *LocationDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[33]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2558,7 @@ func (x *LocationDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationDataPoint.ProtoReflect.Descriptor instead.
 func (*LocationDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{33}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LocationDataPoint) GetGpsLocation() *LocationDataPointGpsLocation {
@@ -2532,7 +2596,7 @@ type LocationDataPointGpsLocation struct {
 
 func (x *LocationDataPointGpsLocation) Reset() {
 	*x = LocationDataPointGpsLocation{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2608,7 @@ func (x *LocationDataPointGpsLocation) String() string {
 func (*LocationDataPointGpsLocation) ProtoMessage() {}
 
 func (x *LocationDataPointGpsLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[34]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2621,7 @@ func (x *LocationDataPointGpsLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationDataPointGpsLocation.ProtoReflect.Descriptor instead.
 func (*LocationDataPointGpsLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{34}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LocationDataPointGpsLocation) GetFormattedAddress() string {
@@ -2625,7 +2689,7 @@ type LocationDataPointGpsLocationPlace struct {
 
 func (x *LocationDataPointGpsLocationPlace) Reset() {
 	*x = LocationDataPointGpsLocationPlace{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2701,7 @@ func (x *LocationDataPointGpsLocationPlace) String() string {
 func (*LocationDataPointGpsLocationPlace) ProtoMessage() {}
 
 func (x *LocationDataPointGpsLocationPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[35]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2714,7 @@ func (x *LocationDataPointGpsLocationPlace) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use LocationDataPointGpsLocationPlace.ProtoReflect.Descriptor instead.
 func (*LocationDataPointGpsLocationPlace) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{35}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LocationDataPointGpsLocationPlace) GetCity() string {
@@ -2715,7 +2779,7 @@ type NumberDataPoint struct {
 
 func (x *NumberDataPoint) Reset() {
 	*x = NumberDataPoint{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2727,7 +2791,7 @@ func (x *NumberDataPoint) String() string {
 func (*NumberDataPoint) ProtoMessage() {}
 
 func (x *NumberDataPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[36]
+	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2740,7 +2804,7 @@ func (x *NumberDataPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NumberDataPoint.ProtoReflect.Descriptor instead.
 func (*NumberDataPoint) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{36}
+	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NumberDataPoint) GetTime() string {
@@ -2753,70 +2817,6 @@ func (x *NumberDataPoint) GetTime() string {
 func (x *NumberDataPoint) GetValue() float64 {
 	if x != nil && x.Value != nil {
 		return *x.Value
-	}
-	return 0
-}
-
-// Schema PatchAssetDataOutputsSingleResponseResponseBody.
-type PatchAssetDataOutputsSingle struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `errorMessage`.
-	ErrorMessage *string `protobuf:"bytes,1,opt,name=error_message,json=errorMessage,proto3,oneof" json:"error_message,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `statusCode`. Required.
-	StatusCode    *int64 `protobuf:"varint,3,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PatchAssetDataOutputsSingle) Reset() {
-	*x = PatchAssetDataOutputsSingle{}
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PatchAssetDataOutputsSingle) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PatchAssetDataOutputsSingle) ProtoMessage() {}
-
-func (x *PatchAssetDataOutputsSingle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1_industrial_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PatchAssetDataOutputsSingle.ProtoReflect.Descriptor instead.
-func (*PatchAssetDataOutputsSingle) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1_industrial_proto_rawDescGZIP(), []int{37}
-}
-
-func (x *PatchAssetDataOutputsSingle) GetErrorMessage() string {
-	if x != nil && x.ErrorMessage != nil {
-		return *x.ErrorMessage
-	}
-	return ""
-}
-
-func (x *PatchAssetDataOutputsSingle) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PatchAssetDataOutputsSingle) GetStatusCode() int64 {
-	if x != nil && x.StatusCode != nil {
-		return *x.StatusCode
 	}
 	return 0
 }
@@ -2950,9 +2950,9 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x06values\x18\x02 \x01(\v2\x16.google.protobuf.ValueB\b\xda\xce\x18\x04\b\x03 \x01R\x06values\x12C\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
-	"\x03_id\"o\n" +
-	"\x1dPatchAssetDataOutputsResponse\x12N\n" +
-	"\x04data\x18\x01 \x03(\v22.samsara.industrial.v1.PatchAssetDataOutputsSingleB\x06\xda\xce\x18\x02 \x01R\x04data\"\xfc\x01\n" +
+	"\x03_id\"j\n" +
+	"\x1dPatchAssetDataOutputsResponse\x12I\n" +
+	"\x04data\x18\x01 \x03(\v2-.samsara.industrial.v1.AssetDataOutputsSingleB\x06\xda\xce\x18\x02 \x01R\x04data\"\xfc\x01\n" +
 	"\x14GetDataInputsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
 	"\tasset_ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\bassetIds\x123\n" +
@@ -3057,7 +3057,15 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\n" +
 	"_device_idB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xc9\x01\n" +
+	"\x05_name\"\xeb\x01\n" +
+	"\x16AssetDataOutputsSingle\x12(\n" +
+	"\rerror_message\x18\x01 \x01(\tH\x00R\ferrorMessage\x88\x01\x01\x12\x1b\n" +
+	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12,\n" +
+	"\vstatus_code\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\n" +
+	"statusCode\x88\x01\x01:3\xda\xce\x18/PatchAssetDataOutputsSingleResponseResponseBodyB\x10\n" +
+	"\x0e_error_messageB\x05\n" +
+	"\x03_idB\x0e\n" +
+	"\f_status_code\"\xc9\x01\n" +
 	"\rAssetLocation\x120\n" +
 	"\x11formatted_address\x18\x01 \x01(\tH\x00R\x10formattedAddress\x88\x01\x01\x12\x1f\n" +
 	"\blatitude\x18\x02 \x01(\x01H\x01R\blatitude\x88\x01\x01\x12!\n" +
@@ -3199,15 +3207,7 @@ const file_samsara_industrial_v1_industrial_proto_rawDesc = "" +
 	"\x04time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x04time\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\x01H\x01R\x05value\x88\x01\x01:\x13\xda\xce\x18\x0fNumberDataPointB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xf0\x01\n" +
-	"\x1bPatchAssetDataOutputsSingle\x12(\n" +
-	"\rerror_message\x18\x01 \x01(\tH\x00R\ferrorMessage\x88\x01\x01\x12\x1b\n" +
-	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12,\n" +
-	"\vstatus_code\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\n" +
-	"statusCode\x88\x01\x01:3\xda\xce\x18/PatchAssetDataOutputsSingleResponseResponseBodyB\x10\n" +
-	"\x0e_error_messageB\x05\n" +
-	"\x03_idB\x0e\n" +
-	"\f_status_code\"~\n" +
+	"\x06_value\"~\n" +
 	"\x0fStringDataPoint\x12(\n" +
 	"\x04time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x04time\x88\x01\x01\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\x13\xda\xce\x18\x0fStringDataPointB\a\n" +
@@ -3269,22 +3269,22 @@ var file_samsara_industrial_v1_industrial_proto_goTypes = []any{
 	(*AssetDataInput)(nil),                    // 19: samsara.industrial.v1.AssetDataInput
 	(*AssetDataInputLastPoint)(nil),           // 20: samsara.industrial.v1.AssetDataInputLastPoint
 	(*AssetDataOutput)(nil),                   // 21: samsara.industrial.v1.AssetDataOutput
-	(*AssetLocation)(nil),                     // 22: samsara.industrial.v1.AssetLocation
-	(*AssetLocationDataInput)(nil),            // 23: samsara.industrial.v1.AssetLocationDataInput
-	(*AssetParentAsset)(nil),                  // 24: samsara.industrial.v1.AssetParentAsset
-	(*AssetRunningStatusDataInput)(nil),       // 25: samsara.industrial.v1.AssetRunningStatusDataInput
-	(*DataInput)(nil),                         // 26: samsara.industrial.v1.DataInput
-	(*DataInputSnapshot)(nil),                 // 27: samsara.industrial.v1.DataInputSnapshot
-	(*DataInputTiny)(nil),                     // 28: samsara.industrial.v1.DataInputTiny
-	(*FftSpectraDataPoint)(nil),               // 29: samsara.industrial.v1.FftSpectraDataPoint
-	(*FftSpectraDataPointFftSpectra)(nil),     // 30: samsara.industrial.v1.FftSpectraDataPointFftSpectra
-	(*J1939D1StatusDataPoint)(nil),            // 31: samsara.industrial.v1.J1939D1StatusDataPoint
-	(*J1939D1StatusDataPointValue)(nil),       // 32: samsara.industrial.v1.J1939D1StatusDataPointValue
-	(*LocationDataPoint)(nil),                 // 33: samsara.industrial.v1.LocationDataPoint
-	(*LocationDataPointGpsLocation)(nil),      // 34: samsara.industrial.v1.LocationDataPointGpsLocation
-	(*LocationDataPointGpsLocationPlace)(nil), // 35: samsara.industrial.v1.LocationDataPointGpsLocationPlace
-	(*NumberDataPoint)(nil),                   // 36: samsara.industrial.v1.NumberDataPoint
-	(*PatchAssetDataOutputsSingle)(nil),       // 37: samsara.industrial.v1.PatchAssetDataOutputsSingle
+	(*AssetDataOutputsSingle)(nil),            // 22: samsara.industrial.v1.AssetDataOutputsSingle
+	(*AssetLocation)(nil),                     // 23: samsara.industrial.v1.AssetLocation
+	(*AssetLocationDataInput)(nil),            // 24: samsara.industrial.v1.AssetLocationDataInput
+	(*AssetParentAsset)(nil),                  // 25: samsara.industrial.v1.AssetParentAsset
+	(*AssetRunningStatusDataInput)(nil),       // 26: samsara.industrial.v1.AssetRunningStatusDataInput
+	(*DataInput)(nil),                         // 27: samsara.industrial.v1.DataInput
+	(*DataInputSnapshot)(nil),                 // 28: samsara.industrial.v1.DataInputSnapshot
+	(*DataInputTiny)(nil),                     // 29: samsara.industrial.v1.DataInputTiny
+	(*FftSpectraDataPoint)(nil),               // 30: samsara.industrial.v1.FftSpectraDataPoint
+	(*FftSpectraDataPointFftSpectra)(nil),     // 31: samsara.industrial.v1.FftSpectraDataPointFftSpectra
+	(*J1939D1StatusDataPoint)(nil),            // 32: samsara.industrial.v1.J1939D1StatusDataPoint
+	(*J1939D1StatusDataPointValue)(nil),       // 33: samsara.industrial.v1.J1939D1StatusDataPointValue
+	(*LocationDataPoint)(nil),                 // 34: samsara.industrial.v1.LocationDataPoint
+	(*LocationDataPointGpsLocation)(nil),      // 35: samsara.industrial.v1.LocationDataPointGpsLocation
+	(*LocationDataPointGpsLocationPlace)(nil), // 36: samsara.industrial.v1.LocationDataPointGpsLocationPlace
+	(*NumberDataPoint)(nil),                   // 37: samsara.industrial.v1.NumberDataPoint
 	(*StringDataPoint)(nil),                   // 38: samsara.industrial.v1.StringDataPoint
 	nil,                                       // 39: samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
 	nil,                                       // 40: samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
@@ -3298,46 +3298,46 @@ var file_samsara_industrial_v1_industrial_proto_depIdxs = []int32{
 	18, // 0: samsara.industrial.v1.GetIndustrialAssetsResponse.data:type_name -> samsara.industrial.v1.Asset
 	42, // 1: samsara.industrial.v1.GetIndustrialAssetsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	39, // 2: samsara.industrial.v1.CreateIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.CreateIndustrialAssetRequest.CustomMetadataEntry
-	22, // 3: samsara.industrial.v1.CreateIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
+	23, // 3: samsara.industrial.v1.CreateIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
 	18, // 4: samsara.industrial.v1.CreateIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
 	40, // 5: samsara.industrial.v1.PatchIndustrialAssetRequest.custom_metadata:type_name -> samsara.industrial.v1.PatchIndustrialAssetRequest.CustomMetadataEntry
-	22, // 6: samsara.industrial.v1.PatchIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
+	23, // 6: samsara.industrial.v1.PatchIndustrialAssetRequest.location:type_name -> samsara.industrial.v1.AssetLocation
 	43, // 7: samsara.industrial.v1.PatchIndustrialAssetRequest.update_mask:type_name -> google.protobuf.FieldMask
 	18, // 8: samsara.industrial.v1.PatchIndustrialAssetResponse.data:type_name -> samsara.industrial.v1.Asset
 	44, // 9: samsara.industrial.v1.PatchAssetDataOutputsRequest.values:type_name -> google.protobuf.Value
 	43, // 10: samsara.industrial.v1.PatchAssetDataOutputsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	37, // 11: samsara.industrial.v1.PatchAssetDataOutputsResponse.data:type_name -> samsara.industrial.v1.PatchAssetDataOutputsSingle
-	28, // 12: samsara.industrial.v1.GetDataInputsResponse.data:type_name -> samsara.industrial.v1.DataInputTiny
+	22, // 11: samsara.industrial.v1.PatchAssetDataOutputsResponse.data:type_name -> samsara.industrial.v1.AssetDataOutputsSingle
+	29, // 12: samsara.industrial.v1.GetDataInputsResponse.data:type_name -> samsara.industrial.v1.DataInputTiny
 	42, // 13: samsara.industrial.v1.GetDataInputsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	27, // 14: samsara.industrial.v1.GetDataInputDataSnapshotResponse.data:type_name -> samsara.industrial.v1.DataInputSnapshot
+	28, // 14: samsara.industrial.v1.GetDataInputDataSnapshotResponse.data:type_name -> samsara.industrial.v1.DataInputSnapshot
 	42, // 15: samsara.industrial.v1.GetDataInputDataSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
-	26, // 16: samsara.industrial.v1.GetDataInputDataFeedResponse.data:type_name -> samsara.industrial.v1.DataInput
+	27, // 16: samsara.industrial.v1.GetDataInputDataFeedResponse.data:type_name -> samsara.industrial.v1.DataInput
 	42, // 17: samsara.industrial.v1.GetDataInputDataFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
-	26, // 18: samsara.industrial.v1.GetDataInputDataHistoryResponse.data:type_name -> samsara.industrial.v1.DataInput
+	27, // 18: samsara.industrial.v1.GetDataInputDataHistoryResponse.data:type_name -> samsara.industrial.v1.DataInput
 	42, // 19: samsara.industrial.v1.GetDataInputDataHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
 	41, // 20: samsara.industrial.v1.Asset.custom_metadata:type_name -> samsara.industrial.v1.Asset.CustomMetadataEntry
 	21, // 21: samsara.industrial.v1.Asset.data_outputs:type_name -> samsara.industrial.v1.AssetDataOutput
-	22, // 22: samsara.industrial.v1.Asset.location:type_name -> samsara.industrial.v1.AssetLocation
-	23, // 23: samsara.industrial.v1.Asset.location_data_input:type_name -> samsara.industrial.v1.AssetLocationDataInput
-	24, // 24: samsara.industrial.v1.Asset.parent_asset:type_name -> samsara.industrial.v1.AssetParentAsset
-	25, // 25: samsara.industrial.v1.Asset.running_status_data_input:type_name -> samsara.industrial.v1.AssetRunningStatusDataInput
+	23, // 22: samsara.industrial.v1.Asset.location:type_name -> samsara.industrial.v1.AssetLocation
+	24, // 23: samsara.industrial.v1.Asset.location_data_input:type_name -> samsara.industrial.v1.AssetLocationDataInput
+	25, // 24: samsara.industrial.v1.Asset.parent_asset:type_name -> samsara.industrial.v1.AssetParentAsset
+	26, // 25: samsara.industrial.v1.Asset.running_status_data_input:type_name -> samsara.industrial.v1.AssetRunningStatusDataInput
 	45, // 26: samsara.industrial.v1.Asset.tags:type_name -> samsara.types.v1.TagTiny
 	20, // 27: samsara.industrial.v1.AssetDataInput.last_point:type_name -> samsara.industrial.v1.AssetDataInputLastPoint
 	19, // 28: samsara.industrial.v1.AssetDataOutput.data_input:type_name -> samsara.industrial.v1.AssetDataInput
-	29, // 29: samsara.industrial.v1.DataInput.fft_spectra_points:type_name -> samsara.industrial.v1.FftSpectraDataPoint
-	31, // 30: samsara.industrial.v1.DataInput.j1939_d1_status_points:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
-	33, // 31: samsara.industrial.v1.DataInput.location_points:type_name -> samsara.industrial.v1.LocationDataPoint
-	36, // 32: samsara.industrial.v1.DataInput.number_points:type_name -> samsara.industrial.v1.NumberDataPoint
+	30, // 29: samsara.industrial.v1.DataInput.fft_spectra_points:type_name -> samsara.industrial.v1.FftSpectraDataPoint
+	32, // 30: samsara.industrial.v1.DataInput.j1939_d1_status_points:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
+	34, // 31: samsara.industrial.v1.DataInput.location_points:type_name -> samsara.industrial.v1.LocationDataPoint
+	37, // 32: samsara.industrial.v1.DataInput.number_points:type_name -> samsara.industrial.v1.NumberDataPoint
 	38, // 33: samsara.industrial.v1.DataInput.string_points:type_name -> samsara.industrial.v1.StringDataPoint
-	29, // 34: samsara.industrial.v1.DataInputSnapshot.fft_spectra_point:type_name -> samsara.industrial.v1.FftSpectraDataPoint
-	31, // 35: samsara.industrial.v1.DataInputSnapshot.j1939_d1_status_point:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
-	33, // 36: samsara.industrial.v1.DataInputSnapshot.location_point:type_name -> samsara.industrial.v1.LocationDataPoint
-	36, // 37: samsara.industrial.v1.DataInputSnapshot.number_point:type_name -> samsara.industrial.v1.NumberDataPoint
+	30, // 34: samsara.industrial.v1.DataInputSnapshot.fft_spectra_point:type_name -> samsara.industrial.v1.FftSpectraDataPoint
+	32, // 35: samsara.industrial.v1.DataInputSnapshot.j1939_d1_status_point:type_name -> samsara.industrial.v1.J1939D1StatusDataPoint
+	34, // 36: samsara.industrial.v1.DataInputSnapshot.location_point:type_name -> samsara.industrial.v1.LocationDataPoint
+	37, // 37: samsara.industrial.v1.DataInputSnapshot.number_point:type_name -> samsara.industrial.v1.NumberDataPoint
 	38, // 38: samsara.industrial.v1.DataInputSnapshot.string_point:type_name -> samsara.industrial.v1.StringDataPoint
-	30, // 39: samsara.industrial.v1.FftSpectraDataPoint.fft_spectra:type_name -> samsara.industrial.v1.FftSpectraDataPointFftSpectra
-	32, // 40: samsara.industrial.v1.J1939D1StatusDataPoint.value:type_name -> samsara.industrial.v1.J1939D1StatusDataPointValue
-	34, // 41: samsara.industrial.v1.LocationDataPoint.gps_location:type_name -> samsara.industrial.v1.LocationDataPointGpsLocation
-	35, // 42: samsara.industrial.v1.LocationDataPointGpsLocation.place:type_name -> samsara.industrial.v1.LocationDataPointGpsLocationPlace
+	31, // 39: samsara.industrial.v1.FftSpectraDataPoint.fft_spectra:type_name -> samsara.industrial.v1.FftSpectraDataPointFftSpectra
+	33, // 40: samsara.industrial.v1.J1939D1StatusDataPoint.value:type_name -> samsara.industrial.v1.J1939D1StatusDataPointValue
+	35, // 41: samsara.industrial.v1.LocationDataPoint.gps_location:type_name -> samsara.industrial.v1.LocationDataPointGpsLocation
+	36, // 42: samsara.industrial.v1.LocationDataPointGpsLocation.place:type_name -> samsara.industrial.v1.LocationDataPointGpsLocationPlace
 	0,  // 43: samsara.industrial.v1.IndustrialService.GetIndustrialAssets:input_type -> samsara.industrial.v1.GetIndustrialAssetsRequest
 	2,  // 44: samsara.industrial.v1.IndustrialService.CreateIndustrialAsset:input_type -> samsara.industrial.v1.CreateIndustrialAssetRequest
 	4,  // 45: samsara.industrial.v1.IndustrialService.PatchIndustrialAsset:input_type -> samsara.industrial.v1.PatchIndustrialAssetRequest
@@ -3390,7 +3390,7 @@ func file_samsara_industrial_v1_industrial_proto_init() {
 	file_samsara_industrial_v1_industrial_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[28].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[29].OneofWrappers = []any{}
-	file_samsara_industrial_v1_industrial_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_industrial_v1_industrial_proto_msgTypes[30].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_industrial_v1_industrial_proto_msgTypes[34].OneofWrappers = []any{}

@@ -143,7 +143,7 @@ type GetJobsResponse struct {
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `pagination`. Required.
-	Pagination *v1.GoaPagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	// Member `uuid`.
 	Uuid          *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -194,7 +194,7 @@ func (x *GetJobsResponse) GetId() string {
 	return ""
 }
 
-func (x *GetJobsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetJobsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -212,7 +212,7 @@ func (x *GetJobsResponse) GetUuid() string {
 type CreateJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `job`. Required.
-	Job           *PostJob `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Job           *JobInput `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,7 +247,7 @@ func (*CreateJobRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateJobRequest) GetJob() *PostJob {
+func (x *CreateJobRequest) GetJob() *JobInput {
 	if x != nil {
 		return x.Job
 	}
@@ -324,7 +324,7 @@ type PatchJobRequest struct {
 	// Query parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `job`. Required.
-	Job *PatchJob `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	Job *JobInput `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
 	// Body member `keepHistory`. Default: `true`.
 	KeepHistory *bool `protobuf:"varint,3,opt,name=keep_history,json=keepHistory,proto3,oneof" json:"keep_history,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
@@ -371,7 +371,7 @@ func (x *PatchJobRequest) GetId() string {
 	return ""
 }
 
-func (x *PatchJobRequest) GetJob() *PatchJob {
+func (x *PatchJobRequest) GetJob() *JobInput {
 	if x != nil {
 		return x.Job
 	}
@@ -839,7 +839,144 @@ func (x *Job) GetUuid() string {
 	return ""
 }
 
-// Schema jobLocationResponseObjectResponseBody.
+// Schemas PatchJobObjectRequestBody, PostJobObjectRequestBody.
+type JobInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `address`.
+	Address *JobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Member `customerName`.
+	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
+	// Member `endDate`. A time as in RFC 3339.
+	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
+	// Member `fleetDeviceIds`.
+	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `industrialAssetIds`.
+	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `notes`. At most 2000 characters.
+	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
+	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
+	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
+	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,10,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
+	// Member `startDate`. A time as in RFC 3339.
+	StartDate     *string `protobuf:"bytes,11,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobInput) Reset() {
+	*x = JobInput{}
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobInput) ProtoMessage() {}
+
+func (x *JobInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobInput.ProtoReflect.Descriptor instead.
+func (*JobInput) Descriptor() ([]byte, []int) {
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *JobInput) GetAddress() *JobLocation {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *JobInput) GetCustomerName() string {
+	if x != nil && x.CustomerName != nil {
+		return *x.CustomerName
+	}
+	return ""
+}
+
+func (x *JobInput) GetEndDate() string {
+	if x != nil && x.EndDate != nil {
+		return *x.EndDate
+	}
+	return ""
+}
+
+func (x *JobInput) GetFleetDeviceIds() []int64 {
+	if x != nil {
+		return x.FleetDeviceIds
+	}
+	return nil
+}
+
+func (x *JobInput) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *JobInput) GetIndustrialAssetIds() []string {
+	if x != nil {
+		return x.IndustrialAssetIds
+	}
+	return nil
+}
+
+func (x *JobInput) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *JobInput) GetNotes() string {
+	if x != nil && x.Notes != nil {
+		return *x.Notes
+	}
+	return ""
+}
+
+func (x *JobInput) GetOntimeWindowAfterArrivalMs() int64 {
+	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
+		return *x.OntimeWindowAfterArrivalMs
+	}
+	return 0
+}
+
+func (x *JobInput) GetOntimeWindowBeforeArrivalMs() int64 {
+	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
+		return *x.OntimeWindowBeforeArrivalMs
+	}
+	return 0
+}
+
+func (x *JobInput) GetStartDate() string {
+	if x != nil && x.StartDate != nil {
+		return *x.StartDate
+	}
+	return ""
+}
+
+// Schemas PatchJobObjectjobLocationRequestObjectRequestBody,
+// PostJobObjectjobLocationRequestObjectRequestBody, jobLocationResponseObjectResponseBody.
 type JobLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `address`. Required.
@@ -856,7 +993,7 @@ type JobLocation struct {
 
 func (x *JobLocation) Reset() {
 	*x = JobLocation{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1005,7 @@ func (x *JobLocation) String() string {
 func (*JobLocation) ProtoMessage() {}
 
 func (x *JobLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11]
+	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1018,7 @@ func (x *JobLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobLocation.ProtoReflect.Descriptor instead.
 func (*JobLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{11}
+	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *JobLocation) GetAddress() string {
@@ -912,424 +1049,6 @@ func (x *JobLocation) GetName() string {
 	return ""
 }
 
-// Schema PatchJobObjectRequestBody.
-type PatchJob struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *PatchJobObjectjobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDeviceIds`.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssetIds`.
-	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
-	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
-	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,10,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. A time as in RFC 3339.
-	StartDate     *string `protobuf:"bytes,11,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PatchJob) Reset() {
-	*x = PatchJob{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PatchJob) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PatchJob) ProtoMessage() {}
-
-func (x *PatchJob) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PatchJob.ProtoReflect.Descriptor instead.
-func (*PatchJob) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PatchJob) GetAddress() *PatchJobObjectjobLocation {
-	if x != nil {
-		return x.Address
-	}
-	return nil
-}
-
-func (x *PatchJob) GetCustomerName() string {
-	if x != nil && x.CustomerName != nil {
-		return *x.CustomerName
-	}
-	return ""
-}
-
-func (x *PatchJob) GetEndDate() string {
-	if x != nil && x.EndDate != nil {
-		return *x.EndDate
-	}
-	return ""
-}
-
-func (x *PatchJob) GetFleetDeviceIds() []int64 {
-	if x != nil {
-		return x.FleetDeviceIds
-	}
-	return nil
-}
-
-func (x *PatchJob) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PatchJob) GetIndustrialAssetIds() []string {
-	if x != nil {
-		return x.IndustrialAssetIds
-	}
-	return nil
-}
-
-func (x *PatchJob) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PatchJob) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *PatchJob) GetOntimeWindowAfterArrivalMs() int64 {
-	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
-		return *x.OntimeWindowAfterArrivalMs
-	}
-	return 0
-}
-
-func (x *PatchJob) GetOntimeWindowBeforeArrivalMs() int64 {
-	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
-		return *x.OntimeWindowBeforeArrivalMs
-	}
-	return 0
-}
-
-func (x *PatchJob) GetStartDate() string {
-	if x != nil && x.StartDate != nil {
-		return *x.StartDate
-	}
-	return ""
-}
-
-// Schema PatchJobObjectjobLocationRequestObjectRequestBody.
-type PatchJobObjectjobLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PatchJobObjectjobLocation) Reset() {
-	*x = PatchJobObjectjobLocation{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PatchJobObjectjobLocation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PatchJobObjectjobLocation) ProtoMessage() {}
-
-func (x *PatchJobObjectjobLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PatchJobObjectjobLocation.ProtoReflect.Descriptor instead.
-func (*PatchJobObjectjobLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *PatchJobObjectjobLocation) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *PatchJobObjectjobLocation) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *PatchJobObjectjobLocation) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *PatchJobObjectjobLocation) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-// Schema PostJobObjectRequestBody.
-type PostJob struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *PostJobObjectjobLocation `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	// Member `customerName`.
-	CustomerName *string `protobuf:"bytes,2,opt,name=customer_name,json=customerName,proto3,oneof" json:"customer_name,omitempty"`
-	// Member `endDate`. Required. A time as in RFC 3339.
-	EndDate *string `protobuf:"bytes,3,opt,name=end_date,json=endDate,proto3,oneof" json:"end_date,omitempty"`
-	// Member `fleetDeviceIds`.
-	FleetDeviceIds []int64 `protobuf:"varint,4,rep,packed,name=fleet_device_ids,json=fleetDeviceIds,proto3" json:"fleet_device_ids,omitempty"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `industrialAssetIds`.
-	IndustrialAssetIds []string `protobuf:"bytes,6,rep,name=industrial_asset_ids,json=industrialAssetIds,proto3" json:"industrial_asset_ids,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,7,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`. At most 2000 characters.
-	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds. 0 to 259200000.
-	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,9,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds. 0 to 259200000.
-	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,10,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `startDate`. Required. A time as in RFC 3339.
-	StartDate     *string `protobuf:"bytes,11,opt,name=start_date,json=startDate,proto3,oneof" json:"start_date,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostJob) Reset() {
-	*x = PostJob{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostJob) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostJob) ProtoMessage() {}
-
-func (x *PostJob) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostJob.ProtoReflect.Descriptor instead.
-func (*PostJob) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *PostJob) GetAddress() *PostJobObjectjobLocation {
-	if x != nil {
-		return x.Address
-	}
-	return nil
-}
-
-func (x *PostJob) GetCustomerName() string {
-	if x != nil && x.CustomerName != nil {
-		return *x.CustomerName
-	}
-	return ""
-}
-
-func (x *PostJob) GetEndDate() string {
-	if x != nil && x.EndDate != nil {
-		return *x.EndDate
-	}
-	return ""
-}
-
-func (x *PostJob) GetFleetDeviceIds() []int64 {
-	if x != nil {
-		return x.FleetDeviceIds
-	}
-	return nil
-}
-
-func (x *PostJob) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PostJob) GetIndustrialAssetIds() []string {
-	if x != nil {
-		return x.IndustrialAssetIds
-	}
-	return nil
-}
-
-func (x *PostJob) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PostJob) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *PostJob) GetOntimeWindowAfterArrivalMs() int64 {
-	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
-		return *x.OntimeWindowAfterArrivalMs
-	}
-	return 0
-}
-
-func (x *PostJob) GetOntimeWindowBeforeArrivalMs() int64 {
-	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
-		return *x.OntimeWindowBeforeArrivalMs
-	}
-	return 0
-}
-
-func (x *PostJob) GetStartDate() string {
-	if x != nil && x.StartDate != nil {
-		return *x.StartDate
-	}
-	return ""
-}
-
-// Schema PostJobObjectjobLocationRequestObjectRequestBody.
-type PostJobObjectjobLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostJobObjectjobLocation) Reset() {
-	*x = PostJobObjectjobLocation{}
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostJobObjectjobLocation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostJobObjectjobLocation) ProtoMessage() {}
-
-func (x *PostJobObjectjobLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_industrial_v1beta1_industrial_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostJobObjectjobLocation.ProtoReflect.Descriptor instead.
-func (*PostJobObjectjobLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *PostJobObjectjobLocation) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *PostJobObjectjobLocation) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *PostJobObjectjobLocation) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *PostJobObjectjobLocation) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
 var File_samsara_industrial_v1beta1_industrial_proto protoreflect.FileDescriptor
 
 const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
@@ -1350,18 +1069,18 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\t_end_dateB\x05\n" +
 	"\x03_idB\r\n" +
 	"\v_start_dateB\t\n" +
-	"\a_status\"\xd5\x01\n" +
+	"\a_status\"\xd2\x01\n" +
 	"\x0fGetJobsResponse\x12;\n" +
 	"\x04data\x18\x01 \x03(\v2\x1f.samsara.industrial.v1beta1.JobB\x06\xda\xce\x18\x02 \x01R\x04data\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12G\n" +
+	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12D\n" +
 	"\n" +
-	"pagination\x18\x03 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x03 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12\x17\n" +
 	"\x04uuid\x18\x04 \x01(\tH\x01R\x04uuid\x88\x01\x01B\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_uuid\"S\n" +
-	"\x10CreateJobRequest\x12?\n" +
-	"\x03job\x18\x01 \x01(\v2#.samsara.industrial.v1beta1.PostJobB\b\xda\xce\x18\x04\b\x03 \x01R\x03job\"\x8e\x01\n" +
+	"\x05_uuid\"T\n" +
+	"\x10CreateJobRequest\x12@\n" +
+	"\x03job\x18\x01 \x01(\v2$.samsara.industrial.v1beta1.JobInputB\b\xda\xce\x18\x04\b\x03 \x01R\x03job\"\x8e\x01\n" +
 	"\x11CreateJobResponse\x12;\n" +
 	"\x04data\x18\x01 \x01(\v2\x1f.samsara.industrial.v1beta1.JobB\x06\xda\xce\x18\x02 \x01R\x04data\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
@@ -1370,7 +1089,7 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\x05_uuid\"\x85\x02\n" +
 	"\x0fPatchJobRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12@\n" +
-	"\x03job\x18\x02 \x01(\v2$.samsara.industrial.v1beta1.PatchJobB\b\xda\xce\x18\x04\b\x03 \x01R\x03job\x124\n" +
+	"\x03job\x18\x02 \x01(\v2$.samsara.industrial.v1beta1.JobInputB\b\xda\xce\x18\x04\b\x03 \x01R\x03job\x124\n" +
 	"\fkeep_history\x18\x03 \x01(\bB\f\xda\xce\x18\b\b\x03R\x04trueH\x01R\vkeepHistory\x88\x01\x01\x12C\n" +
 	"\vupdate_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
@@ -1432,20 +1151,9 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	" _ontime_window_before_arrival_msB\r\n" +
 	"\v_start_dateB\t\n" +
 	"\a_statusB\a\n" +
-	"\x05_uuid\"\x84\x02\n" +
-	"\vJobLocation\x12%\n" +
-	"\aaddress\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aaddress\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:)\xda\xce\x18%jobLocationResponseObjectResponseBodyB\n" +
-	"\n" +
-	"\b_addressB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\a\n" +
-	"\x05_name\"\x91\x06\n" +
-	"\bPatchJob\x12O\n" +
-	"\aaddress\x18\x01 \x01(\v25.samsara.industrial.v1beta1.PatchJobObjectjobLocationR\aaddress\x12(\n" +
+	"\x05_uuid\"\x9f\x06\n" +
+	"\bJobInput\x12A\n" +
+	"\aaddress\x18\x01 \x01(\v2'.samsara.industrial.v1beta1.JobLocationR\aaddress\x12(\n" +
 	"\rcustomer_name\x18\x02 \x01(\tH\x00R\fcustomerName\x88\x01\x01\x12/\n" +
 	"\bend_date\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12(\n" +
 	"\x10fleet_device_ids\x18\x04 \x03(\x03R\x0efleetDeviceIds\x12\x13\n" +
@@ -1457,7 +1165,7 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\x1fontime_window_before_arrival_ms\x18\n" +
 	" \x01(\x03B\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00(\xe6\xaeAH\x06R\x1bontimeWindowBeforeArrivalMs\x88\x01\x01\x123\n" +
 	"\n" +
-	"start_date\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\aR\tstartDate\x88\x01\x01:\x1d\xda\xce\x18\x19PatchJobObjectRequestBodyB\x10\n" +
+	"start_date\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\aR\tstartDate\x88\x01\x01:9\xda\xce\x18\x19PatchJobObjectRequestBody\xda\xce\x18\x18PostJobObjectRequestBodyB\x10\n" +
 	"\x0e_customer_nameB\v\n" +
 	"\t_end_dateB\x05\n" +
 	"\x03_idB\a\n" +
@@ -1465,45 +1173,12 @@ const file_samsara_industrial_v1beta1_industrial_proto_rawDesc = "" +
 	"\x06_notesB!\n" +
 	"\x1f_ontime_window_after_arrival_msB\"\n" +
 	" _ontime_window_before_arrival_msB\r\n" +
-	"\v_start_date\"\x9e\x02\n" +
-	"\x19PatchJobObjectjobLocation\x12%\n" +
+	"\v_start_date\"\xee\x02\n" +
+	"\vJobLocation\x12%\n" +
 	"\aaddress\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aaddress\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:5\xda\xce\x181PatchJobObjectjobLocationRequestObjectRequestBodyB\n" +
-	"\n" +
-	"\b_addressB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\a\n" +
-	"\x05_name\"\xa2\x06\n" +
-	"\aPostJob\x12N\n" +
-	"\aaddress\x18\x01 \x01(\v24.samsara.industrial.v1beta1.PostJobObjectjobLocationR\aaddress\x12(\n" +
-	"\rcustomer_name\x18\x02 \x01(\tH\x00R\fcustomerName\x88\x01\x01\x121\n" +
-	"\bend_date\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\aendDate\x88\x01\x01\x12(\n" +
-	"\x10fleet_device_ids\x18\x04 \x03(\x03R\x0efleetDeviceIds\x12\x1b\n" +
-	"\x02id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x02id\x88\x01\x01\x120\n" +
-	"\x14industrial_asset_ids\x18\x06 \x03(\tR\x12industrialAssetIds\x12\x1f\n" +
-	"\x04name\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\b \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00@\x9f@H\x04R\x05notes\x88\x01\x01\x12_\n" +
-	"\x1eontime_window_after_arrival_ms\x18\t \x01(\x03B\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00(\xe6\xaeAH\x05R\x1aontimeWindowAfterArrivalMs\x88\x01\x01\x12a\n" +
-	"\x1fontime_window_before_arrival_ms\x18\n" +
-	" \x01(\x03B\x16\xda\xce\x18\x12A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00(\xe6\xaeAH\x06R\x1bontimeWindowBeforeArrivalMs\x88\x01\x01\x125\n" +
-	"\n" +
-	"start_date\x18\v \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\aR\tstartDate\x88\x01\x01:\x1c\xda\xce\x18\x18PostJobObjectRequestBodyB\x10\n" +
-	"\x0e_customer_nameB\v\n" +
-	"\t_end_dateB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB!\n" +
-	"\x1f_ontime_window_after_arrival_msB\"\n" +
-	" _ontime_window_before_arrival_msB\r\n" +
-	"\v_start_date\"\x9c\x02\n" +
-	"\x18PostJobObjectjobLocation\x12%\n" +
-	"\aaddress\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aaddress\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:4\xda\xce\x180PostJobObjectjobLocationRequestObjectRequestBodyB\n" +
+	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:\x92\x01\xda\xce\x181PatchJobObjectjobLocationRequestObjectRequestBody\xda\xce\x180PostJobObjectjobLocationRequestObjectRequestBody\xda\xce\x18%jobLocationResponseObjectResponseBodyB\n" +
 	"\n" +
 	"\b_addressB\v\n" +
 	"\t_latitudeB\f\n" +
@@ -1535,53 +1210,49 @@ func file_samsara_industrial_v1beta1_industrial_proto_rawDescGZIP() []byte {
 	return file_samsara_industrial_v1beta1_industrial_proto_rawDescData
 }
 
-var file_samsara_industrial_v1beta1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_samsara_industrial_v1beta1_industrial_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_samsara_industrial_v1beta1_industrial_proto_goTypes = []any{
-	(*GetJobsRequest)(nil),            // 0: samsara.industrial.v1beta1.GetJobsRequest
-	(*GetJobsResponse)(nil),           // 1: samsara.industrial.v1beta1.GetJobsResponse
-	(*CreateJobRequest)(nil),          // 2: samsara.industrial.v1beta1.CreateJobRequest
-	(*CreateJobResponse)(nil),         // 3: samsara.industrial.v1beta1.CreateJobResponse
-	(*PatchJobRequest)(nil),           // 4: samsara.industrial.v1beta1.PatchJobRequest
-	(*PatchJobResponse)(nil),          // 5: samsara.industrial.v1beta1.PatchJobResponse
-	(*DeleteJobRequest)(nil),          // 6: samsara.industrial.v1beta1.DeleteJobRequest
-	(*DeleteJobResponse)(nil),         // 7: samsara.industrial.v1beta1.DeleteJobResponse
-	(*FleetDevice)(nil),               // 8: samsara.industrial.v1beta1.FleetDevice
-	(*IndustrialAsset)(nil),           // 9: samsara.industrial.v1beta1.IndustrialAsset
-	(*Job)(nil),                       // 10: samsara.industrial.v1beta1.Job
-	(*JobLocation)(nil),               // 11: samsara.industrial.v1beta1.JobLocation
-	(*PatchJob)(nil),                  // 12: samsara.industrial.v1beta1.PatchJob
-	(*PatchJobObjectjobLocation)(nil), // 13: samsara.industrial.v1beta1.PatchJobObjectjobLocation
-	(*PostJob)(nil),                   // 14: samsara.industrial.v1beta1.PostJob
-	(*PostJobObjectjobLocation)(nil),  // 15: samsara.industrial.v1beta1.PostJobObjectjobLocation
-	(*v1.GoaPagination)(nil),          // 16: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),     // 17: google.protobuf.FieldMask
+	(*GetJobsRequest)(nil),        // 0: samsara.industrial.v1beta1.GetJobsRequest
+	(*GetJobsResponse)(nil),       // 1: samsara.industrial.v1beta1.GetJobsResponse
+	(*CreateJobRequest)(nil),      // 2: samsara.industrial.v1beta1.CreateJobRequest
+	(*CreateJobResponse)(nil),     // 3: samsara.industrial.v1beta1.CreateJobResponse
+	(*PatchJobRequest)(nil),       // 4: samsara.industrial.v1beta1.PatchJobRequest
+	(*PatchJobResponse)(nil),      // 5: samsara.industrial.v1beta1.PatchJobResponse
+	(*DeleteJobRequest)(nil),      // 6: samsara.industrial.v1beta1.DeleteJobRequest
+	(*DeleteJobResponse)(nil),     // 7: samsara.industrial.v1beta1.DeleteJobResponse
+	(*FleetDevice)(nil),           // 8: samsara.industrial.v1beta1.FleetDevice
+	(*IndustrialAsset)(nil),       // 9: samsara.industrial.v1beta1.IndustrialAsset
+	(*Job)(nil),                   // 10: samsara.industrial.v1beta1.Job
+	(*JobInput)(nil),              // 11: samsara.industrial.v1beta1.JobInput
+	(*JobLocation)(nil),           // 12: samsara.industrial.v1beta1.JobLocation
+	(*v1.Pagination)(nil),         // 13: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
 }
 var file_samsara_industrial_v1beta1_industrial_proto_depIdxs = []int32{
 	10, // 0: samsara.industrial.v1beta1.GetJobsResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	16, // 1: samsara.industrial.v1beta1.GetJobsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	14, // 2: samsara.industrial.v1beta1.CreateJobRequest.job:type_name -> samsara.industrial.v1beta1.PostJob
+	13, // 1: samsara.industrial.v1beta1.GetJobsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	11, // 2: samsara.industrial.v1beta1.CreateJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
 	10, // 3: samsara.industrial.v1beta1.CreateJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	12, // 4: samsara.industrial.v1beta1.PatchJobRequest.job:type_name -> samsara.industrial.v1beta1.PatchJob
-	17, // 5: samsara.industrial.v1beta1.PatchJobRequest.update_mask:type_name -> google.protobuf.FieldMask
+	11, // 4: samsara.industrial.v1beta1.PatchJobRequest.job:type_name -> samsara.industrial.v1beta1.JobInput
+	14, // 5: samsara.industrial.v1beta1.PatchJobRequest.update_mask:type_name -> google.protobuf.FieldMask
 	10, // 6: samsara.industrial.v1beta1.PatchJobResponse.data:type_name -> samsara.industrial.v1beta1.Job
-	11, // 7: samsara.industrial.v1beta1.Job.address:type_name -> samsara.industrial.v1beta1.JobLocation
+	12, // 7: samsara.industrial.v1beta1.Job.address:type_name -> samsara.industrial.v1beta1.JobLocation
 	8,  // 8: samsara.industrial.v1beta1.Job.fleet_devices:type_name -> samsara.industrial.v1beta1.FleetDevice
 	9,  // 9: samsara.industrial.v1beta1.Job.industrial_assets:type_name -> samsara.industrial.v1beta1.IndustrialAsset
-	13, // 10: samsara.industrial.v1beta1.PatchJob.address:type_name -> samsara.industrial.v1beta1.PatchJobObjectjobLocation
-	15, // 11: samsara.industrial.v1beta1.PostJob.address:type_name -> samsara.industrial.v1beta1.PostJobObjectjobLocation
-	0,  // 12: samsara.industrial.v1beta1.IndustrialService.GetJobs:input_type -> samsara.industrial.v1beta1.GetJobsRequest
-	2,  // 13: samsara.industrial.v1beta1.IndustrialService.CreateJob:input_type -> samsara.industrial.v1beta1.CreateJobRequest
-	4,  // 14: samsara.industrial.v1beta1.IndustrialService.PatchJob:input_type -> samsara.industrial.v1beta1.PatchJobRequest
-	6,  // 15: samsara.industrial.v1beta1.IndustrialService.DeleteJob:input_type -> samsara.industrial.v1beta1.DeleteJobRequest
-	1,  // 16: samsara.industrial.v1beta1.IndustrialService.GetJobs:output_type -> samsara.industrial.v1beta1.GetJobsResponse
-	3,  // 17: samsara.industrial.v1beta1.IndustrialService.CreateJob:output_type -> samsara.industrial.v1beta1.CreateJobResponse
-	5,  // 18: samsara.industrial.v1beta1.IndustrialService.PatchJob:output_type -> samsara.industrial.v1beta1.PatchJobResponse
-	7,  // 19: samsara.industrial.v1beta1.IndustrialService.DeleteJob:output_type -> samsara.industrial.v1beta1.DeleteJobResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 10: samsara.industrial.v1beta1.JobInput.address:type_name -> samsara.industrial.v1beta1.JobLocation
+	0,  // 11: samsara.industrial.v1beta1.IndustrialService.GetJobs:input_type -> samsara.industrial.v1beta1.GetJobsRequest
+	2,  // 12: samsara.industrial.v1beta1.IndustrialService.CreateJob:input_type -> samsara.industrial.v1beta1.CreateJobRequest
+	4,  // 13: samsara.industrial.v1beta1.IndustrialService.PatchJob:input_type -> samsara.industrial.v1beta1.PatchJobRequest
+	6,  // 14: samsara.industrial.v1beta1.IndustrialService.DeleteJob:input_type -> samsara.industrial.v1beta1.DeleteJobRequest
+	1,  // 15: samsara.industrial.v1beta1.IndustrialService.GetJobs:output_type -> samsara.industrial.v1beta1.GetJobsResponse
+	3,  // 16: samsara.industrial.v1beta1.IndustrialService.CreateJob:output_type -> samsara.industrial.v1beta1.CreateJobResponse
+	5,  // 17: samsara.industrial.v1beta1.IndustrialService.PatchJob:output_type -> samsara.industrial.v1beta1.PatchJobResponse
+	7,  // 18: samsara.industrial.v1beta1.IndustrialService.DeleteJob:output_type -> samsara.industrial.v1beta1.DeleteJobResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_samsara_industrial_v1beta1_industrial_proto_init() }
@@ -1601,16 +1272,13 @@ func file_samsara_industrial_v1beta1_industrial_proto_init() {
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[12].OneofWrappers = []any{}
-	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_industrial_v1beta1_industrial_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_industrial_v1beta1_industrial_proto_rawDesc), len(file_samsara_industrial_v1beta1_industrial_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

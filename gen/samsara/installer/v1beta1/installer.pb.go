@@ -104,7 +104,7 @@ type GetFleetInstallerPhotoUploadsResponse struct {
 	// Member `data`. Required.
 	Data []*FleetInstallerPhotoUploadSession `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetFleetInstallerPhotoUploadsResponse) GetData() []*FleetInstallerPhoto
 	return nil
 }
 
-func (x *GetFleetInstallerPhotoUploadsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetFleetInstallerPhotoUploadsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -754,11 +754,11 @@ const file_samsara_installer_v1beta1_installer_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x02R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xc9\x01\n" +
+	"\v_start_time\"\xc6\x01\n" +
 	"%GetFleetInstallerPhotoUploadsResponse\x12W\n" +
-	"\x04data\x18\x01 \x03(\v2;.samsara.installer.v1beta1.FleetInstallerPhotoUploadSessionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2;.samsara.installer.v1beta1.FleetInstallerPhotoUploadSessionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfe\x04\n" +
 	"$PostFleetInstallerPhotoUploadRequest\x12.\n" +
 	"\vcontent_md5\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\n" +
@@ -895,11 +895,11 @@ var file_samsara_installer_v1beta1_installer_proto_goTypes = []any{
 	(*FleetInstallerPhotoUploadCreateData)(nil),           // 7: samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
 	(*FleetInstallerPhotoUploadSession)(nil),              // 8: samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
 	nil,                                                   // 9: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry
-	(*v1.GoaPagination)(nil),                              // 10: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                                 // 10: samsara.types.v1.Pagination
 }
 var file_samsara_installer_v1beta1_installer_proto_depIdxs = []int32{
 	8,  // 0: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
-	10, // 1: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	10, // 1: samsara.installer.v1beta1.GetFleetInstallerPhotoUploadsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	7,  // 2: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadCreateData
 	8,  // 3: samsara.installer.v1beta1.PostFleetInstallerPhotoUploadCompleteResponse.data:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadSession
 	9,  // 4: samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.headers:type_name -> samsara.installer.v1beta1.FleetInstallerPhotoUploadContext.HeadersEntry

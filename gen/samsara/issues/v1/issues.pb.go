@@ -131,9 +131,9 @@ func (x *GetIssuesResponse) GetData() []*v1.Issue {
 type PostIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `asset`. Required.
-	Asset *PostIssueAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Asset *IssueAsset `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	// Body member `assignedTo`.
-	AssignedTo *PostIssueAssignedTo `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	AssignedTo *IssueAssignedTo `protobuf:"bytes,2,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `dueDate`. A time as in RFC 3339.
@@ -182,14 +182,14 @@ func (*PostIssueRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PostIssueRequest) GetAsset() *PostIssueAsset {
+func (x *PostIssueRequest) GetAsset() *IssueAsset {
 	if x != nil {
 		return x.Asset
 	}
 	return nil
 }
 
-func (x *PostIssueRequest) GetAssignedTo() *PostIssueAssignedTo {
+func (x *PostIssueRequest) GetAssignedTo() *IssueAssignedTo {
 	if x != nil {
 		return x.AssignedTo
 	}
@@ -295,7 +295,7 @@ func (x *PostIssueResponse) GetData() *v1.Issue {
 type PatchIssueRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `assignedTo`.
-	AssignedTo *PatchIssueAssignedTo `protobuf:"bytes,1,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
+	AssignedTo *IssueAssignedTo `protobuf:"bytes,1,opt,name=assigned_to,json=assignedTo,proto3" json:"assigned_to,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `dueDate`. A time as in RFC 3339.
@@ -349,7 +349,7 @@ func (*PatchIssueRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *PatchIssueRequest) GetAssignedTo() *PatchIssueAssignedTo {
+func (x *PatchIssueRequest) GetAssignedTo() *IssueAssignedTo {
 	if x != nil {
 		return x.AssignedTo
 	}
@@ -580,7 +580,7 @@ type GetIssuesStreamResponse struct {
 	// Member `data`. Required.
 	Data []*v1.Issue `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,70 +622,15 @@ func (x *GetIssuesStreamResponse) GetData() []*v1.Issue {
 	return nil
 }
 
-func (x *GetIssuesStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetIssuesStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
 }
 
-// Schema PatchIssueRequestBodyAssignedToRequestBody.
-type PatchIssueAssignedTo struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `user`.
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PatchIssueAssignedTo) Reset() {
-	*x = PatchIssueAssignedTo{}
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PatchIssueAssignedTo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PatchIssueAssignedTo) ProtoMessage() {}
-
-func (x *PatchIssueAssignedTo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PatchIssueAssignedTo.ProtoReflect.Descriptor instead.
-func (*PatchIssueAssignedTo) Descriptor() ([]byte, []int) {
-	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *PatchIssueAssignedTo) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PatchIssueAssignedTo) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
 // Schema PostIssueRequestBodyAssetRequestBody.
-type PostIssueAsset struct {
+type IssueAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -693,21 +638,21 @@ type PostIssueAsset struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostIssueAsset) Reset() {
-	*x = PostIssueAsset{}
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+func (x *IssueAsset) Reset() {
+	*x = IssueAsset{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostIssueAsset) String() string {
+func (x *IssueAsset) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostIssueAsset) ProtoMessage() {}
+func (*IssueAsset) ProtoMessage() {}
 
-func (x *PostIssueAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
+func (x *IssueAsset) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,20 +663,20 @@ func (x *PostIssueAsset) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostIssueAsset.ProtoReflect.Descriptor instead.
-func (*PostIssueAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{9}
+// Deprecated: Use IssueAsset.ProtoReflect.Descriptor instead.
+func (*IssueAsset) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *PostIssueAsset) GetId() string {
+func (x *IssueAsset) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-// Schema PostIssueRequestBodyAssignedToRequestBody.
-type PostIssueAssignedTo struct {
+// Schemas PatchIssueRequestBodyAssignedToRequestBody, PostIssueRequestBodyAssignedToRequestBody.
+type IssueAssignedTo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -741,21 +686,21 @@ type PostIssueAssignedTo struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostIssueAssignedTo) Reset() {
-	*x = PostIssueAssignedTo{}
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[10]
+func (x *IssueAssignedTo) Reset() {
+	*x = IssueAssignedTo{}
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostIssueAssignedTo) String() string {
+func (x *IssueAssignedTo) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostIssueAssignedTo) ProtoMessage() {}
+func (*IssueAssignedTo) ProtoMessage() {}
 
-func (x *PostIssueAssignedTo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_issues_v1_issues_proto_msgTypes[10]
+func (x *IssueAssignedTo) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_issues_v1_issues_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,19 +711,19 @@ func (x *PostIssueAssignedTo) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostIssueAssignedTo.ProtoReflect.Descriptor instead.
-func (*PostIssueAssignedTo) Descriptor() ([]byte, []int) {
-	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{10}
+// Deprecated: Use IssueAssignedTo.ProtoReflect.Descriptor instead.
+func (*IssueAssignedTo) Descriptor() ([]byte, []int) {
+	return file_samsara_issues_v1_issues_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *PostIssueAssignedTo) GetId() string {
+func (x *IssueAssignedTo) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *PostIssueAssignedTo) GetType() string {
+func (x *IssueAssignedTo) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
@@ -795,10 +740,10 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\xda\xce\x18\x06\b\x02\x18\x01 \x01R\x03ids\x12\"\n" +
 	"\ainclude\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\ainclude\"H\n" +
 	"\x11GetIssuesResponse\x123\n" +
-	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xde\x05\n" +
-	"\x10PostIssueRequest\x12A\n" +
-	"\x05asset\x18\x01 \x01(\v2!.samsara.issues.v1.PostIssueAssetB\b\xda\xce\x18\x04\b\x03 \x01R\x05asset\x12O\n" +
-	"\vassigned_to\x18\x02 \x01(\v2&.samsara.issues.v1.PostIssueAssignedToB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd6\x05\n" +
+	"\x10PostIssueRequest\x12=\n" +
+	"\x05asset\x18\x01 \x01(\v2\x1d.samsara.issues.v1.IssueAssetB\b\xda\xce\x18\x04\b\x03 \x01R\x05asset\x12K\n" +
+	"\vassigned_to\x18\x02 \x01(\v2\".samsara.issues.v1.IssueAssignedToB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"assignedTo\x12-\n" +
 	"\vdescription\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\vdescription\x88\x01\x01\x121\n" +
 	"\bdue_date\x18\x04 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x01R\adueDate\x88\x01\x01\x12_\n" +
@@ -817,9 +762,9 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\a_statusB\b\n" +
 	"\x06_title\"H\n" +
 	"\x11PostIssueResponse\x123\n" +
-	"\x04data\x18\x01 \x01(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\"\x87\x06\n" +
-	"\x11PatchIssueRequest\x12P\n" +
-	"\vassigned_to\x18\x01 \x01(\v2'.samsara.issues.v1.PatchIssueAssignedToB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"\x04data\x18\x01 \x01(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\"\x82\x06\n" +
+	"\x11PatchIssueRequest\x12K\n" +
+	"\vassigned_to\x18\x01 \x01(\v2\".samsara.issues.v1.IssueAssignedToB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"assignedTo\x12-\n" +
 	"\vdescription\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\vdescription\x88\x01\x01\x121\n" +
 	"\bdue_date\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x01R\adueDate\x88\x01\x01\x12`\n" +
@@ -856,23 +801,19 @@ const file_samsara_issues_v1_issues_proto_rawDesc = "" +
 	"\x06status\x18\b \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06statusB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\x97\x01\n" +
+	"\v_start_time\"\x94\x01\n" +
 	"\x17GetIssuesStreamResponse\x123\n" +
-	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x17.samsara.types.v1.IssueB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x9a\x01\n" +
-	"\x14PatchIssueAssignedTo\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12%\n" +
-	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:.\xda\xce\x18*PatchIssueRequestBodyAssignedToRequestBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_type\"^\n" +
-	"\x0ePostIssueAsset\x12\x1b\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"Z\n" +
+	"\n" +
+	"IssueAsset\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:(\xda\xce\x18$PostIssueRequestBodyAssetRequestBodyB\x05\n" +
-	"\x03_id\"\x98\x01\n" +
-	"\x13PostIssueAssignedTo\x12\x1b\n" +
+	"\x03_id\"\xc2\x01\n" +
+	"\x0fIssueAssignedTo\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12%\n" +
-	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:-\xda\xce\x18)PostIssueRequestBodyAssignedToRequestBodyB\x05\n" +
+	"\x04type\x18\x02 \x01(\tB\f\xda\xce\x18\b \x012\x04userH\x01R\x04type\x88\x01\x01:[\xda\xce\x18*PatchIssueRequestBodyAssignedToRequestBody\xda\xce\x18)PostIssueRequestBodyAssignedToRequestBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_type2\xfc\x04\n" +
 	"\rIssuesService\x12\x8e\x01\n" +
@@ -899,7 +840,7 @@ func file_samsara_issues_v1_issues_proto_rawDescGZIP() []byte {
 	return file_samsara_issues_v1_issues_proto_rawDescData
 }
 
-var file_samsara_issues_v1_issues_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_issues_v1_issues_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_issues_v1_issues_proto_goTypes = []any{
 	(*GetIssuesRequest)(nil),           // 0: samsara.issues.v1.GetIssuesRequest
 	(*GetIssuesResponse)(nil),          // 1: samsara.issues.v1.GetIssuesResponse
@@ -909,30 +850,29 @@ var file_samsara_issues_v1_issues_proto_goTypes = []any{
 	(*PatchIssueResponse)(nil),         // 5: samsara.issues.v1.PatchIssueResponse
 	(*GetIssuesStreamRequest)(nil),     // 6: samsara.issues.v1.GetIssuesStreamRequest
 	(*GetIssuesStreamResponse)(nil),    // 7: samsara.issues.v1.GetIssuesStreamResponse
-	(*PatchIssueAssignedTo)(nil),       // 8: samsara.issues.v1.PatchIssueAssignedTo
-	(*PostIssueAsset)(nil),             // 9: samsara.issues.v1.PostIssueAsset
-	(*PostIssueAssignedTo)(nil),        // 10: samsara.issues.v1.PostIssueAssignedTo
-	nil,                                // 11: samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
-	nil,                                // 12: samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
-	(*v1.Issue)(nil),                   // 13: samsara.types.v1.Issue
-	(*v1.FormSubmissionMediaItem)(nil), // 14: samsara.types.v1.FormSubmissionMediaItem
-	(*fieldmaskpb.FieldMask)(nil),      // 15: google.protobuf.FieldMask
-	(*v1.GoaPagination)(nil),           // 16: samsara.types.v1.GoaPagination
+	(*IssueAsset)(nil),                 // 8: samsara.issues.v1.IssueAsset
+	(*IssueAssignedTo)(nil),            // 9: samsara.issues.v1.IssueAssignedTo
+	nil,                                // 10: samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
+	nil,                                // 11: samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
+	(*v1.Issue)(nil),                   // 12: samsara.types.v1.Issue
+	(*v1.FormSubmissionMediaItem)(nil), // 13: samsara.types.v1.FormSubmissionMediaItem
+	(*fieldmaskpb.FieldMask)(nil),      // 14: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),              // 15: samsara.types.v1.Pagination
 }
 var file_samsara_issues_v1_issues_proto_depIdxs = []int32{
-	13, // 0: samsara.issues.v1.GetIssuesResponse.data:type_name -> samsara.types.v1.Issue
-	9,  // 1: samsara.issues.v1.PostIssueRequest.asset:type_name -> samsara.issues.v1.PostIssueAsset
-	10, // 2: samsara.issues.v1.PostIssueRequest.assigned_to:type_name -> samsara.issues.v1.PostIssueAssignedTo
-	11, // 3: samsara.issues.v1.PostIssueRequest.external_ids:type_name -> samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
-	14, // 4: samsara.issues.v1.PostIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	13, // 5: samsara.issues.v1.PostIssueResponse.data:type_name -> samsara.types.v1.Issue
-	8,  // 6: samsara.issues.v1.PatchIssueRequest.assigned_to:type_name -> samsara.issues.v1.PatchIssueAssignedTo
-	12, // 7: samsara.issues.v1.PatchIssueRequest.external_ids:type_name -> samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
-	14, // 8: samsara.issues.v1.PatchIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	15, // 9: samsara.issues.v1.PatchIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 10: samsara.issues.v1.PatchIssueResponse.data:type_name -> samsara.types.v1.Issue
-	13, // 11: samsara.issues.v1.GetIssuesStreamResponse.data:type_name -> samsara.types.v1.Issue
-	16, // 12: samsara.issues.v1.GetIssuesStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	12, // 0: samsara.issues.v1.GetIssuesResponse.data:type_name -> samsara.types.v1.Issue
+	8,  // 1: samsara.issues.v1.PostIssueRequest.asset:type_name -> samsara.issues.v1.IssueAsset
+	9,  // 2: samsara.issues.v1.PostIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
+	10, // 3: samsara.issues.v1.PostIssueRequest.external_ids:type_name -> samsara.issues.v1.PostIssueRequest.ExternalIdsEntry
+	13, // 4: samsara.issues.v1.PostIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	12, // 5: samsara.issues.v1.PostIssueResponse.data:type_name -> samsara.types.v1.Issue
+	9,  // 6: samsara.issues.v1.PatchIssueRequest.assigned_to:type_name -> samsara.issues.v1.IssueAssignedTo
+	11, // 7: samsara.issues.v1.PatchIssueRequest.external_ids:type_name -> samsara.issues.v1.PatchIssueRequest.ExternalIdsEntry
+	13, // 8: samsara.issues.v1.PatchIssueRequest.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	14, // 9: samsara.issues.v1.PatchIssueRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 10: samsara.issues.v1.PatchIssueResponse.data:type_name -> samsara.types.v1.Issue
+	12, // 11: samsara.issues.v1.GetIssuesStreamResponse.data:type_name -> samsara.types.v1.Issue
+	15, // 12: samsara.issues.v1.GetIssuesStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0,  // 13: samsara.issues.v1.IssuesService.GetIssues:input_type -> samsara.issues.v1.GetIssuesRequest
 	2,  // 14: samsara.issues.v1.IssuesService.PostIssue:input_type -> samsara.issues.v1.PostIssueRequest
 	4,  // 15: samsara.issues.v1.IssuesService.PatchIssue:input_type -> samsara.issues.v1.PatchIssueRequest
@@ -958,14 +898,13 @@ func file_samsara_issues_v1_issues_proto_init() {
 	file_samsara_issues_v1_issues_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_issues_v1_issues_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_issues_v1_issues_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_issues_v1_issues_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_issues_v1_issues_proto_rawDesc), len(file_samsara_issues_v1_issues_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

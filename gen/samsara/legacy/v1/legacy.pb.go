@@ -269,7 +269,7 @@ type GetDriversVehicleAssignmentsResponse struct {
 	// Member `data`. Required.
 	Data []*DriversVehicleAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,7 +311,7 @@ func (x *GetDriversVehicleAssignmentsResponse) GetData() []*DriversVehicleAssign
 	return nil
 }
 
-func (x *GetDriversVehicleAssignmentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriversVehicleAssignmentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -588,7 +588,7 @@ type GetVehicleIdlingReportsResponse struct {
 	// Member `data`. Required.
 	Data []*IdlingReportEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	// Member `requestEndTime`. Required. A time as in RFC 3339.
 	RequestEndTime *string `protobuf:"bytes,3,opt,name=request_end_time,json=requestEndTime,proto3,oneof" json:"request_end_time,omitempty"`
 	// Member `requestStartTime`. Required. A time as in RFC 3339.
@@ -634,7 +634,7 @@ func (x *GetVehicleIdlingReportsResponse) GetData() []*IdlingReportEvent {
 	return nil
 }
 
-func (x *GetVehicleIdlingReportsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetVehicleIdlingReportsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -862,7 +862,7 @@ type GetSafetyActivityEventFeedResponse struct {
 	// Member `data`. Required.
 	Data []*SafetyEventActivityFeedItem `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -904,7 +904,7 @@ func (x *GetSafetyActivityEventFeedResponse) GetData() []*SafetyEventActivityFee
 	return nil
 }
 
-func (x *GetSafetyActivityEventFeedResponse) GetPagination() *v1.GoaPagination {
+func (x *GetSafetyActivityEventFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1008,7 +1008,7 @@ type GetVehiclesDriverAssignmentsResponse struct {
 	// Member `data`. Required.
 	Data []*VehiclesDriverAssignments `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,7 +1050,7 @@ func (x *GetVehiclesDriverAssignmentsResponse) GetData() []*VehiclesDriverAssign
 	return nil
 }
 
-func (x *GetVehiclesDriverAssignmentsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetVehiclesDriverAssignmentsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2259,7 +2259,7 @@ func (x *GetFleetLocationsRequest) GetVehicleIds() []string {
 type GetFleetLocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `pagination`. Required.
-	Pagination *FleetLocationsPagination `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination *v1.Pagination `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	// Member `vehicles`. Required.
 	Vehicles      []*VehicleLocation `protobuf:"bytes,2,rep,name=vehicles,proto3" json:"vehicles,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2296,7 +2296,7 @@ func (*GetFleetLocationsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{33}
 }
 
-func (x *GetFleetLocationsResponse) GetPagination() *FleetLocationsPagination {
+func (x *GetFleetLocationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -6359,7 +6359,7 @@ type DriverAssignment struct {
 	// Member `assignmentType`. Known values: `driverApp`.
 	AssignmentType *string `protobuf:"bytes,1,opt,name=assignment_type,json=assignmentType,proto3,oneof" json:"assignment_type,omitempty"`
 	// Member `driver`.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `endTime`. A time as in RFC 3339.
 	EndTime *string `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
 	// Member `isPassenger`.
@@ -6407,7 +6407,7 @@ func (x *DriverAssignment) GetAssignmentType() string {
 	return ""
 }
 
-func (x *DriverAssignment) GetDriver() *v1.GoaDriverTiny {
+func (x *DriverAssignment) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -6517,61 +6517,6 @@ func (x *DriversVehicleAssignments) GetVehicleAssignments() []*VehicleAssignment
 	return nil
 }
 
-// Schema FleetLocationsPaginationResponseBody.
-type FleetLocationsPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`. Required.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FleetLocationsPagination) Reset() {
-	*x = FleetLocationsPagination{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FleetLocationsPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FleetLocationsPagination) ProtoMessage() {}
-
-func (x *FleetLocationsPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FleetLocationsPagination.ProtoReflect.Descriptor instead.
-func (*FleetLocationsPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{101}
-}
-
-func (x *FleetLocationsPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *FleetLocationsPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
 // Schema V1HosAuthenticationLogsResponse_authenticationLogs.
 type HosAuthenticationLog struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -6593,7 +6538,7 @@ type HosAuthenticationLog struct {
 
 func (x *HosAuthenticationLog) Reset() {
 	*x = HosAuthenticationLog{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6605,7 +6550,7 @@ func (x *HosAuthenticationLog) String() string {
 func (*HosAuthenticationLog) ProtoMessage() {}
 
 func (x *HosAuthenticationLog) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6618,7 +6563,7 @@ func (x *HosAuthenticationLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HosAuthenticationLog.ProtoReflect.Descriptor instead.
 func (*HosAuthenticationLog) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{102}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *HosAuthenticationLog) GetActionType() string {
@@ -6684,7 +6629,7 @@ type HumiditySensor struct {
 
 func (x *HumiditySensor) Reset() {
 	*x = HumiditySensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6696,7 +6641,7 @@ func (x *HumiditySensor) String() string {
 func (*HumiditySensor) ProtoMessage() {}
 
 func (x *HumiditySensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6709,7 +6654,7 @@ func (x *HumiditySensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HumiditySensor.ProtoReflect.Descriptor instead.
 func (*HumiditySensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{103}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *HumiditySensor) GetHumidity() int64 {
@@ -6770,14 +6715,14 @@ type IdlingReportEvent struct {
 	// Member `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Member `vehicle`. Required.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,7,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IdlingReportEvent) Reset() {
 	*x = IdlingReportEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6789,7 +6734,7 @@ func (x *IdlingReportEvent) String() string {
 func (*IdlingReportEvent) ProtoMessage() {}
 
 func (x *IdlingReportEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6802,7 +6747,7 @@ func (x *IdlingReportEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingReportEvent.ProtoReflect.Descriptor instead.
 func (*IdlingReportEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{104}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *IdlingReportEvent) GetAddress() *IdlingReportEventAddress {
@@ -6847,7 +6792,7 @@ func (x *IdlingReportEvent) GetStartTime() string {
 	return ""
 }
 
-func (x *IdlingReportEvent) GetVehicle() *v1.GoaVehicleTiny {
+func (x *IdlingReportEvent) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -6869,7 +6814,7 @@ type IdlingReportEventAddress struct {
 
 func (x *IdlingReportEventAddress) Reset() {
 	*x = IdlingReportEventAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6881,7 +6826,7 @@ func (x *IdlingReportEventAddress) String() string {
 func (*IdlingReportEventAddress) ProtoMessage() {}
 
 func (x *IdlingReportEventAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6894,7 +6839,7 @@ func (x *IdlingReportEventAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdlingReportEventAddress.ProtoReflect.Descriptor instead.
 func (*IdlingReportEventAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{105}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *IdlingReportEventAddress) GetFormatted() string {
@@ -6931,7 +6876,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6943,7 +6888,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6956,7 +6901,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{106}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *Location) GetLatitude() float64 {
@@ -6988,7 +6933,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7000,7 +6945,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7013,7 +6958,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{107}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *Machine) GetId() int64 {
@@ -7052,7 +6997,7 @@ type MachineHistoryMachine struct {
 
 func (x *MachineHistoryMachine) Reset() {
 	*x = MachineHistoryMachine{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7064,7 +7009,7 @@ func (x *MachineHistoryMachine) String() string {
 func (*MachineHistoryMachine) ProtoMessage() {}
 
 func (x *MachineHistoryMachine) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7077,7 +7022,7 @@ func (x *MachineHistoryMachine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineHistoryMachine.ProtoReflect.Descriptor instead.
 func (*MachineHistoryMachine) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{108}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *MachineHistoryMachine) GetId() int64 {
@@ -7118,7 +7063,7 @@ type MachineHistoryVibration struct {
 
 func (x *MachineHistoryVibration) Reset() {
 	*x = MachineHistoryVibration{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7130,7 +7075,7 @@ func (x *MachineHistoryVibration) String() string {
 func (*MachineHistoryVibration) ProtoMessage() {}
 
 func (x *MachineHistoryVibration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7143,7 +7088,7 @@ func (x *MachineHistoryVibration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MachineHistoryVibration.ProtoReflect.Descriptor instead.
 func (*MachineHistoryVibration) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{109}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *MachineHistoryVibration) GetX() float64 {
@@ -7187,7 +7132,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7199,7 +7144,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7212,7 +7157,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{110}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *Message) GetDriverId() int64 {
@@ -7242,7 +7187,7 @@ type MessageSender struct {
 
 func (x *MessageSender) Reset() {
 	*x = MessageSender{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7254,7 +7199,7 @@ func (x *MessageSender) String() string {
 func (*MessageSender) ProtoMessage() {}
 
 func (x *MessageSender) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7267,7 +7212,7 @@ func (x *MessageSender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageSender.ProtoReflect.Descriptor instead.
 func (*MessageSender) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{111}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *MessageSender) GetName() string {
@@ -7301,7 +7246,7 @@ type Pagination struct {
 
 func (x *Pagination) Reset() {
 	*x = Pagination{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7313,7 +7258,7 @@ func (x *Pagination) String() string {
 func (*Pagination) ProtoMessage() {}
 
 func (x *Pagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7326,7 +7271,7 @@ func (x *Pagination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pagination.ProtoReflect.Descriptor instead.
 func (*Pagination) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{112}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *Pagination) GetEndCursor() string {
@@ -7370,7 +7315,7 @@ type ProgramsForTheCamera struct {
 
 func (x *ProgramsForTheCamera) Reset() {
 	*x = ProgramsForTheCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7382,7 +7327,7 @@ func (x *ProgramsForTheCamera) String() string {
 func (*ProgramsForTheCamera) ProtoMessage() {}
 
 func (x *ProgramsForTheCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7395,7 +7340,7 @@ func (x *ProgramsForTheCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgramsForTheCamera.ProtoReflect.Descriptor instead.
 func (*ProgramsForTheCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{113}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ProgramsForTheCamera) GetProgramId() int64 {
@@ -7428,7 +7373,7 @@ type SafetyEvent struct {
 	// Member `downloadTrackedInwardVideoUrl`.
 	DownloadTrackedInwardVideoUrl *string `protobuf:"bytes,5,opt,name=download_tracked_inward_video_url,json=downloadTrackedInwardVideoUrl,proto3,oneof" json:"download_tracked_inward_video_url,omitempty"`
 	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny2 `protobuf:"bytes,6,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `location`.
@@ -7438,14 +7383,14 @@ type SafetyEvent struct {
 	// Member `time`. A time as in RFC 3339.
 	Time *string `protobuf:"bytes,10,opt,name=time,proto3,oneof" json:"time,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,11,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SafetyEvent) Reset() {
 	*x = SafetyEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7457,7 +7402,7 @@ func (x *SafetyEvent) String() string {
 func (*SafetyEvent) ProtoMessage() {}
 
 func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7470,7 +7415,7 @@ func (x *SafetyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEvent.ProtoReflect.Descriptor instead.
 func (*SafetyEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{114}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *SafetyEvent) GetBehaviorLabels() []*SafetyEventBehaviorLabel {
@@ -7508,7 +7453,7 @@ func (x *SafetyEvent) GetDownloadTrackedInwardVideoUrl() string {
 	return ""
 }
 
-func (x *SafetyEvent) GetDriver() *v1.DriverTiny {
+func (x *SafetyEvent) GetDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.Driver
 	}
@@ -7543,7 +7488,7 @@ func (x *SafetyEvent) GetTime() string {
 	return ""
 }
 
-func (x *SafetyEvent) GetVehicle() *v1.VehicleTiny {
+func (x *SafetyEvent) GetVehicle() *v1.VehicleTiny2 {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -7568,7 +7513,7 @@ type SafetyEventActivityFeedItem struct {
 
 func (x *SafetyEventActivityFeedItem) Reset() {
 	*x = SafetyEventActivityFeedItem{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7580,7 +7525,7 @@ func (x *SafetyEventActivityFeedItem) String() string {
 func (*SafetyEventActivityFeedItem) ProtoMessage() {}
 
 func (x *SafetyEventActivityFeedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7593,7 +7538,7 @@ func (x *SafetyEventActivityFeedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventActivityFeedItem.ProtoReflect.Descriptor instead.
 func (*SafetyEventActivityFeedItem) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{115}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *SafetyEventActivityFeedItem) GetId() string {
@@ -7645,7 +7590,7 @@ type SafetyEventBehaviorLabel struct {
 
 func (x *SafetyEventBehaviorLabel) Reset() {
 	*x = SafetyEventBehaviorLabel{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7657,7 +7602,7 @@ func (x *SafetyEventBehaviorLabel) String() string {
 func (*SafetyEventBehaviorLabel) ProtoMessage() {}
 
 func (x *SafetyEventBehaviorLabel) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7670,7 +7615,7 @@ func (x *SafetyEventBehaviorLabel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventBehaviorLabel.ProtoReflect.Descriptor instead.
 func (*SafetyEventBehaviorLabel) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{116}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *SafetyEventBehaviorLabel) GetLabel() string {
@@ -7716,7 +7661,7 @@ type SafetyEventBehaviorLabels struct {
 
 func (x *SafetyEventBehaviorLabels) Reset() {
 	*x = SafetyEventBehaviorLabels{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7728,7 +7673,7 @@ func (x *SafetyEventBehaviorLabels) String() string {
 func (*SafetyEventBehaviorLabels) ProtoMessage() {}
 
 func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7741,7 +7686,7 @@ func (x *SafetyEventBehaviorLabels) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventBehaviorLabels.ProtoReflect.Descriptor instead.
 func (*SafetyEventBehaviorLabels) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{117}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *SafetyEventBehaviorLabels) GetName() string {
@@ -7769,7 +7714,7 @@ type SafetyEventDriver struct {
 
 func (x *SafetyEventDriver) Reset() {
 	*x = SafetyEventDriver{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7781,7 +7726,7 @@ func (x *SafetyEventDriver) String() string {
 func (*SafetyEventDriver) ProtoMessage() {}
 
 func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7794,7 +7739,7 @@ func (x *SafetyEventDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventDriver.ProtoReflect.Descriptor instead.
 func (*SafetyEventDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{118}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *SafetyEventDriver) GetId() string {
@@ -7825,7 +7770,7 @@ type SafetyEventObject struct {
 
 func (x *SafetyEventObject) Reset() {
 	*x = SafetyEventObject{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7837,7 +7782,7 @@ func (x *SafetyEventObject) String() string {
 func (*SafetyEventObject) ProtoMessage() {}
 
 func (x *SafetyEventObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7850,7 +7795,7 @@ func (x *SafetyEventObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventObject.ProtoReflect.Descriptor instead.
 func (*SafetyEventObject) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{119}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *SafetyEventObject) GetBehaviorLabels() []*SafetyEventBehaviorLabels {
@@ -7906,7 +7851,7 @@ type SafetyEventVehicle struct {
 
 func (x *SafetyEventVehicle) Reset() {
 	*x = SafetyEventVehicle{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7918,7 +7863,7 @@ func (x *SafetyEventVehicle) String() string {
 func (*SafetyEventVehicle) ProtoMessage() {}
 
 func (x *SafetyEventVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7931,7 +7876,7 @@ func (x *SafetyEventVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyEventVehicle.ProtoReflect.Descriptor instead.
 func (*SafetyEventVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{120}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *SafetyEventVehicle) GetId() string {
@@ -7956,7 +7901,7 @@ type SafetyReportHarshEvent struct {
 
 func (x *SafetyReportHarshEvent) Reset() {
 	*x = SafetyReportHarshEvent{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7968,7 +7913,7 @@ func (x *SafetyReportHarshEvent) String() string {
 func (*SafetyReportHarshEvent) ProtoMessage() {}
 
 func (x *SafetyReportHarshEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7981,7 +7926,7 @@ func (x *SafetyReportHarshEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyReportHarshEvent.ProtoReflect.Descriptor instead.
 func (*SafetyReportHarshEvent) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{121}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *SafetyReportHarshEvent) GetHarshEventType() string {
@@ -8028,7 +7973,7 @@ type Sensor struct {
 
 func (x *Sensor) Reset() {
 	*x = Sensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8040,7 +7985,7 @@ func (x *Sensor) String() string {
 func (*Sensor) ProtoMessage() {}
 
 func (x *Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8053,7 +7998,7 @@ func (x *Sensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sensor.ProtoReflect.Descriptor instead.
 func (*Sensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{122}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *Sensor) GetActivatedAtMs() int64 {
@@ -8118,7 +8063,7 @@ type SensorHistoryResult struct {
 
 func (x *SensorHistoryResult) Reset() {
 	*x = SensorHistoryResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8130,7 +8075,7 @@ func (x *SensorHistoryResult) String() string {
 func (*SensorHistoryResult) ProtoMessage() {}
 
 func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8143,7 +8088,7 @@ func (x *SensorHistoryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorHistoryResult.ProtoReflect.Descriptor instead.
 func (*SensorHistoryResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{123}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *SensorHistoryResult) GetSeries() []int64 {
@@ -8176,7 +8121,7 @@ type SensorsHistorySeries struct {
 
 func (x *SensorsHistorySeries) Reset() {
 	*x = SensorsHistorySeries{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8188,7 +8133,7 @@ func (x *SensorsHistorySeries) String() string {
 func (*SensorsHistorySeries) ProtoMessage() {}
 
 func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8201,7 +8146,7 @@ func (x *SensorsHistorySeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SensorsHistorySeries.ProtoReflect.Descriptor instead.
 func (*SensorsHistorySeries) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{124}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *SensorsHistorySeries) GetField() string {
@@ -8243,7 +8188,7 @@ type TemperatureSensor struct {
 
 func (x *TemperatureSensor) Reset() {
 	*x = TemperatureSensor{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8255,7 +8200,7 @@ func (x *TemperatureSensor) String() string {
 func (*TemperatureSensor) ProtoMessage() {}
 
 func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8268,7 +8213,7 @@ func (x *TemperatureSensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TemperatureSensor.ProtoReflect.Descriptor instead.
 func (*TemperatureSensor) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{125}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *TemperatureSensor) GetAmbientTemperature() int64 {
@@ -8342,7 +8287,7 @@ type TrailerAssignment struct {
 
 func (x *TrailerAssignment) Reset() {
 	*x = TrailerAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8354,7 +8299,7 @@ func (x *TrailerAssignment) String() string {
 func (*TrailerAssignment) ProtoMessage() {}
 
 func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8367,7 +8312,7 @@ func (x *TrailerAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignment.ProtoReflect.Descriptor instead.
 func (*TrailerAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{126}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *TrailerAssignment) GetDriverId() int64 {
@@ -8406,7 +8351,7 @@ type TrailerAssignments struct {
 
 func (x *TrailerAssignments) Reset() {
 	*x = TrailerAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8418,7 +8363,7 @@ func (x *TrailerAssignments) String() string {
 func (*TrailerAssignments) ProtoMessage() {}
 
 func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8431,7 +8376,7 @@ func (x *TrailerAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerAssignments.ProtoReflect.Descriptor instead.
 func (*TrailerAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{127}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *TrailerAssignments) GetId() int64 {
@@ -8496,7 +8441,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8508,7 +8453,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8521,7 +8466,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{128}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *Trip) GetAssetIds() []int64 {
@@ -8651,7 +8596,7 @@ type TripEndAddress struct {
 
 func (x *TripEndAddress) Reset() {
 	*x = TripEndAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8663,7 +8608,7 @@ func (x *TripEndAddress) String() string {
 func (*TripEndAddress) ProtoMessage() {}
 
 func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8676,7 +8621,7 @@ func (x *TripEndAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndAddress.ProtoReflect.Descriptor instead.
 func (*TripEndAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{129}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *TripEndAddress) GetAddress() string {
@@ -8713,7 +8658,7 @@ type TripEndCoordinates struct {
 
 func (x *TripEndCoordinates) Reset() {
 	*x = TripEndCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8725,7 +8670,7 @@ func (x *TripEndCoordinates) String() string {
 func (*TripEndCoordinates) ProtoMessage() {}
 
 func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8738,7 +8683,7 @@ func (x *TripEndCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripEndCoordinates.ProtoReflect.Descriptor instead.
 func (*TripEndCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{130}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *TripEndCoordinates) GetLatitude() float64 {
@@ -8770,7 +8715,7 @@ type TripStartAddress struct {
 
 func (x *TripStartAddress) Reset() {
 	*x = TripStartAddress{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8782,7 +8727,7 @@ func (x *TripStartAddress) String() string {
 func (*TripStartAddress) ProtoMessage() {}
 
 func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8795,7 +8740,7 @@ func (x *TripStartAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartAddress.ProtoReflect.Descriptor instead.
 func (*TripStartAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{131}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *TripStartAddress) GetAddress() string {
@@ -8832,7 +8777,7 @@ type TripStartCoordinates struct {
 
 func (x *TripStartCoordinates) Reset() {
 	*x = TripStartCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8844,7 +8789,7 @@ func (x *TripStartCoordinates) String() string {
 func (*TripStartCoordinates) ProtoMessage() {}
 
 func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8857,7 +8802,7 @@ func (x *TripStartCoordinates) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripStartCoordinates.ProtoReflect.Descriptor instead.
 func (*TripStartCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{132}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *TripStartCoordinates) GetLatitude() float64 {
@@ -8893,7 +8838,7 @@ type V1Message struct {
 
 func (x *V1Message) Reset() {
 	*x = V1Message{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8905,7 +8850,7 @@ func (x *V1Message) String() string {
 func (*V1Message) ProtoMessage() {}
 
 func (x *V1Message) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8918,7 +8863,7 @@ func (x *V1Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use V1Message.ProtoReflect.Descriptor instead.
 func (*V1Message) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{133}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *V1Message) GetDriverId() int64 {
@@ -8968,14 +8913,14 @@ type VehicleAssignment struct {
 	// Member `startTime`. Required. A time as in RFC 3339.
 	StartTime *string `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
 	// Member `vehicle`. Required.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,5,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,5,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VehicleAssignment) Reset() {
 	*x = VehicleAssignment{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8987,7 +8932,7 @@ func (x *VehicleAssignment) String() string {
 func (*VehicleAssignment) ProtoMessage() {}
 
 func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9000,7 +8945,7 @@ func (x *VehicleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleAssignment.ProtoReflect.Descriptor instead.
 func (*VehicleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{134}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{133}
 }
 
 func (x *VehicleAssignment) GetAssignmentType() string {
@@ -9031,7 +8976,7 @@ func (x *VehicleAssignment) GetStartTime() string {
 	return ""
 }
 
-func (x *VehicleAssignment) GetVehicle() *v1.GoaVehicleTiny {
+func (x *VehicleAssignment) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -9053,7 +8998,7 @@ type VehicleHarshEventLocation struct {
 
 func (x *VehicleHarshEventLocation) Reset() {
 	*x = VehicleHarshEventLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9065,7 +9010,7 @@ func (x *VehicleHarshEventLocation) String() string {
 func (*VehicleHarshEventLocation) ProtoMessage() {}
 
 func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9078,7 +9023,7 @@ func (x *VehicleHarshEventLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleHarshEventLocation.ProtoReflect.Descriptor instead.
 func (*VehicleHarshEventLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{135}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{134}
 }
 
 func (x *VehicleHarshEventLocation) GetAddress() string {
@@ -9139,7 +9084,7 @@ type VehicleLocation struct {
 
 func (x *VehicleLocation) Reset() {
 	*x = VehicleLocation{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9151,7 +9096,7 @@ func (x *VehicleLocation) String() string {
 func (*VehicleLocation) ProtoMessage() {}
 
 func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9164,7 +9109,7 @@ func (x *VehicleLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleLocation.ProtoReflect.Descriptor instead.
 func (*VehicleLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{136}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{135}
 }
 
 func (x *VehicleLocation) GetDriverId() int64 {
@@ -9280,7 +9225,7 @@ type VehicleMaintenance struct {
 
 func (x *VehicleMaintenance) Reset() {
 	*x = VehicleMaintenance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9292,7 +9237,7 @@ func (x *VehicleMaintenance) String() string {
 func (*VehicleMaintenance) ProtoMessage() {}
 
 func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[136]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9305,7 +9250,7 @@ func (x *VehicleMaintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenance.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{137}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{136}
 }
 
 func (x *VehicleMaintenance) GetId() int64 {
@@ -9342,7 +9287,7 @@ type VehicleMaintenanceJ1939 struct {
 
 func (x *VehicleMaintenanceJ1939) Reset() {
 	*x = VehicleMaintenanceJ1939{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9354,7 +9299,7 @@ func (x *VehicleMaintenanceJ1939) String() string {
 func (*VehicleMaintenanceJ1939) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[137]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9367,7 +9312,7 @@ func (x *VehicleMaintenanceJ1939) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenanceJ1939.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{138}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{137}
 }
 
 func (x *VehicleMaintenanceJ1939) GetCheckEngineLight() *VehicleMaintenanceJ1939CheckEngineLight {
@@ -9401,7 +9346,7 @@ type VehicleMaintenanceJ1939CheckEngineLight struct {
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) Reset() {
 	*x = VehicleMaintenanceJ1939CheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9413,7 +9358,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) String() string {
 func (*VehicleMaintenanceJ1939CheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[138]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9426,7 +9371,7 @@ func (x *VehicleMaintenanceJ1939CheckEngineLight) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VehicleMaintenanceJ1939CheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939CheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{139}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{138}
 }
 
 func (x *VehicleMaintenanceJ1939CheckEngineLight) GetEmissionsIsOn() bool {
@@ -9478,7 +9423,7 @@ type VehicleMaintenanceJ1939DiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenanceJ1939DiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9490,7 +9435,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) String() string {
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[139]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9503,7 +9448,7 @@ func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) ProtoReflect() protorefle
 
 // Deprecated: Use VehicleMaintenanceJ1939DiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenanceJ1939DiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{140}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{139}
 }
 
 func (x *VehicleMaintenanceJ1939DiagnosticTroubleCode) GetFmiId() int64 {
@@ -9561,7 +9506,7 @@ type VehicleMaintenancePassenger struct {
 
 func (x *VehicleMaintenancePassenger) Reset() {
 	*x = VehicleMaintenancePassenger{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9573,7 +9518,7 @@ func (x *VehicleMaintenancePassenger) String() string {
 func (*VehicleMaintenancePassenger) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[140]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9586,7 +9531,7 @@ func (x *VehicleMaintenancePassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleMaintenancePassenger.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{141}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{140}
 }
 
 func (x *VehicleMaintenancePassenger) GetCheckEngineLight() *VehicleMaintenancePassengerCheckEngineLight {
@@ -9614,7 +9559,7 @@ type VehicleMaintenancePassengerCheckEngineLight struct {
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) Reset() {
 	*x = VehicleMaintenancePassengerCheckEngineLight{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9626,7 +9571,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) String() string {
 func (*VehicleMaintenancePassengerCheckEngineLight) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[141]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9639,7 +9584,7 @@ func (x *VehicleMaintenancePassengerCheckEngineLight) ProtoReflect() protoreflec
 
 // Deprecated: Use VehicleMaintenancePassengerCheckEngineLight.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerCheckEngineLight) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{142}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{141}
 }
 
 func (x *VehicleMaintenancePassengerCheckEngineLight) GetIsOn() bool {
@@ -9664,7 +9609,7 @@ type VehicleMaintenancePassengerDiagnosticTroubleCode struct {
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) Reset() {
 	*x = VehicleMaintenancePassengerDiagnosticTroubleCode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9676,7 +9621,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) String() string {
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoMessage() {}
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[142]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9689,7 +9634,7 @@ func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) ProtoReflect() protor
 
 // Deprecated: Use VehicleMaintenancePassengerDiagnosticTroubleCode.ProtoReflect.Descriptor instead.
 func (*VehicleMaintenancePassengerDiagnosticTroubleCode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{143}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{142}
 }
 
 func (x *VehicleMaintenancePassengerDiagnosticTroubleCode) GetDtcDescription() string {
@@ -9730,7 +9675,7 @@ type VehiclesDriverAssignments struct {
 
 func (x *VehiclesDriverAssignments) Reset() {
 	*x = VehiclesDriverAssignments{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9742,7 +9687,7 @@ func (x *VehiclesDriverAssignments) String() string {
 func (*VehiclesDriverAssignments) ProtoMessage() {}
 
 func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[143]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9755,7 +9700,7 @@ func (x *VehiclesDriverAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehiclesDriverAssignments.ProtoReflect.Descriptor instead.
 func (*VehiclesDriverAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{144}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{143}
 }
 
 func (x *VehiclesDriverAssignments) GetDriverAssignments() []*DriverAssignment {
@@ -9803,7 +9748,7 @@ type VisionCamera struct {
 
 func (x *VisionCamera) Reset() {
 	*x = VisionCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9815,7 +9760,7 @@ func (x *VisionCamera) String() string {
 func (*VisionCamera) ProtoMessage() {}
 
 func (x *VisionCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[144]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9828,7 +9773,7 @@ func (x *VisionCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionCamera.ProtoReflect.Descriptor instead.
 func (*VisionCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{145}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{144}
 }
 
 func (x *VisionCamera) GetCameraId() int64 {
@@ -9878,7 +9823,7 @@ type VisionRun struct {
 
 func (x *VisionRun) Reset() {
 	*x = VisionRun{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9890,7 +9835,7 @@ func (x *VisionRun) String() string {
 func (*VisionRun) ProtoMessage() {}
 
 func (x *VisionRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[145]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9903,7 +9848,7 @@ func (x *VisionRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRun.ProtoReflect.Descriptor instead.
 func (*VisionRun) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{145}
 }
 
 func (x *VisionRun) GetDeviceId() int64 {
@@ -9956,7 +9901,7 @@ type VisionRunByCameraInspectionResult struct {
 
 func (x *VisionRunByCameraInspectionResult) Reset() {
 	*x = VisionRunByCameraInspectionResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9968,7 +9913,7 @@ func (x *VisionRunByCameraInspectionResult) String() string {
 func (*VisionRunByCameraInspectionResult) ProtoMessage() {}
 
 func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[146]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9981,7 +9926,7 @@ func (x *VisionRunByCameraInspectionResult) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionRunByCameraInspectionResult.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraInspectionResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{146}
 }
 
 func (x *VisionRunByCameraInspectionResult) GetCaptureAtMs() float64 {
@@ -10018,7 +9963,7 @@ type VisionRunByCameraProgram struct {
 
 func (x *VisionRunByCameraProgram) Reset() {
 	*x = VisionRunByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10030,7 +9975,7 @@ func (x *VisionRunByCameraProgram) String() string {
 func (*VisionRunByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[147]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10043,7 +9988,7 @@ func (x *VisionRunByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{147}
 }
 
 func (x *VisionRunByCameraProgram) GetId() int64 {
@@ -10077,7 +10022,7 @@ type VisionRunByCameraRunSummary struct {
 
 func (x *VisionRunByCameraRunSummary) Reset() {
 	*x = VisionRunByCameraRunSummary{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10089,7 +10034,7 @@ func (x *VisionRunByCameraRunSummary) String() string {
 func (*VisionRunByCameraRunSummary) ProtoMessage() {}
 
 func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[148]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10102,7 +10047,7 @@ func (x *VisionRunByCameraRunSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunByCameraRunSummary.ProtoReflect.Descriptor instead.
 func (*VisionRunByCameraRunSummary) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{148}
 }
 
 func (x *VisionRunByCameraRunSummary) GetItemsPerMinute() float64 {
@@ -10152,7 +10097,7 @@ type VisionRunsByCamera struct {
 
 func (x *VisionRunsByCamera) Reset() {
 	*x = VisionRunsByCamera{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10164,7 +10109,7 @@ func (x *VisionRunsByCamera) String() string {
 func (*VisionRunsByCamera) ProtoMessage() {}
 
 func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[149]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10177,7 +10122,7 @@ func (x *VisionRunsByCamera) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCamera.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCamera) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{149}
 }
 
 func (x *VisionRunsByCamera) GetDeviceId() int64 {
@@ -10228,7 +10173,7 @@ type VisionRunsByCameraProgram struct {
 
 func (x *VisionRunsByCameraProgram) Reset() {
 	*x = VisionRunsByCameraProgram{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10240,7 +10185,7 @@ func (x *VisionRunsByCameraProgram) String() string {
 func (*VisionRunsByCameraProgram) ProtoMessage() {}
 
 func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[150]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10253,7 +10198,7 @@ func (x *VisionRunsByCameraProgram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraProgram.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraProgram) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{150}
 }
 
 func (x *VisionRunsByCameraProgram) GetId() int64 {
@@ -10287,7 +10232,7 @@ type VisionRunsByCameraReportMetadata struct {
 
 func (x *VisionRunsByCameraReportMetadata) Reset() {
 	*x = VisionRunsByCameraReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10299,7 +10244,7 @@ func (x *VisionRunsByCameraReportMetadata) String() string {
 func (*VisionRunsByCameraReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[151]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10312,7 +10257,7 @@ func (x *VisionRunsByCameraReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsByCameraReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsByCameraReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{151}
 }
 
 func (x *VisionRunsByCameraReportMetadata) GetItemsPerMinute() float64 {
@@ -10360,7 +10305,7 @@ type VisionRunsReportMetadata struct {
 
 func (x *VisionRunsReportMetadata) Reset() {
 	*x = VisionRunsReportMetadata{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10372,7 +10317,7 @@ func (x *VisionRunsReportMetadata) String() string {
 func (*VisionRunsReportMetadata) ProtoMessage() {}
 
 func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[152]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10385,7 +10330,7 @@ func (x *VisionRunsReportMetadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionRunsReportMetadata.ProtoReflect.Descriptor instead.
 func (*VisionRunsReportMetadata) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{152}
 }
 
 func (x *VisionRunsReportMetadata) GetItemsPerMinute() float64 {
@@ -10457,7 +10402,7 @@ type VisionStepResult struct {
 
 func (x *VisionStepResult) Reset() {
 	*x = VisionStepResult{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10469,7 +10414,7 @@ func (x *VisionStepResult) String() string {
 func (*VisionStepResult) ProtoMessage() {}
 
 func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[153]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10482,7 +10427,7 @@ func (x *VisionStepResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResult.ProtoReflect.Descriptor instead.
 func (*VisionStepResult) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{153}
 }
 
 func (x *VisionStepResult) GetAngleCheck() *VisionStepResultAngleCheck {
@@ -10614,7 +10559,7 @@ type VisionStepResultAngleCheck struct {
 
 func (x *VisionStepResultAngleCheck) Reset() {
 	*x = VisionStepResultAngleCheck{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10626,7 +10571,7 @@ func (x *VisionStepResultAngleCheck) String() string {
 func (*VisionStepResultAngleCheck) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[154]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10639,7 +10584,7 @@ func (x *VisionStepResultAngleCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultAngleCheck.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheck) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{154}
 }
 
 func (x *VisionStepResultAngleCheck) GetAngleConfigured() *VisionStepResultAngleCheckAngleConfigured {
@@ -10683,7 +10628,7 @@ type VisionStepResultAngleCheckAngleConfigured struct {
 
 func (x *VisionStepResultAngleCheckAngleConfigured) Reset() {
 	*x = VisionStepResultAngleCheckAngleConfigured{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10695,7 +10640,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) String() string {
 func (*VisionStepResultAngleCheckAngleConfigured) ProtoMessage() {}
 
 func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[155]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10708,7 +10653,7 @@ func (x *VisionStepResultAngleCheckAngleConfigured) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultAngleCheckAngleConfigured.ProtoReflect.Descriptor instead.
 func (*VisionStepResultAngleCheckAngleConfigured) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{155}
 }
 
 func (x *VisionStepResultAngleCheckAngleConfigured) GetHigh() int64 {
@@ -10740,7 +10685,7 @@ type VisionStepResultBarcode struct {
 
 func (x *VisionStepResultBarcode) Reset() {
 	*x = VisionStepResultBarcode{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10752,7 +10697,7 @@ func (x *VisionStepResultBarcode) String() string {
 func (*VisionStepResultBarcode) ProtoMessage() {}
 
 func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[156]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10765,7 +10710,7 @@ func (x *VisionStepResultBarcode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBarcode.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBarcode) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{156}
 }
 
 func (x *VisionStepResultBarcode) GetContents() string {
@@ -10802,7 +10747,7 @@ type VisionStepResultBooleanLogic struct {
 
 func (x *VisionStepResultBooleanLogic) Reset() {
 	*x = VisionStepResultBooleanLogic{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10814,7 +10759,7 @@ func (x *VisionStepResultBooleanLogic) String() string {
 func (*VisionStepResultBooleanLogic) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[157]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10827,7 +10772,7 @@ func (x *VisionStepResultBooleanLogic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogic.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogic) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{157}
 }
 
 func (x *VisionStepResultBooleanLogic) GetOperator() string {
@@ -10857,7 +10802,7 @@ type VisionStepResultBooleanLogicStep struct {
 
 func (x *VisionStepResultBooleanLogicStep) Reset() {
 	*x = VisionStepResultBooleanLogicStep{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10869,7 +10814,7 @@ func (x *VisionStepResultBooleanLogicStep) String() string {
 func (*VisionStepResultBooleanLogicStep) ProtoMessage() {}
 
 func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[158]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10882,7 +10827,7 @@ func (x *VisionStepResultBooleanLogicStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultBooleanLogicStep.ProtoReflect.Descriptor instead.
 func (*VisionStepResultBooleanLogicStep) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{158}
 }
 
 func (x *VisionStepResultBooleanLogicStep) GetName() string {
@@ -10927,7 +10872,7 @@ type VisionStepResultCaliper struct {
 
 func (x *VisionStepResultCaliper) Reset() {
 	*x = VisionStepResultCaliper{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10939,7 +10884,7 @@ func (x *VisionStepResultCaliper) String() string {
 func (*VisionStepResultCaliper) ProtoMessage() {}
 
 func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[159]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10952,7 +10897,7 @@ func (x *VisionStepResultCaliper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultCaliper.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliper) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{159}
 }
 
 func (x *VisionStepResultCaliper) GetAngleRange() *VisionStepResultCaliperAngleRange {
@@ -11031,7 +10976,7 @@ type VisionStepResultCaliperAngleRange struct {
 
 func (x *VisionStepResultCaliperAngleRange) Reset() {
 	*x = VisionStepResultCaliperAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11043,7 +10988,7 @@ func (x *VisionStepResultCaliperAngleRange) String() string {
 func (*VisionStepResultCaliperAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[160]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11056,7 +11001,7 @@ func (x *VisionStepResultCaliperAngleRange) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use VisionStepResultCaliperAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{160}
 }
 
 func (x *VisionStepResultCaliperAngleRange) GetHigh() int64 {
@@ -11086,7 +11031,7 @@ type VisionStepResultCaliperContrastRange struct {
 
 func (x *VisionStepResultCaliperContrastRange) Reset() {
 	*x = VisionStepResultCaliperContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11098,7 +11043,7 @@ func (x *VisionStepResultCaliperContrastRange) String() string {
 func (*VisionStepResultCaliperContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[161]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11111,7 +11056,7 @@ func (x *VisionStepResultCaliperContrastRange) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use VisionStepResultCaliperContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{161}
 }
 
 func (x *VisionStepResultCaliperContrastRange) GetHigh() int64 {
@@ -11141,7 +11086,7 @@ type VisionStepResultCaliperSharpnessRange struct {
 
 func (x *VisionStepResultCaliperSharpnessRange) Reset() {
 	*x = VisionStepResultCaliperSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11153,7 +11098,7 @@ func (x *VisionStepResultCaliperSharpnessRange) String() string {
 func (*VisionStepResultCaliperSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[162]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11166,7 +11111,7 @@ func (x *VisionStepResultCaliperSharpnessRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultCaliperSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{162}
 }
 
 func (x *VisionStepResultCaliperSharpnessRange) GetHigh() int64 {
@@ -11196,7 +11141,7 @@ type VisionStepResultCaliperStraightnessRange struct {
 
 func (x *VisionStepResultCaliperStraightnessRange) Reset() {
 	*x = VisionStepResultCaliperStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11208,7 +11153,7 @@ func (x *VisionStepResultCaliperStraightnessRange) String() string {
 func (*VisionStepResultCaliperStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[163]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11221,7 +11166,7 @@ func (x *VisionStepResultCaliperStraightnessRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultCaliperStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultCaliperStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{163}
 }
 
 func (x *VisionStepResultCaliperStraightnessRange) GetHigh() int64 {
@@ -11255,7 +11200,7 @@ type VisionStepResultContour struct {
 
 func (x *VisionStepResultContour) Reset() {
 	*x = VisionStepResultContour{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11267,7 +11212,7 @@ func (x *VisionStepResultContour) String() string {
 func (*VisionStepResultContour) ProtoMessage() {}
 
 func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[164]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11280,7 +11225,7 @@ func (x *VisionStepResultContour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultContour.ProtoReflect.Descriptor instead.
 func (*VisionStepResultContour) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{164}
 }
 
 func (x *VisionStepResultContour) GetAngleDegrees() int64 {
@@ -11340,7 +11285,7 @@ type VisionStepResultDistance struct {
 
 func (x *VisionStepResultDistance) Reset() {
 	*x = VisionStepResultDistance{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11352,7 +11297,7 @@ func (x *VisionStepResultDistance) String() string {
 func (*VisionStepResultDistance) ProtoMessage() {}
 
 func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[165]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11365,7 +11310,7 @@ func (x *VisionStepResultDistance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultDistance.ProtoReflect.Descriptor instead.
 func (*VisionStepResultDistance) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{165}
 }
 
 func (x *VisionStepResultDistance) GetDistanceFound() float64 {
@@ -11453,7 +11398,7 @@ type VisionStepResultExpirationDate struct {
 
 func (x *VisionStepResultExpirationDate) Reset() {
 	*x = VisionStepResultExpirationDate{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11465,7 +11410,7 @@ func (x *VisionStepResultExpirationDate) String() string {
 func (*VisionStepResultExpirationDate) ProtoMessage() {}
 
 func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[166]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11478,7 +11423,7 @@ func (x *VisionStepResultExpirationDate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultExpirationDate.ProtoReflect.Descriptor instead.
 func (*VisionStepResultExpirationDate) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{166}
 }
 
 func (x *VisionStepResultExpirationDate) GetDateOffset() int64 {
@@ -11521,7 +11466,7 @@ type VisionStepResultFindCopies struct {
 
 func (x *VisionStepResultFindCopies) Reset() {
 	*x = VisionStepResultFindCopies{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11533,7 +11478,7 @@ func (x *VisionStepResultFindCopies) String() string {
 func (*VisionStepResultFindCopies) ProtoMessage() {}
 
 func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[167]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11546,7 +11491,7 @@ func (x *VisionStepResultFindCopies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindCopies.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindCopies) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{167}
 }
 
 func (x *VisionStepResultFindCopies) GetAngleTolerance() int64 {
@@ -11611,7 +11556,7 @@ type VisionStepResultFindEdge struct {
 
 func (x *VisionStepResultFindEdge) Reset() {
 	*x = VisionStepResultFindEdge{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11623,7 +11568,7 @@ func (x *VisionStepResultFindEdge) String() string {
 func (*VisionStepResultFindEdge) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[168]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11636,7 +11581,7 @@ func (x *VisionStepResultFindEdge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindEdge.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdge) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{168}
 }
 
 func (x *VisionStepResultFindEdge) GetAngleFound() float64 {
@@ -11715,7 +11660,7 @@ type VisionStepResultFindEdgeAngleRange struct {
 
 func (x *VisionStepResultFindEdgeAngleRange) Reset() {
 	*x = VisionStepResultFindEdgeAngleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11727,7 +11672,7 @@ func (x *VisionStepResultFindEdgeAngleRange) String() string {
 func (*VisionStepResultFindEdgeAngleRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[169]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11740,7 +11685,7 @@ func (x *VisionStepResultFindEdgeAngleRange) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFindEdgeAngleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeAngleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{169}
 }
 
 func (x *VisionStepResultFindEdgeAngleRange) GetHigh() int64 {
@@ -11770,7 +11715,7 @@ type VisionStepResultFindEdgeContrastRange struct {
 
 func (x *VisionStepResultFindEdgeContrastRange) Reset() {
 	*x = VisionStepResultFindEdgeContrastRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11782,7 +11727,7 @@ func (x *VisionStepResultFindEdgeContrastRange) String() string {
 func (*VisionStepResultFindEdgeContrastRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[170]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11795,7 +11740,7 @@ func (x *VisionStepResultFindEdgeContrastRange) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use VisionStepResultFindEdgeContrastRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeContrastRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{170}
 }
 
 func (x *VisionStepResultFindEdgeContrastRange) GetHigh() int64 {
@@ -11825,7 +11770,7 @@ type VisionStepResultFindEdgeSharpnessRange struct {
 
 func (x *VisionStepResultFindEdgeSharpnessRange) Reset() {
 	*x = VisionStepResultFindEdgeSharpnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11837,7 +11782,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) String() string {
 func (*VisionStepResultFindEdgeSharpnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[171]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11850,7 +11795,7 @@ func (x *VisionStepResultFindEdgeSharpnessRange) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use VisionStepResultFindEdgeSharpnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeSharpnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{171}
 }
 
 func (x *VisionStepResultFindEdgeSharpnessRange) GetHigh() int64 {
@@ -11880,7 +11825,7 @@ type VisionStepResultFindEdgeStraightnessRange struct {
 
 func (x *VisionStepResultFindEdgeStraightnessRange) Reset() {
 	*x = VisionStepResultFindEdgeStraightnessRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11892,7 +11837,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) String() string {
 func (*VisionStepResultFindEdgeStraightnessRange) ProtoMessage() {}
 
 func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[172]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11905,7 +11850,7 @@ func (x *VisionStepResultFindEdgeStraightnessRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultFindEdgeStraightnessRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindEdgeStraightnessRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{172}
 }
 
 func (x *VisionStepResultFindEdgeStraightnessRange) GetHigh() int64 {
@@ -11937,7 +11882,7 @@ type VisionStepResultFindShapes struct {
 
 func (x *VisionStepResultFindShapes) Reset() {
 	*x = VisionStepResultFindShapes{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11949,7 +11894,7 @@ func (x *VisionStepResultFindShapes) String() string {
 func (*VisionStepResultFindShapes) ProtoMessage() {}
 
 func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[173]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11962,7 +11907,7 @@ func (x *VisionStepResultFindShapes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFindShapes.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFindShapes) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{173}
 }
 
 func (x *VisionStepResultFindShapes) GetFoundCount() int64 {
@@ -12001,7 +11946,7 @@ type VisionStepResultFixture struct {
 
 func (x *VisionStepResultFixture) Reset() {
 	*x = VisionStepResultFixture{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12013,7 +11958,7 @@ func (x *VisionStepResultFixture) String() string {
 func (*VisionStepResultFixture) ProtoMessage() {}
 
 func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[174]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12026,7 +11971,7 @@ func (x *VisionStepResultFixture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultFixture.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixture) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{174}
 }
 
 func (x *VisionStepResultFixture) GetCoordinates() *VisionStepResultFixtureCoordinates {
@@ -12063,7 +12008,7 @@ type VisionStepResultFixtureCoordinates struct {
 
 func (x *VisionStepResultFixtureCoordinates) Reset() {
 	*x = VisionStepResultFixtureCoordinates{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12075,7 +12020,7 @@ func (x *VisionStepResultFixtureCoordinates) String() string {
 func (*VisionStepResultFixtureCoordinates) ProtoMessage() {}
 
 func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[175]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12088,7 +12033,7 @@ func (x *VisionStepResultFixtureCoordinates) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VisionStepResultFixtureCoordinates.ProtoReflect.Descriptor instead.
 func (*VisionStepResultFixtureCoordinates) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{175}
 }
 
 func (x *VisionStepResultFixtureCoordinates) GetX() int64 {
@@ -12118,7 +12063,7 @@ type VisionStepResultLabelMatch struct {
 
 func (x *VisionStepResultLabelMatch) Reset() {
 	*x = VisionStepResultLabelMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12130,7 +12075,7 @@ func (x *VisionStepResultLabelMatch) String() string {
 func (*VisionStepResultLabelMatch) ProtoMessage() {}
 
 func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[176]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12143,7 +12088,7 @@ func (x *VisionStepResultLabelMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultLabelMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultLabelMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{176}
 }
 
 func (x *VisionStepResultLabelMatch) GetScore() int64 {
@@ -12189,7 +12134,7 @@ type VisionStepResultPresenceAbsence struct {
 
 func (x *VisionStepResultPresenceAbsence) Reset() {
 	*x = VisionStepResultPresenceAbsence{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12201,7 +12146,7 @@ func (x *VisionStepResultPresenceAbsence) String() string {
 func (*VisionStepResultPresenceAbsence) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[177]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12214,7 +12159,7 @@ func (x *VisionStepResultPresenceAbsence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultPresenceAbsence.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsence) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{177}
 }
 
 func (x *VisionStepResultPresenceAbsence) GetBlueRange() *VisionStepResultPresenceAbsenceBlueRange {
@@ -12300,7 +12245,7 @@ type VisionStepResultPresenceAbsenceBlueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceBlueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12312,7 +12257,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) String() string {
 func (*VisionStepResultPresenceAbsenceBlueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[178]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12325,7 +12270,7 @@ func (x *VisionStepResultPresenceAbsenceBlueRange) ProtoReflect() protoreflect.M
 
 // Deprecated: Use VisionStepResultPresenceAbsenceBlueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceBlueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{178}
 }
 
 func (x *VisionStepResultPresenceAbsenceBlueRange) GetHigh() int64 {
@@ -12355,7 +12300,7 @@ type VisionStepResultPresenceAbsenceGrayscaleRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGrayscaleRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12367,7 +12312,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) String() string {
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[179]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12380,7 +12325,7 @@ func (x *VisionStepResultPresenceAbsenceGrayscaleRange) ProtoReflect() protorefl
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGrayscaleRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGrayscaleRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{179}
 }
 
 func (x *VisionStepResultPresenceAbsenceGrayscaleRange) GetHigh() int64 {
@@ -12410,7 +12355,7 @@ type VisionStepResultPresenceAbsenceGreenRange struct {
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceGreenRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12422,7 +12367,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) String() string {
 func (*VisionStepResultPresenceAbsenceGreenRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[180]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12435,7 +12380,7 @@ func (x *VisionStepResultPresenceAbsenceGreenRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceGreenRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceGreenRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{180}
 }
 
 func (x *VisionStepResultPresenceAbsenceGreenRange) GetHigh() int64 {
@@ -12465,7 +12410,7 @@ type VisionStepResultPresenceAbsenceHueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceHueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceHueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12477,7 +12422,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) String() string {
 func (*VisionStepResultPresenceAbsenceHueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[181]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12490,7 +12435,7 @@ func (x *VisionStepResultPresenceAbsenceHueRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceHueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceHueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{181}
 }
 
 func (x *VisionStepResultPresenceAbsenceHueRange) GetHigh() int64 {
@@ -12520,7 +12465,7 @@ type VisionStepResultPresenceAbsenceRedRange struct {
 
 func (x *VisionStepResultPresenceAbsenceRedRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceRedRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12532,7 +12477,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) String() string {
 func (*VisionStepResultPresenceAbsenceRedRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[182]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12545,7 +12490,7 @@ func (x *VisionStepResultPresenceAbsenceRedRange) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use VisionStepResultPresenceAbsenceRedRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceRedRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{182}
 }
 
 func (x *VisionStepResultPresenceAbsenceRedRange) GetHigh() int64 {
@@ -12575,7 +12520,7 @@ type VisionStepResultPresenceAbsenceSaturationRange struct {
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceSaturationRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12587,7 +12532,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) String() string {
 func (*VisionStepResultPresenceAbsenceSaturationRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[183]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12600,7 +12545,7 @@ func (x *VisionStepResultPresenceAbsenceSaturationRange) ProtoReflect() protoref
 
 // Deprecated: Use VisionStepResultPresenceAbsenceSaturationRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceSaturationRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{183}
 }
 
 func (x *VisionStepResultPresenceAbsenceSaturationRange) GetHigh() int64 {
@@ -12630,7 +12575,7 @@ type VisionStepResultPresenceAbsenceValueRange struct {
 
 func (x *VisionStepResultPresenceAbsenceValueRange) Reset() {
 	*x = VisionStepResultPresenceAbsenceValueRange{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12642,7 +12587,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) String() string {
 func (*VisionStepResultPresenceAbsenceValueRange) ProtoMessage() {}
 
 func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[184]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12655,7 +12600,7 @@ func (x *VisionStepResultPresenceAbsenceValueRange) ProtoReflect() protoreflect.
 
 // Deprecated: Use VisionStepResultPresenceAbsenceValueRange.ProtoReflect.Descriptor instead.
 func (*VisionStepResultPresenceAbsenceValueRange) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{184}
 }
 
 func (x *VisionStepResultPresenceAbsenceValueRange) GetHigh() int64 {
@@ -12685,7 +12630,7 @@ type VisionStepResultTextMatch struct {
 
 func (x *VisionStepResultTextMatch) Reset() {
 	*x = VisionStepResultTextMatch{}
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12697,7 +12642,7 @@ func (x *VisionStepResultTextMatch) String() string {
 func (*VisionStepResultTextMatch) ProtoMessage() {}
 
 func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[186]
+	mi := &file_samsara_legacy_v1_legacy_proto_msgTypes[185]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12710,7 +12655,7 @@ func (x *VisionStepResultTextMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisionStepResultTextMatch.ProtoReflect.Descriptor instead.
 func (*VisionStepResultTextMatch) Descriptor() ([]byte, []int) {
-	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{186}
+	return file_samsara_legacy_v1_legacy_proto_rawDescGZIP(), []int{185}
 }
 
 func (x *VisionStepResultTextMatch) GetFoundText() string {
@@ -12766,11 +12711,11 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
-	"\b_tag_ids\"\xb9\x01\n" +
+	"\b_tag_ids\"\xb6\x01\n" +
 	"$GetDriversVehicleAssignmentsResponse\x12H\n" +
-	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.DriversVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.DriversVehicleAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xe0\x02\n" +
 	"\x15GetDvirHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
@@ -12810,11 +12755,11 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\v_start_timeB\n" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xe0\x02\n" +
+	"\f_vehicle_ids\"\xdd\x02\n" +
 	"\x1fGetVehicleIdlingReportsResponse\x12@\n" +
-	"\x04data\x18\x01 \x03(\v2$.samsara.legacy.v1.IdlingReportEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2$.samsara.legacy.v1.IdlingReportEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12@\n" +
 	"\x10request_end_time\x18\x03 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0erequestEndTime\x88\x01\x01\x12D\n" +
 	"\x12request_start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\x10requestStartTime\x88\x01\x01B\x13\n" +
@@ -12842,11 +12787,11 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\r\n" +
-	"\v_start_time\"\xb9\x01\n" +
+	"\v_start_time\"\xb6\x01\n" +
 	"\"GetSafetyActivityEventFeedResponse\x12J\n" +
-	"\x04data\x18\x01 \x03(\v2..samsara.legacy.v1.SafetyEventActivityFeedItemB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2..samsara.legacy.v1.SafetyEventActivityFeedItemB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x8e\x03\n" +
 	"#GetVehiclesDriverAssignmentsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -12863,11 +12808,11 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\v_start_timeB\n" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
-	"\f_vehicle_ids\"\xb9\x01\n" +
+	"\f_vehicle_ids\"\xb6\x01\n" +
 	"$GetVehiclesDriverAssignmentsResponse\x12H\n" +
-	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.VehiclesDriverAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2,.samsara.legacy.v1.VehiclesDriverAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x15\n" +
 	"\x13GetAllAssetsRequest\"H\n" +
 	"\x14GetAllAssetsResponse\x120\n" +
@@ -13001,10 +12946,10 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\vvehicle_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\n" +
 	"vehicleIdsB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xb8\x01\n" +
-	"\x19GetFleetLocationsResponse\x12S\n" +
+	"\x06_limit\"\xa9\x01\n" +
+	"\x19GetFleetLocationsResponse\x12D\n" +
 	"\n" +
-	"pagination\x18\x01 \x01(\v2+.samsara.legacy.v1.FleetLocationsPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x01 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12F\n" +
 	"\bvehicles\x18\x02 \x03(\v2\".samsara.legacy.v1.VehicleLocationB\x06\xda\xce\x18\x02 \x01R\bvehicles\" \n" +
 	"\x1eGetFleetMaintenanceListRequest\"d\n" +
@@ -13430,10 +13375,10 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_trailer_idB\r\n" +
-	"\v_vehicle_id\"\x81\x03\n" +
+	"\v_vehicle_id\"\xfe\x02\n" +
 	"\x10DriverAssignment\x12=\n" +
-	"\x0fassignment_type\x18\x01 \x01(\tB\x0f\xda\xce\x18\v2\tdriverAppH\x00R\x0eassignmentType\x88\x01\x01\x127\n" +
-	"\x06driver\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyR\x06driver\x12/\n" +
+	"\x0fassignment_type\x18\x01 \x01(\tB\x0f\xda\xce\x18\v2\tdriverAppH\x00R\x0eassignmentType\x88\x01\x01\x124\n" +
+	"\x06driver\x18\x02 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12/\n" +
 	"\bend_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12&\n" +
 	"\fis_passenger\x18\x04 \x01(\bH\x02R\visPassenger\x88\x01\x01\x123\n" +
 	"\n" +
@@ -13453,13 +13398,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:/\xda\xce\x18+DriversVehicleAssignmentsObjectResponseBodyB\x1b\n" +
 	"\x19_driver_activation_statusB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xc2\x01\n" +
-	"\x18FleetLocationsPagination\x12*\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:(\xda\xce\x18$FleetLocationsPaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xed\x02\n" +
+	"\x05_name\"\xed\x02\n" +
 	"\x14HosAuthenticationLog\x12$\n" +
 	"\vaction_type\x18\x01 \x01(\tH\x00R\n" +
 	"actionType\x88\x01\x01\x12\x1d\n" +
@@ -13489,7 +13428,7 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\r\n" +
 	"\v_trailer_idB\r\n" +
-	"\v_vehicle_id\"\xa5\x04\n" +
+	"\v_vehicle_id\"\xa2\x04\n" +
 	"\x11IdlingReportEvent\x12M\n" +
 	"\aaddress\x18\x01 \x01(\v2+.samsara.legacy.v1.IdlingReportEventAddressB\x06\xda\xce\x18\x02 \x01R\aaddress\x12,\n" +
 	"\vduration_ms\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\n" +
@@ -13498,8 +13437,8 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\x13fuel_consumption_ml\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\x11fuelConsumptionMl\x88\x01\x01\x12/\n" +
 	"\ris_pto_active\x18\x05 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x03R\visPtoActive\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12B\n" +
-	"\avehicle\x18\a \x01(\v2 .samsara.types.v1.GoaVehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:!\xda\xce\x18\x1dIdlingReportEventResponseBodyB\x0e\n" +
+	"start_time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\tstartTime\x88\x01\x01\x12?\n" +
+	"\avehicle\x18\a \x01(\v2\x1d.samsara.types.v1.VehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:!\xda\xce\x18\x1dIdlingReportEventResponseBodyB\x0e\n" +
 	"\f_duration_msB\v\n" +
 	"\t_end_timeB\x16\n" +
 	"\x14_fuel_consumption_mlB\x10\n" +
@@ -13571,21 +13510,21 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"program_id\x18\x01 \x01(\x03H\x00R\tprogramId\x88\x01\x01\x12&\n" +
 	"\fprogram_name\x18\x02 \x01(\tH\x01R\vprogramName\x88\x01\x01:$\xda\xce\x18 V1ProgramsForTheCameraResponse[]B\r\n" +
 	"\v_program_idB\x0f\n" +
-	"\r_program_name\"\xca\a\n" +
+	"\r_program_name\"\xcc\a\n" +
 	"\vSafetyEvent\x12T\n" +
 	"\x0fbehavior_labels\x18\x01 \x03(\v2+.samsara.legacy.v1.SafetyEventBehaviorLabelR\x0ebehaviorLabels\x12\xba\x01\n" +
 	"\x0ecoaching_state\x18\x02 \x01(\tB\x8d\x01\xda\xce\x18\x88\x012\vneedsReview2\acoached2\tdismissed2\breviewed2\barchived2\fmanualReview2\rneedsCoaching2\rautoDismissed2\x10needsRecognition2\n" +
 	"recognized2\ainvalidH\x00R\rcoachingState\x88\x01\x01\x12@\n" +
 	"\x1adownload_forward_video_url\x18\x03 \x01(\tH\x01R\x17downloadForwardVideoUrl\x88\x01\x01\x12>\n" +
 	"\x19download_inward_video_url\x18\x04 \x01(\tH\x02R\x16downloadInwardVideoUrl\x88\x01\x01\x12M\n" +
-	"!download_tracked_inward_video_url\x18\x05 \x01(\tH\x03R\x1ddownloadTrackedInwardVideoUrl\x88\x01\x01\x124\n" +
-	"\x06driver\x18\x06 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12\x13\n" +
+	"!download_tracked_inward_video_url\x18\x05 \x01(\tH\x03R\x1ddownloadTrackedInwardVideoUrl\x88\x01\x01\x125\n" +
+	"\x06driver\x18\x06 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver\x12\x13\n" +
 	"\x02id\x18\a \x01(\tH\x04R\x02id\x88\x01\x01\x127\n" +
 	"\blocation\x18\b \x01(\v2\x1b.samsara.legacy.v1.LocationR\blocation\x12<\n" +
 	"\x18max_acceleration_g_force\x18\t \x01(\x01H\x05R\x15maxAccelerationGForce\x88\x01\x01\x12(\n" +
 	"\x04time\x18\n" +
-	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x04time\x88\x01\x01\x127\n" +
-	"\avehicle\x18\v \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:\x0f\xda\xce\x18\vSafetyEventB\x11\n" +
+	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x04time\x88\x01\x01\x128\n" +
+	"\avehicle\x18\v \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:\x0f\xda\xce\x18\vSafetyEventB\x11\n" +
 	"\x0f_coaching_stateB\x1d\n" +
 	"\x1b_download_forward_video_urlB\x1c\n" +
 	"\x1a_download_inward_video_urlB$\n" +
@@ -13774,14 +13713,14 @@ const file_samsara_legacy_v1_legacy_proto_rawDesc = "" +
 	"\n" +
 	"\b_is_readB\r\n" +
 	"\v_sent_at_msB\a\n" +
-	"\x05_text\"\x9a\x03\n" +
+	"\x05_text\"\x97\x03\n" +
 	"\x11VehicleAssignment\x12?\n" +
 	"\x0fassignment_type\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x012\tdriverAppH\x00R\x0eassignmentType\x88\x01\x01\x12/\n" +
 	"\bend_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\aendTime\x88\x01\x01\x12.\n" +
 	"\fis_passenger\x18\x03 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x02R\visPassenger\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12B\n" +
-	"\avehicle\x18\x05 \x01(\v2 .samsara.types.v1.GoaVehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:'\xda\xce\x18#VehicleAssignmentObjectResponseBodyB\x12\n" +
+	"start_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x03R\tstartTime\x88\x01\x01\x12?\n" +
+	"\avehicle\x18\x05 \x01(\v2\x1d.samsara.types.v1.VehicleTinyB\x06\xda\xce\x18\x02 \x01R\avehicle:'\xda\xce\x18#VehicleAssignmentObjectResponseBodyB\x12\n" +
 	"\x10_assignment_typeB\v\n" +
 	"\t_end_timeB\x0f\n" +
 	"\r_is_passengerB\r\n" +
@@ -14329,7 +14268,7 @@ func file_samsara_legacy_v1_legacy_proto_rawDescGZIP() []byte {
 	return file_samsara_legacy_v1_legacy_proto_rawDescData
 }
 
-var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 189)
+var file_samsara_legacy_v1_legacy_proto_msgTypes = make([]protoimpl.MessageInfo, 188)
 var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*GetDvirDefectsRequest)(nil),                            // 0: samsara.legacy.v1.GetDvirDefectsRequest
 	(*GetDvirDefectsResponse)(nil),                           // 1: samsara.legacy.v1.GetDvirDefectsResponse
@@ -14432,156 +14371,154 @@ var file_samsara_legacy_v1_legacy_proto_goTypes = []any{
 	(*DoorSensor)(nil),                                       // 98: samsara.legacy.v1.DoorSensor
 	(*DriverAssignment)(nil),                                 // 99: samsara.legacy.v1.DriverAssignment
 	(*DriversVehicleAssignments)(nil),                        // 100: samsara.legacy.v1.DriversVehicleAssignments
-	(*FleetLocationsPagination)(nil),                         // 101: samsara.legacy.v1.FleetLocationsPagination
-	(*HosAuthenticationLog)(nil),                             // 102: samsara.legacy.v1.HosAuthenticationLog
-	(*HumiditySensor)(nil),                                   // 103: samsara.legacy.v1.HumiditySensor
-	(*IdlingReportEvent)(nil),                                // 104: samsara.legacy.v1.IdlingReportEvent
-	(*IdlingReportEventAddress)(nil),                         // 105: samsara.legacy.v1.IdlingReportEventAddress
-	(*Location)(nil),                                         // 106: samsara.legacy.v1.Location
-	(*Machine)(nil),                                          // 107: samsara.legacy.v1.Machine
-	(*MachineHistoryMachine)(nil),                            // 108: samsara.legacy.v1.MachineHistoryMachine
-	(*MachineHistoryVibration)(nil),                          // 109: samsara.legacy.v1.MachineHistoryVibration
-	(*Message)(nil),                                          // 110: samsara.legacy.v1.Message
-	(*MessageSender)(nil),                                    // 111: samsara.legacy.v1.MessageSender
-	(*Pagination)(nil),                                       // 112: samsara.legacy.v1.Pagination
-	(*ProgramsForTheCamera)(nil),                             // 113: samsara.legacy.v1.ProgramsForTheCamera
-	(*SafetyEvent)(nil),                                      // 114: samsara.legacy.v1.SafetyEvent
-	(*SafetyEventActivityFeedItem)(nil),                      // 115: samsara.legacy.v1.SafetyEventActivityFeedItem
-	(*SafetyEventBehaviorLabel)(nil),                         // 116: samsara.legacy.v1.SafetyEventBehaviorLabel
-	(*SafetyEventBehaviorLabels)(nil),                        // 117: samsara.legacy.v1.SafetyEventBehaviorLabels
-	(*SafetyEventDriver)(nil),                                // 118: samsara.legacy.v1.SafetyEventDriver
-	(*SafetyEventObject)(nil),                                // 119: samsara.legacy.v1.SafetyEventObject
-	(*SafetyEventVehicle)(nil),                               // 120: samsara.legacy.v1.SafetyEventVehicle
-	(*SafetyReportHarshEvent)(nil),                           // 121: samsara.legacy.v1.SafetyReportHarshEvent
-	(*Sensor)(nil),                                           // 122: samsara.legacy.v1.Sensor
-	(*SensorHistoryResult)(nil),                              // 123: samsara.legacy.v1.SensorHistoryResult
-	(*SensorsHistorySeries)(nil),                             // 124: samsara.legacy.v1.SensorsHistorySeries
-	(*TemperatureSensor)(nil),                                // 125: samsara.legacy.v1.TemperatureSensor
-	(*TrailerAssignment)(nil),                                // 126: samsara.legacy.v1.TrailerAssignment
-	(*TrailerAssignments)(nil),                               // 127: samsara.legacy.v1.TrailerAssignments
-	(*Trip)(nil),                                             // 128: samsara.legacy.v1.Trip
-	(*TripEndAddress)(nil),                                   // 129: samsara.legacy.v1.TripEndAddress
-	(*TripEndCoordinates)(nil),                               // 130: samsara.legacy.v1.TripEndCoordinates
-	(*TripStartAddress)(nil),                                 // 131: samsara.legacy.v1.TripStartAddress
-	(*TripStartCoordinates)(nil),                             // 132: samsara.legacy.v1.TripStartCoordinates
-	(*V1Message)(nil),                                        // 133: samsara.legacy.v1.V1Message
-	(*VehicleAssignment)(nil),                                // 134: samsara.legacy.v1.VehicleAssignment
-	(*VehicleHarshEventLocation)(nil),                        // 135: samsara.legacy.v1.VehicleHarshEventLocation
-	(*VehicleLocation)(nil),                                  // 136: samsara.legacy.v1.VehicleLocation
-	(*VehicleMaintenance)(nil),                               // 137: samsara.legacy.v1.VehicleMaintenance
-	(*VehicleMaintenanceJ1939)(nil),                          // 138: samsara.legacy.v1.VehicleMaintenanceJ1939
-	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 139: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 140: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	(*VehicleMaintenancePassenger)(nil),                      // 141: samsara.legacy.v1.VehicleMaintenancePassenger
-	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 142: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 143: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
-	(*VehiclesDriverAssignments)(nil),                        // 144: samsara.legacy.v1.VehiclesDriverAssignments
-	(*VisionCamera)(nil),                                     // 145: samsara.legacy.v1.VisionCamera
-	(*VisionRun)(nil),                                        // 146: samsara.legacy.v1.VisionRun
-	(*VisionRunByCameraInspectionResult)(nil),                // 147: samsara.legacy.v1.VisionRunByCameraInspectionResult
-	(*VisionRunByCameraProgram)(nil),                         // 148: samsara.legacy.v1.VisionRunByCameraProgram
-	(*VisionRunByCameraRunSummary)(nil),                      // 149: samsara.legacy.v1.VisionRunByCameraRunSummary
-	(*VisionRunsByCamera)(nil),                               // 150: samsara.legacy.v1.VisionRunsByCamera
-	(*VisionRunsByCameraProgram)(nil),                        // 151: samsara.legacy.v1.VisionRunsByCameraProgram
-	(*VisionRunsByCameraReportMetadata)(nil),                 // 152: samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	(*VisionRunsReportMetadata)(nil),                         // 153: samsara.legacy.v1.VisionRunsReportMetadata
-	(*VisionStepResult)(nil),                                 // 154: samsara.legacy.v1.VisionStepResult
-	(*VisionStepResultAngleCheck)(nil),                       // 155: samsara.legacy.v1.VisionStepResultAngleCheck
-	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 156: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	(*VisionStepResultBarcode)(nil),                          // 157: samsara.legacy.v1.VisionStepResultBarcode
-	(*VisionStepResultBooleanLogic)(nil),                     // 158: samsara.legacy.v1.VisionStepResultBooleanLogic
-	(*VisionStepResultBooleanLogicStep)(nil),                 // 159: samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	(*VisionStepResultCaliper)(nil),                          // 160: samsara.legacy.v1.VisionStepResultCaliper
-	(*VisionStepResultCaliperAngleRange)(nil),                // 161: samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	(*VisionStepResultCaliperContrastRange)(nil),             // 162: samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	(*VisionStepResultCaliperSharpnessRange)(nil),            // 163: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	(*VisionStepResultCaliperStraightnessRange)(nil),         // 164: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	(*VisionStepResultContour)(nil),                          // 165: samsara.legacy.v1.VisionStepResultContour
-	(*VisionStepResultDistance)(nil),                         // 166: samsara.legacy.v1.VisionStepResultDistance
-	(*VisionStepResultExpirationDate)(nil),                   // 167: samsara.legacy.v1.VisionStepResultExpirationDate
-	(*VisionStepResultFindCopies)(nil),                       // 168: samsara.legacy.v1.VisionStepResultFindCopies
-	(*VisionStepResultFindEdge)(nil),                         // 169: samsara.legacy.v1.VisionStepResultFindEdge
-	(*VisionStepResultFindEdgeAngleRange)(nil),               // 170: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	(*VisionStepResultFindEdgeContrastRange)(nil),            // 171: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 172: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 173: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	(*VisionStepResultFindShapes)(nil),                       // 174: samsara.legacy.v1.VisionStepResultFindShapes
-	(*VisionStepResultFixture)(nil),                          // 175: samsara.legacy.v1.VisionStepResultFixture
-	(*VisionStepResultFixtureCoordinates)(nil),               // 176: samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	(*VisionStepResultLabelMatch)(nil),                       // 177: samsara.legacy.v1.VisionStepResultLabelMatch
-	(*VisionStepResultPresenceAbsence)(nil),                  // 178: samsara.legacy.v1.VisionStepResultPresenceAbsence
-	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 179: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 180: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 181: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 182: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 183: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 184: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 185: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
-	(*VisionStepResultTextMatch)(nil),                        // 186: samsara.legacy.v1.VisionStepResultTextMatch
-	nil,                                                      // 187: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	nil,                                                      // 188: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	(*v1.Defect)(nil),                                        // 189: samsara.types.v1.Defect
-	(*v1.Pagination)(nil),                                    // 190: samsara.types.v1.Pagination
-	(*v1.GoaPagination)(nil),                                 // 191: samsara.types.v1.GoaPagination
-	(*v1.Dvir)(nil),                                          // 192: samsara.types.v1.Dvir
-	(*v1.GoaDriverTiny)(nil),                                 // 193: samsara.types.v1.GoaDriverTiny
-	(*v1.GoaVehicleTiny)(nil),                                // 194: samsara.types.v1.GoaVehicleTiny
-	(*v1.DriverTiny)(nil),                                    // 195: samsara.types.v1.DriverTiny
-	(*v1.VehicleTiny)(nil),                                   // 196: samsara.types.v1.VehicleTiny
+	(*HosAuthenticationLog)(nil),                             // 101: samsara.legacy.v1.HosAuthenticationLog
+	(*HumiditySensor)(nil),                                   // 102: samsara.legacy.v1.HumiditySensor
+	(*IdlingReportEvent)(nil),                                // 103: samsara.legacy.v1.IdlingReportEvent
+	(*IdlingReportEventAddress)(nil),                         // 104: samsara.legacy.v1.IdlingReportEventAddress
+	(*Location)(nil),                                         // 105: samsara.legacy.v1.Location
+	(*Machine)(nil),                                          // 106: samsara.legacy.v1.Machine
+	(*MachineHistoryMachine)(nil),                            // 107: samsara.legacy.v1.MachineHistoryMachine
+	(*MachineHistoryVibration)(nil),                          // 108: samsara.legacy.v1.MachineHistoryVibration
+	(*Message)(nil),                                          // 109: samsara.legacy.v1.Message
+	(*MessageSender)(nil),                                    // 110: samsara.legacy.v1.MessageSender
+	(*Pagination)(nil),                                       // 111: samsara.legacy.v1.Pagination
+	(*ProgramsForTheCamera)(nil),                             // 112: samsara.legacy.v1.ProgramsForTheCamera
+	(*SafetyEvent)(nil),                                      // 113: samsara.legacy.v1.SafetyEvent
+	(*SafetyEventActivityFeedItem)(nil),                      // 114: samsara.legacy.v1.SafetyEventActivityFeedItem
+	(*SafetyEventBehaviorLabel)(nil),                         // 115: samsara.legacy.v1.SafetyEventBehaviorLabel
+	(*SafetyEventBehaviorLabels)(nil),                        // 116: samsara.legacy.v1.SafetyEventBehaviorLabels
+	(*SafetyEventDriver)(nil),                                // 117: samsara.legacy.v1.SafetyEventDriver
+	(*SafetyEventObject)(nil),                                // 118: samsara.legacy.v1.SafetyEventObject
+	(*SafetyEventVehicle)(nil),                               // 119: samsara.legacy.v1.SafetyEventVehicle
+	(*SafetyReportHarshEvent)(nil),                           // 120: samsara.legacy.v1.SafetyReportHarshEvent
+	(*Sensor)(nil),                                           // 121: samsara.legacy.v1.Sensor
+	(*SensorHistoryResult)(nil),                              // 122: samsara.legacy.v1.SensorHistoryResult
+	(*SensorsHistorySeries)(nil),                             // 123: samsara.legacy.v1.SensorsHistorySeries
+	(*TemperatureSensor)(nil),                                // 124: samsara.legacy.v1.TemperatureSensor
+	(*TrailerAssignment)(nil),                                // 125: samsara.legacy.v1.TrailerAssignment
+	(*TrailerAssignments)(nil),                               // 126: samsara.legacy.v1.TrailerAssignments
+	(*Trip)(nil),                                             // 127: samsara.legacy.v1.Trip
+	(*TripEndAddress)(nil),                                   // 128: samsara.legacy.v1.TripEndAddress
+	(*TripEndCoordinates)(nil),                               // 129: samsara.legacy.v1.TripEndCoordinates
+	(*TripStartAddress)(nil),                                 // 130: samsara.legacy.v1.TripStartAddress
+	(*TripStartCoordinates)(nil),                             // 131: samsara.legacy.v1.TripStartCoordinates
+	(*V1Message)(nil),                                        // 132: samsara.legacy.v1.V1Message
+	(*VehicleAssignment)(nil),                                // 133: samsara.legacy.v1.VehicleAssignment
+	(*VehicleHarshEventLocation)(nil),                        // 134: samsara.legacy.v1.VehicleHarshEventLocation
+	(*VehicleLocation)(nil),                                  // 135: samsara.legacy.v1.VehicleLocation
+	(*VehicleMaintenance)(nil),                               // 136: samsara.legacy.v1.VehicleMaintenance
+	(*VehicleMaintenanceJ1939)(nil),                          // 137: samsara.legacy.v1.VehicleMaintenanceJ1939
+	(*VehicleMaintenanceJ1939CheckEngineLight)(nil),          // 138: samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	(*VehicleMaintenanceJ1939DiagnosticTroubleCode)(nil),     // 139: samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	(*VehicleMaintenancePassenger)(nil),                      // 140: samsara.legacy.v1.VehicleMaintenancePassenger
+	(*VehicleMaintenancePassengerCheckEngineLight)(nil),      // 141: samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	(*VehicleMaintenancePassengerDiagnosticTroubleCode)(nil), // 142: samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	(*VehiclesDriverAssignments)(nil),                        // 143: samsara.legacy.v1.VehiclesDriverAssignments
+	(*VisionCamera)(nil),                                     // 144: samsara.legacy.v1.VisionCamera
+	(*VisionRun)(nil),                                        // 145: samsara.legacy.v1.VisionRun
+	(*VisionRunByCameraInspectionResult)(nil),                // 146: samsara.legacy.v1.VisionRunByCameraInspectionResult
+	(*VisionRunByCameraProgram)(nil),                         // 147: samsara.legacy.v1.VisionRunByCameraProgram
+	(*VisionRunByCameraRunSummary)(nil),                      // 148: samsara.legacy.v1.VisionRunByCameraRunSummary
+	(*VisionRunsByCamera)(nil),                               // 149: samsara.legacy.v1.VisionRunsByCamera
+	(*VisionRunsByCameraProgram)(nil),                        // 150: samsara.legacy.v1.VisionRunsByCameraProgram
+	(*VisionRunsByCameraReportMetadata)(nil),                 // 151: samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	(*VisionRunsReportMetadata)(nil),                         // 152: samsara.legacy.v1.VisionRunsReportMetadata
+	(*VisionStepResult)(nil),                                 // 153: samsara.legacy.v1.VisionStepResult
+	(*VisionStepResultAngleCheck)(nil),                       // 154: samsara.legacy.v1.VisionStepResultAngleCheck
+	(*VisionStepResultAngleCheckAngleConfigured)(nil),        // 155: samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	(*VisionStepResultBarcode)(nil),                          // 156: samsara.legacy.v1.VisionStepResultBarcode
+	(*VisionStepResultBooleanLogic)(nil),                     // 157: samsara.legacy.v1.VisionStepResultBooleanLogic
+	(*VisionStepResultBooleanLogicStep)(nil),                 // 158: samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	(*VisionStepResultCaliper)(nil),                          // 159: samsara.legacy.v1.VisionStepResultCaliper
+	(*VisionStepResultCaliperAngleRange)(nil),                // 160: samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	(*VisionStepResultCaliperContrastRange)(nil),             // 161: samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	(*VisionStepResultCaliperSharpnessRange)(nil),            // 162: samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	(*VisionStepResultCaliperStraightnessRange)(nil),         // 163: samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	(*VisionStepResultContour)(nil),                          // 164: samsara.legacy.v1.VisionStepResultContour
+	(*VisionStepResultDistance)(nil),                         // 165: samsara.legacy.v1.VisionStepResultDistance
+	(*VisionStepResultExpirationDate)(nil),                   // 166: samsara.legacy.v1.VisionStepResultExpirationDate
+	(*VisionStepResultFindCopies)(nil),                       // 167: samsara.legacy.v1.VisionStepResultFindCopies
+	(*VisionStepResultFindEdge)(nil),                         // 168: samsara.legacy.v1.VisionStepResultFindEdge
+	(*VisionStepResultFindEdgeAngleRange)(nil),               // 169: samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	(*VisionStepResultFindEdgeContrastRange)(nil),            // 170: samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	(*VisionStepResultFindEdgeSharpnessRange)(nil),           // 171: samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	(*VisionStepResultFindEdgeStraightnessRange)(nil),        // 172: samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	(*VisionStepResultFindShapes)(nil),                       // 173: samsara.legacy.v1.VisionStepResultFindShapes
+	(*VisionStepResultFixture)(nil),                          // 174: samsara.legacy.v1.VisionStepResultFixture
+	(*VisionStepResultFixtureCoordinates)(nil),               // 175: samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	(*VisionStepResultLabelMatch)(nil),                       // 176: samsara.legacy.v1.VisionStepResultLabelMatch
+	(*VisionStepResultPresenceAbsence)(nil),                  // 177: samsara.legacy.v1.VisionStepResultPresenceAbsence
+	(*VisionStepResultPresenceAbsenceBlueRange)(nil),         // 178: samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	(*VisionStepResultPresenceAbsenceGrayscaleRange)(nil),    // 179: samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	(*VisionStepResultPresenceAbsenceGreenRange)(nil),        // 180: samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	(*VisionStepResultPresenceAbsenceHueRange)(nil),          // 181: samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	(*VisionStepResultPresenceAbsenceRedRange)(nil),          // 182: samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	(*VisionStepResultPresenceAbsenceSaturationRange)(nil),   // 183: samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	(*VisionStepResultPresenceAbsenceValueRange)(nil),        // 184: samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	(*VisionStepResultTextMatch)(nil),                        // 185: samsara.legacy.v1.VisionStepResultTextMatch
+	nil,                                                      // 186: samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	nil,                                                      // 187: samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	(*v1.Defect)(nil),                                        // 188: samsara.types.v1.Defect
+	(*v1.Pagination)(nil),                                    // 189: samsara.types.v1.Pagination
+	(*v1.Dvir)(nil),                                          // 190: samsara.types.v1.Dvir
+	(*v1.DriverTiny)(nil),                                    // 191: samsara.types.v1.DriverTiny
+	(*v1.VehicleTiny)(nil),                                   // 192: samsara.types.v1.VehicleTiny
+	(*v1.DriverTiny2)(nil),                                   // 193: samsara.types.v1.DriverTiny2
+	(*v1.VehicleTiny2)(nil),                                  // 194: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
-	189, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
-	190, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	188, // 0: samsara.legacy.v1.GetDvirDefectsResponse.data:type_name -> samsara.types.v1.Defect
+	189, // 1: samsara.legacy.v1.GetDvirDefectsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	100, // 2: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.data:type_name -> samsara.legacy.v1.DriversVehicleAssignments
-	191, // 3: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	192, // 4: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
-	190, // 5: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
-	104, // 6: samsara.legacy.v1.GetVehicleIdlingReportsResponse.data:type_name -> samsara.legacy.v1.IdlingReportEvent
-	191, // 7: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	114, // 8: samsara.legacy.v1.GetSafetyEventsResponse.data:type_name -> samsara.legacy.v1.SafetyEvent
-	190, // 9: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
-	115, // 10: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.data:type_name -> samsara.legacy.v1.SafetyEventActivityFeedItem
-	191, // 11: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	144, // 12: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
-	191, // 13: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	189, // 3: samsara.legacy.v1.GetDriversVehicleAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	190, // 4: samsara.legacy.v1.GetDvirHistoryResponse.data:type_name -> samsara.types.v1.Dvir
+	189, // 5: samsara.legacy.v1.GetDvirHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	103, // 6: samsara.legacy.v1.GetVehicleIdlingReportsResponse.data:type_name -> samsara.legacy.v1.IdlingReportEvent
+	189, // 7: samsara.legacy.v1.GetVehicleIdlingReportsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	113, // 8: samsara.legacy.v1.GetSafetyEventsResponse.data:type_name -> samsara.legacy.v1.SafetyEvent
+	189, // 9: samsara.legacy.v1.GetSafetyEventsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	114, // 10: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.data:type_name -> samsara.legacy.v1.SafetyEventActivityFeedItem
+	189, // 11: samsara.legacy.v1.GetSafetyActivityEventFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	143, // 12: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.data:type_name -> samsara.legacy.v1.VehiclesDriverAssignments
+	189, // 13: samsara.legacy.v1.GetVehiclesDriverAssignmentsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	78,  // 14: samsara.legacy.v1.GetAllAssetsResponse.assets:type_name -> samsara.legacy.v1.Asset
 	81,  // 15: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.assets:type_name -> samsara.legacy.v1.AssetCurrentLocations
-	112, // 16: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	111, // 16: samsara.legacy.v1.GetAllAssetCurrentLocationsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
 	92,  // 17: samsara.legacy.v1.GetAssetsReefersResponse.data:type_name -> samsara.legacy.v1.AssetsReefer
-	112, // 18: samsara.legacy.v1.GetAssetsReefersResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	111, // 18: samsara.legacy.v1.GetAssetsReefersResponse.pagination:type_name -> samsara.legacy.v1.Pagination
 	82,  // 19: samsara.legacy.v1.GetAssetLocationResponse.locations:type_name -> samsara.legacy.v1.AssetLocation
 	84,  // 20: samsara.legacy.v1.GetAssetReeferResponse.reefer_stats:type_name -> samsara.legacy.v1.AssetReeferStats
-	121, // 21: samsara.legacy.v1.GetDriverSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
-	102, // 22: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse.authentication_logs:type_name -> samsara.legacy.v1.HosAuthenticationLog
-	101, // 23: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.legacy.v1.FleetLocationsPagination
-	136, // 24: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
-	137, // 25: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
-	133, // 26: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
-	110, // 27: samsara.legacy.v1.CreateMessagesResponse.data:type_name -> samsara.legacy.v1.Message
-	112, // 28: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
-	127, // 29: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
-	126, // 30: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	128, // 31: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
-	135, // 32: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
-	121, // 33: samsara.legacy.v1.GetVehicleSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
-	145, // 34: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
-	113, // 35: samsara.legacy.v1.GetVisionProgramsByCameraResponse.programs:type_name -> samsara.legacy.v1.ProgramsForTheCamera
-	147, // 36: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
-	148, // 37: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
-	149, // 38: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	146, // 39: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
-	150, // 40: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
-	149, // 41: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
-	147, // 42: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
-	108, // 43: samsara.legacy.v1.GetMachinesHistoryResponse.machines:type_name -> samsara.legacy.v1.MachineHistoryMachine
-	107, // 44: samsara.legacy.v1.GetMachinesResponse.machines:type_name -> samsara.legacy.v1.Machine
+	120, // 21: samsara.legacy.v1.GetDriverSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
+	101, // 22: samsara.legacy.v1.GetFleetHosAuthenticationLogsResponse.authentication_logs:type_name -> samsara.legacy.v1.HosAuthenticationLog
+	189, // 23: samsara.legacy.v1.GetFleetLocationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	135, // 24: samsara.legacy.v1.GetFleetLocationsResponse.vehicles:type_name -> samsara.legacy.v1.VehicleLocation
+	136, // 25: samsara.legacy.v1.GetFleetMaintenanceListResponse.vehicles:type_name -> samsara.legacy.v1.VehicleMaintenance
+	132, // 26: samsara.legacy.v1.GetMessagesResponse.data:type_name -> samsara.legacy.v1.V1Message
+	109, // 27: samsara.legacy.v1.CreateMessagesResponse.data:type_name -> samsara.legacy.v1.Message
+	111, // 28: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.pagination:type_name -> samsara.legacy.v1.Pagination
+	126, // 29: samsara.legacy.v1.GetAllTrailerAssignmentsResponse.trailers:type_name -> samsara.legacy.v1.TrailerAssignments
+	125, // 30: samsara.legacy.v1.GetFleetTrailerAssignmentsResponse.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	127, // 31: samsara.legacy.v1.GetFleetTripsResponse.trips:type_name -> samsara.legacy.v1.Trip
+	134, // 32: samsara.legacy.v1.GetVehicleHarshEventResponse.location:type_name -> samsara.legacy.v1.VehicleHarshEventLocation
+	120, // 33: samsara.legacy.v1.GetVehicleSafetyScoreResponse.harsh_events:type_name -> samsara.legacy.v1.SafetyReportHarshEvent
+	144, // 34: samsara.legacy.v1.GetCamerasResponse.cameras:type_name -> samsara.legacy.v1.VisionCamera
+	112, // 35: samsara.legacy.v1.GetVisionProgramsByCameraResponse.programs:type_name -> samsara.legacy.v1.ProgramsForTheCamera
+	146, // 36: samsara.legacy.v1.GetVisionLatestRunCameraResponse.inspection_results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	147, // 37: samsara.legacy.v1.GetVisionLatestRunCameraResponse.program:type_name -> samsara.legacy.v1.VisionRunByCameraProgram
+	148, // 38: samsara.legacy.v1.GetVisionLatestRunCameraResponse.run_summary:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	145, // 39: samsara.legacy.v1.GetVisionRunsResponse.vision_runs:type_name -> samsara.legacy.v1.VisionRun
+	149, // 40: samsara.legacy.v1.GetVisionRunsByCameraResponse.runs:type_name -> samsara.legacy.v1.VisionRunsByCamera
+	148, // 41: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.report_metadata:type_name -> samsara.legacy.v1.VisionRunByCameraRunSummary
+	146, // 42: samsara.legacy.v1.GetVisionRunsByCameraAndProgramResponse.results:type_name -> samsara.legacy.v1.VisionRunByCameraInspectionResult
+	107, // 43: samsara.legacy.v1.GetMachinesHistoryResponse.machines:type_name -> samsara.legacy.v1.MachineHistoryMachine
+	106, // 44: samsara.legacy.v1.GetMachinesResponse.machines:type_name -> samsara.legacy.v1.Machine
 	97,  // 45: samsara.legacy.v1.GetSensorsCargoResponse.sensors:type_name -> samsara.legacy.v1.CargoSensor
 	98,  // 46: samsara.legacy.v1.GetSensorsDoorResponse.sensors:type_name -> samsara.legacy.v1.DoorSensor
-	124, // 47: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
-	123, // 48: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
-	103, // 49: samsara.legacy.v1.GetSensorsHumidityResponse.sensors:type_name -> samsara.legacy.v1.HumiditySensor
-	122, // 50: samsara.legacy.v1.GetSensorsResponse.sensors:type_name -> samsara.legacy.v1.Sensor
-	125, // 51: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
+	123, // 47: samsara.legacy.v1.GetSensorsHistoryRequest.series:type_name -> samsara.legacy.v1.SensorsHistorySeries
+	122, // 48: samsara.legacy.v1.GetSensorsHistoryResponse.results:type_name -> samsara.legacy.v1.SensorHistoryResult
+	102, // 49: samsara.legacy.v1.GetSensorsHumidityResponse.sensors:type_name -> samsara.legacy.v1.HumiditySensor
+	121, // 50: samsara.legacy.v1.GetSensorsResponse.sensors:type_name -> samsara.legacy.v1.Sensor
+	124, // 51: samsara.legacy.v1.GetSensorsTemperatureResponse.sensors:type_name -> samsara.legacy.v1.TemperatureSensor
 	79,  // 52: samsara.legacy.v1.Asset.cable:type_name -> samsara.legacy.v1.AssetCable
 	79,  // 53: samsara.legacy.v1.AssetCurrentLocations.cable:type_name -> samsara.legacy.v1.AssetCable
 	80,  // 54: samsara.legacy.v1.AssetCurrentLocations.location:type_name -> samsara.legacy.v1.AssetCurrentLocation
@@ -14602,71 +14539,71 @@ var file_samsara_legacy_v1_legacy_proto_depIdxs = []int32{
 	86,  // 69: samsara.legacy.v1.AssetsReeferStats.reefer_alarms:type_name -> samsara.legacy.v1.AssetReeferStatsAlarms1
 	90,  // 70: samsara.legacy.v1.AssetsReeferStats.return_air_temperature:type_name -> samsara.legacy.v1.AssetReeferStatsReturnAirTemp
 	91,  // 71: samsara.legacy.v1.AssetsReeferStats.set_point:type_name -> samsara.legacy.v1.AssetReeferStatsSetPoint
-	193, // 72: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.GoaDriverTiny
-	187, // 73: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
-	134, // 74: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
-	105, // 75: samsara.legacy.v1.IdlingReportEvent.address:type_name -> samsara.legacy.v1.IdlingReportEventAddress
-	194, // 76: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	109, // 77: samsara.legacy.v1.MachineHistoryMachine.vibrations:type_name -> samsara.legacy.v1.MachineHistoryVibration
-	116, // 78: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
-	195, // 79: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny
-	106, // 80: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
-	196, // 81: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
-	119, // 82: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
-	117, // 83: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
-	118, // 84: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
-	120, // 85: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
-	126, // 86: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
-	129, // 87: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
-	130, // 88: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
-	131, // 89: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
-	132, // 90: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
-	111, // 91: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
-	194, // 92: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	138, // 93: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
-	141, // 94: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
-	139, // 95: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
-	140, // 96: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
-	142, // 97: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
-	143, // 98: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
+	191, // 72: samsara.legacy.v1.DriverAssignment.driver:type_name -> samsara.types.v1.DriverTiny
+	186, // 73: samsara.legacy.v1.DriversVehicleAssignments.external_ids:type_name -> samsara.legacy.v1.DriversVehicleAssignments.ExternalIdsEntry
+	133, // 74: samsara.legacy.v1.DriversVehicleAssignments.vehicle_assignments:type_name -> samsara.legacy.v1.VehicleAssignment
+	104, // 75: samsara.legacy.v1.IdlingReportEvent.address:type_name -> samsara.legacy.v1.IdlingReportEventAddress
+	192, // 76: samsara.legacy.v1.IdlingReportEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	108, // 77: samsara.legacy.v1.MachineHistoryMachine.vibrations:type_name -> samsara.legacy.v1.MachineHistoryVibration
+	115, // 78: samsara.legacy.v1.SafetyEvent.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabel
+	193, // 79: samsara.legacy.v1.SafetyEvent.driver:type_name -> samsara.types.v1.DriverTiny2
+	105, // 80: samsara.legacy.v1.SafetyEvent.location:type_name -> samsara.legacy.v1.Location
+	194, // 81: samsara.legacy.v1.SafetyEvent.vehicle:type_name -> samsara.types.v1.VehicleTiny2
+	118, // 82: samsara.legacy.v1.SafetyEventActivityFeedItem.safety_event:type_name -> samsara.legacy.v1.SafetyEventObject
+	116, // 83: samsara.legacy.v1.SafetyEventObject.behavior_labels:type_name -> samsara.legacy.v1.SafetyEventBehaviorLabels
+	117, // 84: samsara.legacy.v1.SafetyEventObject.driver:type_name -> samsara.legacy.v1.SafetyEventDriver
+	119, // 85: samsara.legacy.v1.SafetyEventObject.vehicle:type_name -> samsara.legacy.v1.SafetyEventVehicle
+	125, // 86: samsara.legacy.v1.TrailerAssignments.trailer_assignments:type_name -> samsara.legacy.v1.TrailerAssignment
+	128, // 87: samsara.legacy.v1.Trip.end_address:type_name -> samsara.legacy.v1.TripEndAddress
+	129, // 88: samsara.legacy.v1.Trip.end_coordinates:type_name -> samsara.legacy.v1.TripEndCoordinates
+	130, // 89: samsara.legacy.v1.Trip.start_address:type_name -> samsara.legacy.v1.TripStartAddress
+	131, // 90: samsara.legacy.v1.Trip.start_coordinates:type_name -> samsara.legacy.v1.TripStartCoordinates
+	110, // 91: samsara.legacy.v1.V1Message.sender:type_name -> samsara.legacy.v1.MessageSender
+	192, // 92: samsara.legacy.v1.VehicleAssignment.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	137, // 93: samsara.legacy.v1.VehicleMaintenance.j1939:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939
+	140, // 94: samsara.legacy.v1.VehicleMaintenance.passenger:type_name -> samsara.legacy.v1.VehicleMaintenancePassenger
+	138, // 95: samsara.legacy.v1.VehicleMaintenanceJ1939.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939CheckEngineLight
+	139, // 96: samsara.legacy.v1.VehicleMaintenanceJ1939.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenanceJ1939DiagnosticTroubleCode
+	141, // 97: samsara.legacy.v1.VehicleMaintenancePassenger.check_engine_light:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerCheckEngineLight
+	142, // 98: samsara.legacy.v1.VehicleMaintenancePassenger.diagnostic_trouble_codes:type_name -> samsara.legacy.v1.VehicleMaintenancePassengerDiagnosticTroubleCode
 	99,  // 99: samsara.legacy.v1.VehiclesDriverAssignments.driver_assignments:type_name -> samsara.legacy.v1.DriverAssignment
-	188, // 100: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
-	153, // 101: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
-	154, // 102: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
-	151, // 103: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
-	152, // 104: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
-	155, // 105: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
-	157, // 106: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
-	158, // 107: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
-	160, // 108: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
-	165, // 109: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
-	166, // 110: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
-	167, // 111: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
-	168, // 112: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
-	169, // 113: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
-	174, // 114: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
-	175, // 115: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
-	177, // 116: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
-	178, // 117: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
-	186, // 118: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
-	156, // 119: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
-	159, // 120: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
-	161, // 121: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
-	162, // 122: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
-	163, // 123: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
-	164, // 124: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
-	170, // 125: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
-	171, // 126: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
-	172, // 127: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
-	173, // 128: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
-	176, // 129: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
-	179, // 130: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
-	180, // 131: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
-	181, // 132: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
-	182, // 133: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
-	183, // 134: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
-	184, // 135: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
-	185, // 136: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
+	187, // 100: samsara.legacy.v1.VehiclesDriverAssignments.external_ids:type_name -> samsara.legacy.v1.VehiclesDriverAssignments.ExternalIdsEntry
+	152, // 101: samsara.legacy.v1.VisionRun.report_metadata:type_name -> samsara.legacy.v1.VisionRunsReportMetadata
+	153, // 102: samsara.legacy.v1.VisionRunByCameraInspectionResult.step_results:type_name -> samsara.legacy.v1.VisionStepResult
+	150, // 103: samsara.legacy.v1.VisionRunsByCamera.program:type_name -> samsara.legacy.v1.VisionRunsByCameraProgram
+	151, // 104: samsara.legacy.v1.VisionRunsByCamera.report_metadata:type_name -> samsara.legacy.v1.VisionRunsByCameraReportMetadata
+	154, // 105: samsara.legacy.v1.VisionStepResult.angle_check:type_name -> samsara.legacy.v1.VisionStepResultAngleCheck
+	156, // 106: samsara.legacy.v1.VisionStepResult.barcode:type_name -> samsara.legacy.v1.VisionStepResultBarcode
+	157, // 107: samsara.legacy.v1.VisionStepResult.boolean_logic:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogic
+	159, // 108: samsara.legacy.v1.VisionStepResult.caliper:type_name -> samsara.legacy.v1.VisionStepResultCaliper
+	164, // 109: samsara.legacy.v1.VisionStepResult.contour:type_name -> samsara.legacy.v1.VisionStepResultContour
+	165, // 110: samsara.legacy.v1.VisionStepResult.distance:type_name -> samsara.legacy.v1.VisionStepResultDistance
+	166, // 111: samsara.legacy.v1.VisionStepResult.expiration_date:type_name -> samsara.legacy.v1.VisionStepResultExpirationDate
+	167, // 112: samsara.legacy.v1.VisionStepResult.find_copies:type_name -> samsara.legacy.v1.VisionStepResultFindCopies
+	168, // 113: samsara.legacy.v1.VisionStepResult.find_edge:type_name -> samsara.legacy.v1.VisionStepResultFindEdge
+	173, // 114: samsara.legacy.v1.VisionStepResult.find_shapes:type_name -> samsara.legacy.v1.VisionStepResultFindShapes
+	174, // 115: samsara.legacy.v1.VisionStepResult.fixture:type_name -> samsara.legacy.v1.VisionStepResultFixture
+	176, // 116: samsara.legacy.v1.VisionStepResult.label_match:type_name -> samsara.legacy.v1.VisionStepResultLabelMatch
+	177, // 117: samsara.legacy.v1.VisionStepResult.presence_absence:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsence
+	185, // 118: samsara.legacy.v1.VisionStepResult.text_match:type_name -> samsara.legacy.v1.VisionStepResultTextMatch
+	155, // 119: samsara.legacy.v1.VisionStepResultAngleCheck.angle_configured:type_name -> samsara.legacy.v1.VisionStepResultAngleCheckAngleConfigured
+	158, // 120: samsara.legacy.v1.VisionStepResultBooleanLogic.steps:type_name -> samsara.legacy.v1.VisionStepResultBooleanLogicStep
+	160, // 121: samsara.legacy.v1.VisionStepResultCaliper.angle_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperAngleRange
+	161, // 122: samsara.legacy.v1.VisionStepResultCaliper.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperContrastRange
+	162, // 123: samsara.legacy.v1.VisionStepResultCaliper.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperSharpnessRange
+	163, // 124: samsara.legacy.v1.VisionStepResultCaliper.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultCaliperStraightnessRange
+	169, // 125: samsara.legacy.v1.VisionStepResultFindEdge.angle_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeAngleRange
+	170, // 126: samsara.legacy.v1.VisionStepResultFindEdge.contrast_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeContrastRange
+	171, // 127: samsara.legacy.v1.VisionStepResultFindEdge.sharpness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeSharpnessRange
+	172, // 128: samsara.legacy.v1.VisionStepResultFindEdge.straightness_range:type_name -> samsara.legacy.v1.VisionStepResultFindEdgeStraightnessRange
+	175, // 129: samsara.legacy.v1.VisionStepResultFixture.coordinates:type_name -> samsara.legacy.v1.VisionStepResultFixtureCoordinates
+	178, // 130: samsara.legacy.v1.VisionStepResultPresenceAbsence.blue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceBlueRange
+	179, // 131: samsara.legacy.v1.VisionStepResultPresenceAbsence.grayscale_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGrayscaleRange
+	180, // 132: samsara.legacy.v1.VisionStepResultPresenceAbsence.green_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceGreenRange
+	181, // 133: samsara.legacy.v1.VisionStepResultPresenceAbsence.hue_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceHueRange
+	182, // 134: samsara.legacy.v1.VisionStepResultPresenceAbsence.red_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceRedRange
+	183, // 135: samsara.legacy.v1.VisionStepResultPresenceAbsence.saturation_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceSaturationRange
+	184, // 136: samsara.legacy.v1.VisionStepResultPresenceAbsence.value_range:type_name -> samsara.legacy.v1.VisionStepResultPresenceAbsenceValueRange
 	0,   // 137: samsara.legacy.v1.LegacyService.GetDvirDefects:input_type -> samsara.legacy.v1.GetDvirDefectsRequest
 	2,   // 138: samsara.legacy.v1.LegacyService.GetDriversVehicleAssignments:input_type -> samsara.legacy.v1.GetDriversVehicleAssignmentsRequest
 	4,   // 139: samsara.legacy.v1.LegacyService.GetDvirHistory:input_type -> samsara.legacy.v1.GetDvirHistoryRequest
@@ -14856,9 +14793,9 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[134].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[135].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[136].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[137].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[138].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[139].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[140].OneofWrappers = []any{}
+	file_samsara_legacy_v1_legacy_proto_msgTypes[141].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[142].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[143].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[144].OneofWrappers = []any{}
@@ -14903,14 +14840,13 @@ func file_samsara_legacy_v1_legacy_proto_init() {
 	file_samsara_legacy_v1_legacy_proto_msgTypes[183].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[184].OneofWrappers = []any{}
 	file_samsara_legacy_v1_legacy_proto_msgTypes[185].OneofWrappers = []any{}
-	file_samsara_legacy_v1_legacy_proto_msgTypes[186].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_legacy_v1_legacy_proto_rawDesc), len(file_samsara_legacy_v1_legacy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   189,
+			NumMessages:   188,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

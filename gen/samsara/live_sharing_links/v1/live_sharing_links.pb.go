@@ -106,7 +106,7 @@ type GetLiveSharingLinksResponse struct {
 	// Member `data`. Required.
 	Data []*LiveSharingLinkFull `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,7 +148,7 @@ func (x *GetLiveSharingLinksResponse) GetData() []*LiveSharingLinkFull {
 	return nil
 }
 
-func (x *GetLiveSharingLinksResponse) GetPagination() *v1.GoaPagination {
+func (x *GetLiveSharingLinksResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -161,9 +161,9 @@ type CreateLiveSharingLinkRequest struct {
 	// Body member `assetsLocationLinkConfig`.
 	AssetsLocationLinkConfig *AssetsLocationLinkConfigInput `protobuf:"bytes,1,opt,name=assets_location_link_config,json=assetsLocationLinkConfig,proto3" json:"assets_location_link_config,omitempty"`
 	// Body member `assetsNearLocationLinkConfig`.
-	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfigInput `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
+	AssetsNearLocationLinkConfig *AssetsNearLocationLinkConfig `protobuf:"bytes,2,opt,name=assets_near_location_link_config,json=assetsNearLocationLinkConfig,proto3" json:"assets_near_location_link_config,omitempty"`
 	// Body member `assetsOnRouteLinkConfig`.
-	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfigInput `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
+	AssetsOnRouteLinkConfig *AssetsOnRouteLinkConfig `protobuf:"bytes,3,opt,name=assets_on_route_link_config,json=assetsOnRouteLinkConfig,proto3" json:"assets_on_route_link_config,omitempty"`
 	// Body member `description`. At most 255 characters.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `expiresAtTime`. A time as in RFC 3339.
@@ -214,14 +214,14 @@ func (x *CreateLiveSharingLinkRequest) GetAssetsLocationLinkConfig() *AssetsLoca
 	return nil
 }
 
-func (x *CreateLiveSharingLinkRequest) GetAssetsNearLocationLinkConfig() *AssetsNearLocationLinkConfigInput {
+func (x *CreateLiveSharingLinkRequest) GetAssetsNearLocationLinkConfig() *AssetsNearLocationLinkConfig {
 	if x != nil {
 		return x.AssetsNearLocationLinkConfig
 	}
 	return nil
 }
 
-func (x *CreateLiveSharingLinkRequest) GetAssetsOnRouteLinkConfig() *AssetsOnRouteLinkConfigInput {
+func (x *CreateLiveSharingLinkRequest) GetAssetsOnRouteLinkConfig() *AssetsOnRouteLinkConfig {
 	if x != nil {
 		return x.AssetsOnRouteLinkConfig
 	}
@@ -522,7 +522,7 @@ type AssetsLocationLinkConfig struct {
 	// Member `location`.
 	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -571,14 +571,15 @@ func (x *AssetsLocationLinkConfig) GetLocation() *AssetsLocationLinkConfigAddres
 	return nil
 }
 
-func (x *AssetsLocationLinkConfig) GetTags() []*v1.GoaTagTiny {
+func (x *AssetsLocationLinkConfig) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
 	return nil
 }
 
-// Schema AssetsLocationLinkConfigAddressDetailsObjectResponseBody.
+// Schemas AssetsLocationLinkConfigAddressDetailsObject,
+// AssetsLocationLinkConfigAddressDetailsObjectResponseBody.
 type AssetsLocationLinkConfigAddressDetails struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `formattedAddress`. Required.
@@ -651,86 +652,13 @@ func (x *AssetsLocationLinkConfigAddressDetails) GetName() string {
 	return ""
 }
 
-// Schema AssetsLocationLinkConfigAddressDetailsObject.
-type AssetsLocationLinkConfigAddressDetailsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedAddress`. Required.
-	FormattedAddress *string `protobuf:"bytes,1,opt,name=formatted_address,json=formattedAddress,proto3,oneof" json:"formatted_address,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name          *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) Reset() {
-	*x = AssetsLocationLinkConfigAddressDetailsInput{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AssetsLocationLinkConfigAddressDetailsInput) ProtoMessage() {}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AssetsLocationLinkConfigAddressDetailsInput.ProtoReflect.Descriptor instead.
-func (*AssetsLocationLinkConfigAddressDetailsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) GetFormattedAddress() string {
-	if x != nil && x.FormattedAddress != nil {
-		return *x.FormattedAddress
-	}
-	return ""
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *AssetsLocationLinkConfigAddressDetailsInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
 // Schema AssetsLocationLinkRequestConfigObject.
 type AssetsLocationLinkConfigInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `assetId`.
 	AssetId *string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3,oneof" json:"asset_id,omitempty"`
 	// Member `location`.
-	Location *AssetsLocationLinkConfigAddressDetailsInput `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
+	Location *AssetsLocationLinkConfigAddressDetails `protobuf:"bytes,2,opt,name=location,proto3" json:"location,omitempty"`
 	// Member `tagIds`.
 	TagIds        []string `protobuf:"bytes,3,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -739,7 +667,7 @@ type AssetsLocationLinkConfigInput struct {
 
 func (x *AssetsLocationLinkConfigInput) Reset() {
 	*x = AssetsLocationLinkConfigInput{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +679,7 @@ func (x *AssetsLocationLinkConfigInput) String() string {
 func (*AssetsLocationLinkConfigInput) ProtoMessage() {}
 
 func (x *AssetsLocationLinkConfigInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +692,7 @@ func (x *AssetsLocationLinkConfigInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsLocationLinkConfigInput.ProtoReflect.Descriptor instead.
 func (*AssetsLocationLinkConfigInput) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{11}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AssetsLocationLinkConfigInput) GetAssetId() string {
@@ -774,7 +702,7 @@ func (x *AssetsLocationLinkConfigInput) GetAssetId() string {
 	return ""
 }
 
-func (x *AssetsLocationLinkConfigInput) GetLocation() *AssetsLocationLinkConfigAddressDetailsInput {
+func (x *AssetsLocationLinkConfigInput) GetLocation() *AssetsLocationLinkConfigAddressDetails {
 	if x != nil {
 		return x.Location
 	}
@@ -788,7 +716,7 @@ func (x *AssetsLocationLinkConfigInput) GetTagIds() []string {
 	return nil
 }
 
-// Schema AssetsNearLocationLinkConfigObjectResponseBody.
+// Schemas AssetsNearLocationLinkConfigObject, AssetsNearLocationLinkConfigObjectResponseBody.
 type AssetsNearLocationLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `addressId`. Required.
@@ -799,7 +727,7 @@ type AssetsNearLocationLinkConfig struct {
 
 func (x *AssetsNearLocationLinkConfig) Reset() {
 	*x = AssetsNearLocationLinkConfig{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +739,7 @@ func (x *AssetsNearLocationLinkConfig) String() string {
 func (*AssetsNearLocationLinkConfig) ProtoMessage() {}
 
 func (x *AssetsNearLocationLinkConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +752,7 @@ func (x *AssetsNearLocationLinkConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsNearLocationLinkConfig.ProtoReflect.Descriptor instead.
 func (*AssetsNearLocationLinkConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{12}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AssetsNearLocationLinkConfig) GetAddressId() string {
@@ -834,53 +762,7 @@ func (x *AssetsNearLocationLinkConfig) GetAddressId() string {
 	return ""
 }
 
-// Schema AssetsNearLocationLinkConfigObject.
-type AssetsNearLocationLinkConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`. Required.
-	AddressId     *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AssetsNearLocationLinkConfigInput) Reset() {
-	*x = AssetsNearLocationLinkConfigInput{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AssetsNearLocationLinkConfigInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AssetsNearLocationLinkConfigInput) ProtoMessage() {}
-
-func (x *AssetsNearLocationLinkConfigInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AssetsNearLocationLinkConfigInput.ProtoReflect.Descriptor instead.
-func (*AssetsNearLocationLinkConfigInput) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *AssetsNearLocationLinkConfigInput) GetAddressId() string {
-	if x != nil && x.AddressId != nil {
-		return *x.AddressId
-	}
-	return ""
-}
-
-// Schema AssetsOnRouteLinkConfigObjectResponseBody.
+// Schemas AssetsOnRouteLinkConfigObject, AssetsOnRouteLinkConfigObjectResponseBody.
 type AssetsOnRouteLinkConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `recurringRouteId`. Required.
@@ -891,7 +773,7 @@ type AssetsOnRouteLinkConfig struct {
 
 func (x *AssetsOnRouteLinkConfig) Reset() {
 	*x = AssetsOnRouteLinkConfig{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +785,7 @@ func (x *AssetsOnRouteLinkConfig) String() string {
 func (*AssetsOnRouteLinkConfig) ProtoMessage() {}
 
 func (x *AssetsOnRouteLinkConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,56 +798,10 @@ func (x *AssetsOnRouteLinkConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssetsOnRouteLinkConfig.ProtoReflect.Descriptor instead.
 func (*AssetsOnRouteLinkConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{14}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssetsOnRouteLinkConfig) GetRecurringRouteId() string {
-	if x != nil && x.RecurringRouteId != nil {
-		return *x.RecurringRouteId
-	}
-	return ""
-}
-
-// Schema AssetsOnRouteLinkConfigObject.
-type AssetsOnRouteLinkConfigInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `recurringRouteId`. Required.
-	RecurringRouteId *string `protobuf:"bytes,1,opt,name=recurring_route_id,json=recurringRouteId,proto3,oneof" json:"recurring_route_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *AssetsOnRouteLinkConfigInput) Reset() {
-	*x = AssetsOnRouteLinkConfigInput{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AssetsOnRouteLinkConfigInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AssetsOnRouteLinkConfigInput) ProtoMessage() {}
-
-func (x *AssetsOnRouteLinkConfigInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AssetsOnRouteLinkConfigInput.ProtoReflect.Descriptor instead.
-func (*AssetsOnRouteLinkConfigInput) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *AssetsOnRouteLinkConfigInput) GetRecurringRouteId() string {
 	if x != nil && x.RecurringRouteId != nil {
 		return *x.RecurringRouteId
 	}
@@ -999,7 +835,7 @@ type LiveSharingLinkFull struct {
 
 func (x *LiveSharingLinkFull) Reset() {
 	*x = LiveSharingLinkFull{}
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[16]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +847,7 @@ func (x *LiveSharingLinkFull) String() string {
 func (*LiveSharingLinkFull) ProtoMessage() {}
 
 func (x *LiveSharingLinkFull) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[16]
+	mi := &file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +860,7 @@ func (x *LiveSharingLinkFull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSharingLinkFull.ProtoReflect.Descriptor instead.
 func (*LiveSharingLinkFull) Descriptor() ([]byte, []int) {
-	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{16}
+	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LiveSharingLinkFull) GetAssetsLocationLinkConfig() *AssetsLocationLinkConfig {
@@ -1102,16 +938,16 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x04type\x18\x04 \x01(\tBC\xda\xce\x18?\b\x022\x03all2\x0eassetsLocation2\x12assetsNearLocation2\rassetsOnRouteR\x03allH\x02R\x04type\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_type\"\xb6\x01\n" +
+	"\x05_type\"\xb3\x01\n" +
 	"\x1bGetLiveSharingLinksResponse\x12N\n" +
-	"\x04data\x18\x01 \x03(\v22.samsara.live_sharing_links.v1.LiveSharingLinkFullB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v22.samsara.live_sharing_links.v1.LiveSharingLinkFullB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xeb\x05\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xe0\x05\n" +
 	"\x1cCreateLiveSharingLinkRequest\x12\x83\x01\n" +
-	"\x1bassets_location_link_config\x18\x01 \x01(\v2<.samsara.live_sharing_links.v1.AssetsLocationLinkConfigInputB\x06\xda\xce\x18\x02\b\x03R\x18assetsLocationLinkConfig\x12\x90\x01\n" +
-	" assets_near_location_link_config\x18\x02 \x01(\v2@.samsara.live_sharing_links.v1.AssetsNearLocationLinkConfigInputB\x06\xda\xce\x18\x02\b\x03R\x1cassetsNearLocationLinkConfig\x12\x81\x01\n" +
-	"\x1bassets_on_route_link_config\x18\x03 \x01(\v2;.samsara.live_sharing_links.v1.AssetsOnRouteLinkConfigInputB\x06\xda\xce\x18\x02\b\x03R\x17assetsOnRouteLinkConfig\x126\n" +
+	"\x1bassets_location_link_config\x18\x01 \x01(\v2<.samsara.live_sharing_links.v1.AssetsLocationLinkConfigInputB\x06\xda\xce\x18\x02\b\x03R\x18assetsLocationLinkConfig\x12\x8b\x01\n" +
+	" assets_near_location_link_config\x18\x02 \x01(\v2;.samsara.live_sharing_links.v1.AssetsNearLocationLinkConfigB\x06\xda\xce\x18\x02\b\x03R\x1cassetsNearLocationLinkConfig\x12|\n" +
+	"\x1bassets_on_route_link_config\x18\x03 \x01(\v26.samsara.live_sharing_links.v1.AssetsOnRouteLinkConfigB\x06\xda\xce\x18\x02\b\x03R\x17assetsOnRouteLinkConfig\x126\n" +
 	"\vdescription\x18\x04 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\xe0o@H\x00R\vdescription\x88\x01\x01\x12>\n" +
 	"\x0fexpires_at_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x01R\rexpiresAtTime\x88\x01\x01\x12*\n" +
 	"\x04name\x18\x06 \x01(\tB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00\xe0o@H\x02R\x04name\x88\x01\x01\x12T\n" +
@@ -1138,50 +974,33 @@ const file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc = "" +
 	"\x1cDeleteLiveSharingLinkRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x1f\n" +
-	"\x1dDeleteLiveSharingLinkResponse\"\x94\x02\n" +
+	"\x1dDeleteLiveSharingLinkResponse\"\x91\x02\n" +
 	"\x18AssetsLocationLinkConfig\x12\x1e\n" +
 	"\basset_id\x18\x01 \x01(\tH\x00R\aassetId\x88\x01\x01\x12a\n" +
-	"\blocation\x18\x02 \x01(\v2E.samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsR\blocation\x120\n" +
-	"\x04tags\x18\x03 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags:6\xda\xce\x182AssetsLocationLinkResponseConfigObjectResponseBodyB\v\n" +
-	"\t_asset_id\"\xcf\x02\n" +
+	"\blocation\x18\x02 \x01(\v2E.samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsR\blocation\x12-\n" +
+	"\x04tags\x18\x03 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags:6\xda\xce\x182AssetsLocationLinkResponseConfigObjectResponseBodyB\v\n" +
+	"\t_asset_id\"\xff\x02\n" +
 	"&AssetsLocationLinkConfigAddressDetails\x128\n" +
 	"\x11formatted_address\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10formattedAddress\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:<\xda\xce\x188AssetsLocationLinkConfigAddressDetailsObjectResponseBodyB\x14\n" +
+	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:l\xda\xce\x18,AssetsLocationLinkConfigAddressDetailsObject\xda\xce\x188AssetsLocationLinkConfigAddressDetailsObjectResponseBodyB\x14\n" +
 	"\x12_formatted_addressB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
-	"\x05_name\"\xc8\x02\n" +
-	"+AssetsLocationLinkConfigAddressDetailsInput\x128\n" +
-	"\x11formatted_address\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10formattedAddress\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\x04name\x88\x01\x01:0\xda\xce\x18,AssetsLocationLinkConfigAddressDetailsObjectB\x14\n" +
-	"\x12_formatted_addressB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\a\n" +
-	"\x05_name\"\xf8\x01\n" +
+	"\x05_name\"\xf3\x01\n" +
 	"\x1dAssetsLocationLinkConfigInput\x12\x1e\n" +
-	"\basset_id\x18\x01 \x01(\tH\x00R\aassetId\x88\x01\x01\x12f\n" +
-	"\blocation\x18\x02 \x01(\v2J.samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsInputR\blocation\x12\x17\n" +
+	"\basset_id\x18\x01 \x01(\tH\x00R\aassetId\x88\x01\x01\x12a\n" +
+	"\blocation\x18\x02 \x01(\v2E.samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsR\blocation\x12\x17\n" +
 	"\atag_ids\x18\x03 \x03(\tR\x06tagIds:)\xda\xce\x18%AssetsLocationLinkRequestConfigObjectB\v\n" +
-	"\t_asset_id\"\x8d\x01\n" +
+	"\t_asset_id\"\xb3\x01\n" +
 	"\x1cAssetsNearLocationLinkConfig\x12*\n" +
 	"\n" +
-	"address_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\taddressId\x88\x01\x01:2\xda\xce\x18.AssetsNearLocationLinkConfigObjectResponseBodyB\r\n" +
-	"\v_address_id\"\x86\x01\n" +
-	"!AssetsNearLocationLinkConfigInput\x12*\n" +
-	"\n" +
-	"address_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\taddressId\x88\x01\x01:&\xda\xce\x18\"AssetsNearLocationLinkConfigObjectB\r\n" +
-	"\v_address_id\"\x9a\x01\n" +
+	"address_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\taddressId\x88\x01\x01:X\xda\xce\x18\"AssetsNearLocationLinkConfigObject\xda\xce\x18.AssetsNearLocationLinkConfigObjectResponseBodyB\r\n" +
+	"\v_address_id\"\xbb\x01\n" +
 	"\x17AssetsOnRouteLinkConfig\x129\n" +
-	"\x12recurring_route_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10recurringRouteId\x88\x01\x01:-\xda\xce\x18)AssetsOnRouteLinkConfigObjectResponseBodyB\x15\n" +
-	"\x13_recurring_route_id\"\x93\x01\n" +
-	"\x1cAssetsOnRouteLinkConfigInput\x129\n" +
-	"\x12recurring_route_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10recurringRouteId\x88\x01\x01:!\xda\xce\x18\x1dAssetsOnRouteLinkConfigObjectB\x15\n" +
+	"\x12recurring_route_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10recurringRouteId\x88\x01\x01:N\xda\xce\x18\x1dAssetsOnRouteLinkConfigObject\xda\xce\x18)AssetsOnRouteLinkConfigObjectResponseBodyB\x15\n" +
 	"\x13_recurring_route_id\"\xd4\x06\n" +
 	"\x13LiveSharingLinkFull\x12v\n" +
 	"\x1bassets_location_link_config\x18\x01 \x01(\v27.samsara.live_sharing_links.v1.AssetsLocationLinkConfigR\x18assetsLocationLinkConfig\x12\x83\x01\n" +
@@ -1221,44 +1040,41 @@ func file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescGZIP() [
 	return file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDescData
 }
 
-var file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_samsara_live_sharing_links_v1_live_sharing_links_proto_goTypes = []any{
-	(*GetLiveSharingLinksRequest)(nil),                  // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
-	(*GetLiveSharingLinksResponse)(nil),                 // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
-	(*CreateLiveSharingLinkRequest)(nil),                // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
-	(*CreateLiveSharingLinkResponse)(nil),               // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
-	(*UpdateLiveSharingLinkRequest)(nil),                // 4: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
-	(*UpdateLiveSharingLinkResponse)(nil),               // 5: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
-	(*DeleteLiveSharingLinkRequest)(nil),                // 6: samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
-	(*DeleteLiveSharingLinkResponse)(nil),               // 7: samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
-	(*AssetsLocationLinkConfig)(nil),                    // 8: samsara.live_sharing_links.v1.AssetsLocationLinkConfig
-	(*AssetsLocationLinkConfigAddressDetails)(nil),      // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
-	(*AssetsLocationLinkConfigAddressDetailsInput)(nil), // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsInput
-	(*AssetsLocationLinkConfigInput)(nil),               // 11: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
-	(*AssetsNearLocationLinkConfig)(nil),                // 12: samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
-	(*AssetsNearLocationLinkConfigInput)(nil),           // 13: samsara.live_sharing_links.v1.AssetsNearLocationLinkConfigInput
-	(*AssetsOnRouteLinkConfig)(nil),                     // 14: samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
-	(*AssetsOnRouteLinkConfigInput)(nil),                // 15: samsara.live_sharing_links.v1.AssetsOnRouteLinkConfigInput
-	(*LiveSharingLinkFull)(nil),                         // 16: samsara.live_sharing_links.v1.LiveSharingLinkFull
-	(*v1.GoaPagination)(nil),                            // 17: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                       // 18: google.protobuf.FieldMask
-	(*v1.GoaTagTiny)(nil),                               // 19: samsara.types.v1.GoaTagTiny
+	(*GetLiveSharingLinksRequest)(nil),             // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
+	(*GetLiveSharingLinksResponse)(nil),            // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse
+	(*CreateLiveSharingLinkRequest)(nil),           // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
+	(*CreateLiveSharingLinkResponse)(nil),          // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse
+	(*UpdateLiveSharingLinkRequest)(nil),           // 4: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
+	(*UpdateLiveSharingLinkResponse)(nil),          // 5: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse
+	(*DeleteLiveSharingLinkRequest)(nil),           // 6: samsara.live_sharing_links.v1.DeleteLiveSharingLinkRequest
+	(*DeleteLiveSharingLinkResponse)(nil),          // 7: samsara.live_sharing_links.v1.DeleteLiveSharingLinkResponse
+	(*AssetsLocationLinkConfig)(nil),               // 8: samsara.live_sharing_links.v1.AssetsLocationLinkConfig
+	(*AssetsLocationLinkConfigAddressDetails)(nil), // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
+	(*AssetsLocationLinkConfigInput)(nil),          // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
+	(*AssetsNearLocationLinkConfig)(nil),           // 11: samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	(*AssetsOnRouteLinkConfig)(nil),                // 12: samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	(*LiveSharingLinkFull)(nil),                    // 13: samsara.live_sharing_links.v1.LiveSharingLinkFull
+	(*v1.Pagination)(nil),                          // 14: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                  // 15: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                             // 16: samsara.types.v1.TagTiny
 }
 var file_samsara_live_sharing_links_v1_live_sharing_links_proto_depIdxs = []int32{
-	16, // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
-	17, // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	11, // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
-	13, // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfigInput
-	15, // 4: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfigInput
-	16, // 5: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
-	18, // 6: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest.update_mask:type_name -> google.protobuf.FieldMask
-	16, // 7: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	13, // 0: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	14, // 1: samsara.live_sharing_links.v1.GetLiveSharingLinksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 2: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput
+	11, // 3: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	12, // 4: samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	13, // 5: samsara.live_sharing_links.v1.CreateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
+	15, // 6: samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest.update_mask:type_name -> google.protobuf.FieldMask
+	13, // 7: samsara.live_sharing_links.v1.UpdateLiveSharingLinkResponse.data:type_name -> samsara.live_sharing_links.v1.LiveSharingLinkFull
 	9,  // 8: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
-	19, // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.tags:type_name -> samsara.types.v1.GoaTagTiny
-	10, // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetailsInput
+	16, // 9: samsara.live_sharing_links.v1.AssetsLocationLinkConfig.tags:type_name -> samsara.types.v1.TagTiny
+	9,  // 10: samsara.live_sharing_links.v1.AssetsLocationLinkConfigInput.location:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfigAddressDetails
 	8,  // 11: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsLocationLinkConfig
-	12, // 12: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
-	14, // 13: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
+	11, // 12: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_near_location_link_config:type_name -> samsara.live_sharing_links.v1.AssetsNearLocationLinkConfig
+	12, // 13: samsara.live_sharing_links.v1.LiveSharingLinkFull.assets_on_route_link_config:type_name -> samsara.live_sharing_links.v1.AssetsOnRouteLinkConfig
 	0,  // 14: samsara.live_sharing_links.v1.LiveSharingLinksService.GetLiveSharingLinks:input_type -> samsara.live_sharing_links.v1.GetLiveSharingLinksRequest
 	2,  // 15: samsara.live_sharing_links.v1.LiveSharingLinksService.CreateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.CreateLiveSharingLinkRequest
 	4,  // 16: samsara.live_sharing_links.v1.LiveSharingLinksService.UpdateLiveSharingLink:input_type -> samsara.live_sharing_links.v1.UpdateLiveSharingLinkRequest
@@ -1289,16 +1105,13 @@ func file_samsara_live_sharing_links_v1_live_sharing_links_proto_init() {
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[12].OneofWrappers = []any{}
 	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[13].OneofWrappers = []any{}
-	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_live_sharing_links_v1_live_sharing_links_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc), len(file_samsara_live_sharing_links_v1_live_sharing_links_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

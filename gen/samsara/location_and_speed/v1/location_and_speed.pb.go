@@ -158,7 +158,7 @@ type GetLocationAndSpeedResponse struct {
 	// Member `data`. Required.
 	Data []*LocationAndSpeed `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *PaginationWithTokens `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,7 +200,7 @@ func (x *GetLocationAndSpeedResponse) GetData() []*LocationAndSpeed {
 	return nil
 }
 
-func (x *GetLocationAndSpeedResponse) GetPagination() *PaginationWithTokens {
+func (x *GetLocationAndSpeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -280,61 +280,6 @@ func (x *LocationAndSpeed) GetSpeed() *Speed {
 	return nil
 }
 
-// Schema GoaPaginationWithTokensResponseResponseBody.
-type PaginationWithTokens struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PaginationWithTokens) Reset() {
-	*x = PaginationWithTokens{}
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PaginationWithTokens) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PaginationWithTokens) ProtoMessage() {}
-
-func (x *PaginationWithTokens) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PaginationWithTokens.ProtoReflect.Descriptor instead.
-func (*PaginationWithTokens) Descriptor() ([]byte, []int) {
-	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *PaginationWithTokens) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *PaginationWithTokens) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
 // Schema SpeedResponseResponseBody.
 type Speed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -348,7 +293,7 @@ type Speed struct {
 
 func (x *Speed) Reset() {
 	*x = Speed{}
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[4]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +305,7 @@ func (x *Speed) String() string {
 func (*Speed) ProtoMessage() {}
 
 func (x *Speed) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[4]
+	mi := &file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +318,7 @@ func (x *Speed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Speed.ProtoReflect.Descriptor instead.
 func (*Speed) Descriptor() ([]byte, []int) {
-	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{4}
+	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Speed) GetEcuSpeedMetersPerSecond() float64 {
@@ -416,24 +361,18 @@ const file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc = "" +
 	"\x14_include_reverse_geoB\x10\n" +
 	"\x0e_include_speedB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xc7\x01\n" +
+	"\v_start_time\"\xb0\x01\n" +
 	"\x1bGetLocationAndSpeedResponse\x12K\n" +
-	"\x04data\x18\x01 \x03(\v2/.samsara.location_and_speed.v1.LocationAndSpeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12[\n" +
+	"\x04data\x18\x01 \x03(\v2/.samsara.location_and_speed.v1.LocationAndSpeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v23.samsara.location_and_speed.v1.PaginationWithTokensB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc6\x02\n" +
 	"\x10LocationAndSpeed\x125\n" +
 	"\x05asset\x18\x01 \x01(\v2\x17.samsara.types.v1.AssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12@\n" +
 	"\x10happened_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x0ehappenedAtTime\x88\x01\x01\x12>\n" +
 	"\blocation\x18\x03 \x01(\v2\x1a.samsara.types.v1.LocationB\x06\xda\xce\x18\x02 \x01R\blocation\x12:\n" +
 	"\x05speed\x18\x04 \x01(\v2$.samsara.location_and_speed.v1.SpeedR\x05speed:(\xda\xce\x18$LocationAndSpeedResponseResponseBodyB\x13\n" +
-	"\x11_happened_at_time\"\xbd\x01\n" +
-	"\x14PaginationWithTokens\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:/\xda\xce\x18+GoaPaginationWithTokensResponseResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xec\x01\n" +
+	"\x11_happened_at_time\"\xec\x01\n" +
 	"\x05Speed\x12A\n" +
 	"\x1becu_speed_meters_per_second\x18\x01 \x01(\x01H\x00R\x17ecuSpeedMetersPerSecond\x88\x01\x01\x12A\n" +
 	"\x1bgps_speed_meters_per_second\x18\x02 \x01(\x01H\x01R\x17gpsSpeedMetersPerSecond\x88\x01\x01:\x1d\xda\xce\x18\x19SpeedResponseResponseBodyB\x1e\n" +
@@ -456,22 +395,22 @@ func file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescGZIP() [
 	return file_samsara_location_and_speed_v1_location_and_speed_proto_rawDescData
 }
 
-var file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_samsara_location_and_speed_v1_location_and_speed_proto_goTypes = []any{
 	(*GetLocationAndSpeedRequest)(nil),  // 0: samsara.location_and_speed.v1.GetLocationAndSpeedRequest
 	(*GetLocationAndSpeedResponse)(nil), // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse
 	(*LocationAndSpeed)(nil),            // 2: samsara.location_and_speed.v1.LocationAndSpeed
-	(*PaginationWithTokens)(nil),        // 3: samsara.location_and_speed.v1.PaginationWithTokens
-	(*Speed)(nil),                       // 4: samsara.location_and_speed.v1.Speed
+	(*Speed)(nil),                       // 3: samsara.location_and_speed.v1.Speed
+	(*v1.Pagination)(nil),               // 4: samsara.types.v1.Pagination
 	(*v1.Asset)(nil),                    // 5: samsara.types.v1.Asset
 	(*v1.Location)(nil),                 // 6: samsara.types.v1.Location
 }
 var file_samsara_location_and_speed_v1_location_and_speed_proto_depIdxs = []int32{
 	2, // 0: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.data:type_name -> samsara.location_and_speed.v1.LocationAndSpeed
-	3, // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.pagination:type_name -> samsara.location_and_speed.v1.PaginationWithTokens
+	4, // 1: samsara.location_and_speed.v1.GetLocationAndSpeedResponse.pagination:type_name -> samsara.types.v1.Pagination
 	5, // 2: samsara.location_and_speed.v1.LocationAndSpeed.asset:type_name -> samsara.types.v1.Asset
 	6, // 3: samsara.location_and_speed.v1.LocationAndSpeed.location:type_name -> samsara.types.v1.Location
-	4, // 4: samsara.location_and_speed.v1.LocationAndSpeed.speed:type_name -> samsara.location_and_speed.v1.Speed
+	3, // 4: samsara.location_and_speed.v1.LocationAndSpeed.speed:type_name -> samsara.location_and_speed.v1.Speed
 	0, // 5: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:input_type -> samsara.location_and_speed.v1.GetLocationAndSpeedRequest
 	1, // 6: samsara.location_and_speed.v1.LocationAndSpeedService.GetLocationAndSpeed:output_type -> samsara.location_and_speed.v1.GetLocationAndSpeedResponse
 	6, // [6:7] is the sub-list for method output_type
@@ -489,14 +428,13 @@ func file_samsara_location_and_speed_v1_location_and_speed_proto_init() {
 	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[3].OneofWrappers = []any{}
-	file_samsara_location_and_speed_v1_location_and_speed_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc), len(file_samsara_location_and_speed_v1_location_and_speed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

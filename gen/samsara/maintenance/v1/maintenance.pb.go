@@ -96,7 +96,7 @@ type GetDefectTypesResponse struct {
 	// Member `data`. Required.
 	Data []*DefectTypesData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,7 +138,7 @@ func (x *GetDefectTypesResponse) GetData() []*DefectTypesData {
 	return nil
 }
 
-func (x *GetDefectTypesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDefectTypesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -242,7 +242,7 @@ type GetDefectsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*DefectsData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,7 +284,7 @@ func (x *GetDefectsStreamResponse) GetData() []*DefectsData {
 	return nil
 }
 
-func (x *GetDefectsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDefectsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -606,7 +606,7 @@ type GetDvirsResponse struct {
 	// Member `data`. Required.
 	Data []*DvirStreamData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -648,7 +648,7 @@ func (x *GetDvirsResponse) GetData() []*DvirStreamData {
 	return nil
 }
 
-func (x *GetDvirsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDvirsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2290,11 +2290,11 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xa6\x01\n" +
+	"\x06_limit\"\xa3\x01\n" +
 	"\x16GetDefectTypesResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.maintenance.v1.DefectTypesDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2'.samsara.maintenance.v1.DefectTypesDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xa8\x03\n" +
 	"\x17GetDefectsStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -2310,11 +2310,11 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\x15_include_external_idsB\x0e\n" +
 	"\f_is_resolvedB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xa4\x01\n" +
+	"\v_start_time\"\xa1\x01\n" +
 	"\x18GetDefectsStreamResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1.DefectsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1.DefectsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x90\x01\n" +
 	"\x10GetDefectRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12=\n" +
@@ -2363,11 +2363,11 @@ const file_samsara_maintenance_v1_maintenance_proto_rawDesc = "" +
 	"\t_end_timeB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\x9f\x01\n" +
+	"\v_start_time\"\x9c\x01\n" +
 	"\x10GetDvirsResponse\x12B\n" +
-	"\x04data\x18\x01 \x03(\v2&.samsara.maintenance.v1.DvirStreamDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2&.samsara.maintenance.v1.DvirStreamDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x8e\x01\n" +
 	"\x0eGetDvirRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12=\n" +
@@ -2664,7 +2664,7 @@ var file_samsara_maintenance_v1_maintenance_proto_goTypes = []any{
 	nil,                              // 30: samsara.maintenance.v1.SignatoryUser.ExternalIdsEntry
 	nil,                              // 31: samsara.maintenance.v1.TrailerDvir.ExternalIdsEntry
 	nil,                              // 32: samsara.maintenance.v1.VehicleDvir.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),         // 33: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),            // 33: samsara.types.v1.Pagination
 	(*v1.DvirResolvedBy)(nil),        // 34: samsara.types.v1.DvirResolvedBy
 	(*fieldmaskpb.FieldMask)(nil),    // 35: google.protobuf.FieldMask
 	(*v1.Defect)(nil),                // 36: samsara.types.v1.Defect
@@ -2672,15 +2672,15 @@ var file_samsara_maintenance_v1_maintenance_proto_goTypes = []any{
 }
 var file_samsara_maintenance_v1_maintenance_proto_depIdxs = []int32{
 	19, // 0: samsara.maintenance.v1.GetDefectTypesResponse.data:type_name -> samsara.maintenance.v1.DefectTypesData
-	33, // 1: samsara.maintenance.v1.GetDefectTypesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 1: samsara.maintenance.v1.GetDefectTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	21, // 2: samsara.maintenance.v1.GetDefectsStreamResponse.data:type_name -> samsara.maintenance.v1.DefectsData
-	33, // 3: samsara.maintenance.v1.GetDefectsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 3: samsara.maintenance.v1.GetDefectsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	17, // 4: samsara.maintenance.v1.GetDefectResponse.defect_photos:type_name -> samsara.maintenance.v1.DefectPhoto
 	34, // 5: samsara.maintenance.v1.GetDefectResponse.resolved_by:type_name -> samsara.types.v1.DvirResolvedBy
 	18, // 6: samsara.maintenance.v1.GetDefectResponse.trailer:type_name -> samsara.maintenance.v1.DefectTrailer
 	20, // 7: samsara.maintenance.v1.GetDefectResponse.vehicle:type_name -> samsara.maintenance.v1.DefectVehicle
 	22, // 8: samsara.maintenance.v1.GetDvirsResponse.data:type_name -> samsara.maintenance.v1.DvirStreamData
-	33, // 9: samsara.maintenance.v1.GetDvirsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	33, // 9: samsara.maintenance.v1.GetDvirsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	16, // 10: samsara.maintenance.v1.GetDvirResponse.author_signature:type_name -> samsara.maintenance.v1.AuthorSignature
 	16, // 11: samsara.maintenance.v1.GetDvirResponse.second_signature:type_name -> samsara.maintenance.v1.AuthorSignature
 	16, // 12: samsara.maintenance.v1.GetDvirResponse.third_signature:type_name -> samsara.maintenance.v1.AuthorSignature

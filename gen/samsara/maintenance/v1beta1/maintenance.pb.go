@@ -79,7 +79,7 @@ type ListVendorCategoriesResponse struct {
 	// Member `data`. Required.
 	Data []*VendorCategory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,7 +121,7 @@ func (x *ListVendorCategoriesResponse) GetData() []*VendorCategory {
 	return nil
 }
 
-func (x *ListVendorCategoriesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListVendorCategoriesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -198,7 +198,7 @@ type ListMaintenanceVendorsResponse struct {
 	// Member `data`. Required.
 	Data []*Vendor `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,7 +240,7 @@ func (x *ListMaintenanceVendorsResponse) GetData() []*Vendor {
 	return nil
 }
 
-func (x *ListMaintenanceVendorsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListMaintenanceVendorsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -342,9 +342,9 @@ func (x *ListPartsRequest) GetPartStatus() string {
 type ListPartsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*Parts `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*Part `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,14 +379,14 @@ func (*ListPartsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ListPartsResponse) GetData() []*Parts {
+func (x *ListPartsResponse) GetData() []*Part {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListPartsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPartsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -415,7 +415,7 @@ type CreatePartRequest struct {
 	// Body member `partNumber`. Required.
 	PartNumber *string `protobuf:"bytes,9,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
 	// Body member `unitCost`.
-	UnitCost *CreatePartDefinitionMoneyInput `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *PartDefinitionMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// Body member `vmrsCode`.
 	VmrsCode      *string `protobuf:"bytes,11,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -515,7 +515,7 @@ func (x *CreatePartRequest) GetPartNumber() string {
 	return ""
 }
 
-func (x *CreatePartRequest) GetUnitCost() *CreatePartDefinitionMoneyInput {
+func (x *CreatePartRequest) GetUnitCost() *PartDefinitionMoney {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -533,7 +533,7 @@ func (x *CreatePartRequest) GetVmrsCode() string {
 type CreatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreatePart `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,7 +568,7 @@ func (*CreatePartResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *CreatePartResponse) GetData() *CreatePart {
+func (x *CreatePartResponse) GetData() *Part {
 	if x != nil {
 		return x.Data
 	}
@@ -599,7 +599,7 @@ type UpdatePartRequest struct {
 	// Body member `partNumber`.
 	PartNumber *string `protobuf:"bytes,10,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
 	// Body member `unitCost`.
-	UnitCost *UpdatePartDefinitionMoneyInput `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *PartDefinitionMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// Body member `vmrsCode`.
 	VmrsCode *string `protobuf:"bytes,12,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
@@ -709,7 +709,7 @@ func (x *UpdatePartRequest) GetPartNumber() string {
 	return ""
 }
 
-func (x *UpdatePartRequest) GetUnitCost() *UpdatePartDefinitionMoneyInput {
+func (x *UpdatePartRequest) GetUnitCost() *PartDefinitionMoney {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -734,7 +734,7 @@ func (x *UpdatePartRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdatePartResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdatePart `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Part `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -769,7 +769,7 @@ func (*UpdatePartResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *UpdatePartResponse) GetData() *UpdatePart {
+func (x *UpdatePartResponse) GetData() *Part {
 	if x != nil {
 		return x.Data
 	}
@@ -947,7 +947,7 @@ type ListPartInventoryResponse struct {
 	// Member `data`. Required.
 	Data []*PartInventory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -989,7 +989,7 @@ func (x *ListPartInventoryResponse) GetData() []*PartInventory {
 	return nil
 }
 
-func (x *ListPartInventoryResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPartInventoryResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1022,7 +1022,7 @@ type CreatePartInventoryLocationRequest struct {
 	// Body member `row`.
 	Row *string `protobuf:"bytes,11,opt,name=row,proto3,oneof" json:"row,omitempty"`
 	// Body member `unitCost`.
-	UnitCost      *CreatePartInventoryLocationMoneyInput `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost      *PartInventoryLocationMoney `protobuf:"bytes,12,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1134,7 +1134,7 @@ func (x *CreatePartInventoryLocationRequest) GetRow() string {
 	return ""
 }
 
-func (x *CreatePartInventoryLocationRequest) GetUnitCost() *CreatePartInventoryLocationMoneyInput {
+func (x *CreatePartInventoryLocationRequest) GetUnitCost() *PartInventoryLocationMoney {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -1145,7 +1145,7 @@ func (x *CreatePartInventoryLocationRequest) GetUnitCost() *CreatePartInventoryL
 type CreatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreatePartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,7 +1180,7 @@ func (*CreatePartInventoryLocationResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *CreatePartInventoryLocationResponse) GetData() *CreatePartInventoryLocation {
+func (x *CreatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	if x != nil {
 		return x.Data
 	}
@@ -1211,7 +1211,7 @@ type UpdatePartInventoryLocationRequest struct {
 	// Body member `row`.
 	Row *string `protobuf:"bytes,10,opt,name=row,proto3,oneof" json:"row,omitempty"`
 	// Body member `unitCost`.
-	UnitCost *UpdatePartInventoryLocationMoneyInput `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,12,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1319,7 +1319,7 @@ func (x *UpdatePartInventoryLocationRequest) GetRow() string {
 	return ""
 }
 
-func (x *UpdatePartInventoryLocationRequest) GetUnitCost() *UpdatePartInventoryLocationMoneyInput {
+func (x *UpdatePartInventoryLocationRequest) GetUnitCost() *PartInventoryLocationMoney {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -1337,7 +1337,7 @@ func (x *UpdatePartInventoryLocationRequest) GetUpdateMask() *fieldmaskpb.FieldM
 type UpdatePartInventoryLocationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdatePartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *PartInventoryLocation `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1372,7 +1372,7 @@ func (*UpdatePartInventoryLocationResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *UpdatePartInventoryLocationResponse) GetData() *UpdatePartInventoryLocation {
+func (x *UpdatePartInventoryLocationResponse) GetData() *PartInventoryLocation {
 	if x != nil {
 		return x.Data
 	}
@@ -1403,7 +1403,7 @@ type CreateStockMovementRequest struct {
 	// Body member `toPlaceId`.
 	ToPlaceId *string `protobuf:"bytes,10,opt,name=to_place_id,json=toPlaceId,proto3,oneof" json:"to_place_id,omitempty"`
 	// Body member `unitCost`.
-	UnitCost *StockMovementMoneyInput `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *Money `protobuf:"bytes,11,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// Body member `vendorId`.
 	VendorId      *string `protobuf:"bytes,12,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1510,7 +1510,7 @@ func (x *CreateStockMovementRequest) GetToPlaceId() string {
 	return ""
 }
 
-func (x *CreateStockMovementRequest) GetUnitCost() *StockMovementMoneyInput {
+func (x *CreateStockMovementRequest) GetUnitCost() *Money {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -1528,7 +1528,7 @@ func (x *CreateStockMovementRequest) GetVendorId() string {
 type CreateStockMovementResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateStockMovement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *StockMovement `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1563,7 +1563,7 @@ func (*CreateStockMovementResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *CreateStockMovementResponse) GetData() *CreateStockMovement {
+func (x *CreateStockMovementResponse) GetData() *StockMovement {
 	if x != nil {
 		return x.Data
 	}
@@ -1674,9 +1674,9 @@ func (x *ListPartTransactionsRequest) GetTransactionTypeIn() string {
 type ListPartTransactionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*PartTransactions `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*PartTransaction `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1711,14 +1711,14 @@ func (*ListPartTransactionsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *ListPartTransactionsResponse) GetData() []*PartTransactions {
+func (x *ListPartTransactionsResponse) GetData() []*PartTransaction {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListPartTransactionsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPartTransactionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1921,9 +1921,9 @@ func (x *ListPreventiveMaintenanceSchedulesRequest) GetLimit() int64 {
 type ListPreventiveMaintenanceSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*PreventiveMaintenanceSchedules `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*PreventiveMaintenanceSchedule `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1958,14 +1958,14 @@ func (*ListPreventiveMaintenanceSchedulesResponse) Descriptor() ([]byte, []int) 
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *ListPreventiveMaintenanceSchedulesResponse) GetData() []*PreventiveMaintenanceSchedules {
+func (x *ListPreventiveMaintenanceSchedulesResponse) GetData() []*PreventiveMaintenanceSchedule {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListPreventiveMaintenanceSchedulesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPreventiveMaintenanceSchedulesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2049,9 +2049,9 @@ func (x *ListUpcomingPreventiveMaintenanceRequest) GetScheduleIds() string {
 type ListUpcomingPreventiveMaintenanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*ListUpcomingPreventiveMaintenance `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*UpcomingPreventiveMaintenance `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2086,14 +2086,14 @@ func (*ListUpcomingPreventiveMaintenanceResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{27}
 }
 
-func (x *ListUpcomingPreventiveMaintenanceResponse) GetData() []*ListUpcomingPreventiveMaintenance {
+func (x *ListUpcomingPreventiveMaintenanceResponse) GetData() []*UpcomingPreventiveMaintenance {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListUpcomingPreventiveMaintenanceResponse) GetPagination() *v1.GoaPagination {
+func (x *ListUpcomingPreventiveMaintenanceResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2369,9 +2369,9 @@ func (x *ListPurchaseOrdersRequest) GetVendorIds() string {
 type ListPurchaseOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*PurchaseOrders `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*PurchaseOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2406,14 +2406,14 @@ func (*ListPurchaseOrdersResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *ListPurchaseOrdersResponse) GetData() []*PurchaseOrders {
+func (x *ListPurchaseOrdersResponse) GetData() []*PurchaseOrder {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListPurchaseOrdersResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPurchaseOrdersResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -2434,15 +2434,15 @@ type CreatePurchaseOrderRequest struct {
 	// `Cancelled`, `Closed`.
 	OrderStatus *string `protobuf:"bytes,4,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
 	// Body member `otherCost`.
-	OtherCost *CreatePurchaseOrderMoneyInputVariant `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Body member `parts`.
-	Parts []*CreatePurchaseOrderPartInput `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*PurchaseOrderPartInput `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Body member `poNumberPrefix`.
 	PoNumberPrefix *string `protobuf:"bytes,7,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
 	// Body member `poNumberSuffix`.
 	PoNumberSuffix *string `protobuf:"bytes,8,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
 	// Body member `tax`.
-	Tax *CreatePurchaseOrderTaxAdjustmentInput `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
 	// Body member `trackingNumber`.
 	TrackingNumber *string `protobuf:"bytes,10,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
 	// Body member `vendorId`. Required.
@@ -2509,14 +2509,14 @@ func (x *CreatePurchaseOrderRequest) GetOrderStatus() string {
 	return ""
 }
 
-func (x *CreatePurchaseOrderRequest) GetOtherCost() *CreatePurchaseOrderMoneyInputVariant {
+func (x *CreatePurchaseOrderRequest) GetOtherCost() *PurchaseOrderMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *CreatePurchaseOrderRequest) GetParts() []*CreatePurchaseOrderPartInput {
+func (x *CreatePurchaseOrderRequest) GetParts() []*PurchaseOrderPartInput {
 	if x != nil {
 		return x.Parts
 	}
@@ -2537,7 +2537,7 @@ func (x *CreatePurchaseOrderRequest) GetPoNumberSuffix() string {
 	return ""
 }
 
-func (x *CreatePurchaseOrderRequest) GetTax() *CreatePurchaseOrderTaxAdjustmentInput {
+func (x *CreatePurchaseOrderRequest) GetTax() *PurchaseOrderTaxAdjustment {
 	if x != nil {
 		return x.Tax
 	}
@@ -2562,7 +2562,7 @@ func (x *CreatePurchaseOrderRequest) GetVendorId() string {
 type CreatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreatePurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2597,7 +2597,7 @@ func (*CreatePurchaseOrderResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{33}
 }
 
-func (x *CreatePurchaseOrderResponse) GetData() *CreatePurchaseOrder {
+func (x *CreatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	if x != nil {
 		return x.Data
 	}
@@ -2620,11 +2620,11 @@ type UpdatePurchaseOrderRequest struct {
 	// `Closed`.
 	OrderStatus *string `protobuf:"bytes,5,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
 	// Body member `otherCost`.
-	OtherCost *PurchaseOrderMoneyInputVariant `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *PurchaseOrderMoney `protobuf:"bytes,6,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Body member `parts`.
-	Parts []*UpdatePurchaseOrderPartInput `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*PurchaseOrderPartInput `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Body member `tax`.
-	Tax *UpdatePurchaseOrderTaxAdjustmentInput `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
+	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,8,opt,name=tax,proto3" json:"tax,omitempty"`
 	// Body member `trackingNumber`.
 	TrackingNumber *string `protobuf:"bytes,9,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
 	// Body member `vendorId`.
@@ -2701,21 +2701,21 @@ func (x *UpdatePurchaseOrderRequest) GetOrderStatus() string {
 	return ""
 }
 
-func (x *UpdatePurchaseOrderRequest) GetOtherCost() *PurchaseOrderMoneyInputVariant {
+func (x *UpdatePurchaseOrderRequest) GetOtherCost() *PurchaseOrderMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *UpdatePurchaseOrderRequest) GetParts() []*UpdatePurchaseOrderPartInput {
+func (x *UpdatePurchaseOrderRequest) GetParts() []*PurchaseOrderPartInput {
 	if x != nil {
 		return x.Parts
 	}
 	return nil
 }
 
-func (x *UpdatePurchaseOrderRequest) GetTax() *UpdatePurchaseOrderTaxAdjustmentInput {
+func (x *UpdatePurchaseOrderRequest) GetTax() *PurchaseOrderTaxAdjustment {
 	if x != nil {
 		return x.Tax
 	}
@@ -2747,7 +2747,7 @@ func (x *UpdatePurchaseOrderRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdatePurchaseOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdatePurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *PurchaseOrder `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2782,7 +2782,7 @@ func (*UpdatePurchaseOrderResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{35}
 }
 
-func (x *UpdatePurchaseOrderResponse) GetData() *UpdatePurchaseOrder {
+func (x *UpdatePurchaseOrderResponse) GetData() *PurchaseOrder {
 	if x != nil {
 		return x.Data
 	}
@@ -2949,9 +2949,9 @@ func (x *ListTimeEntriesRequest) GetStartTime() string {
 type ListTimeEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*TimeEntries `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*TimeEntry `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2986,14 +2986,14 @@ func (*ListTimeEntriesResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{39}
 }
 
-func (x *ListTimeEntriesResponse) GetData() []*TimeEntries {
+func (x *ListTimeEntriesResponse) GetData() []*TimeEntry {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListTimeEntriesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListTimeEntriesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -3086,9 +3086,9 @@ func (x *ListWarrantiesRequest) GetWarrantyIds() string {
 type ListWarrantiesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*Warranties `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*Warranty `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3123,14 +3123,14 @@ func (*ListWarrantiesResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{41}
 }
 
-func (x *ListWarrantiesResponse) GetData() []*Warranties {
+func (x *ListWarrantiesResponse) GetData() []*Warranty {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListWarrantiesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListWarrantiesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -3141,9 +3141,9 @@ func (x *ListWarrantiesResponse) GetPagination() *v1.GoaPagination {
 type CreateWarrantyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `baseCoverage`.
-	BaseCoverage *CreateWarrantyCoverageInput `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
 	// Body member `coverages`.
-	Coverages []*CreateWarrantyCoverageInput `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `durationDays`. In days.
@@ -3153,7 +3153,7 @@ type CreateWarrantyRequest struct {
 	// Body member `engineDurationHours`. In hours.
 	EngineDurationHours *int64 `protobuf:"varint,6,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
 	// Body member `externalIds`.
-	ExternalIds []*CreateWarrantyExternalIdInput `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyExternalId `protobuf:"bytes,7,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Body member `name`. Required.
 	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `odometerDistanceMeters`. In metres.
@@ -3196,14 +3196,14 @@ func (*CreateWarrantyRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{42}
 }
 
-func (x *CreateWarrantyRequest) GetBaseCoverage() *CreateWarrantyCoverageInput {
+func (x *CreateWarrantyRequest) GetBaseCoverage() *WarrantyCoverage {
 	if x != nil {
 		return x.BaseCoverage
 	}
 	return nil
 }
 
-func (x *CreateWarrantyRequest) GetCoverages() []*CreateWarrantyCoverageInput {
+func (x *CreateWarrantyRequest) GetCoverages() []*WarrantyCoverage {
 	if x != nil {
 		return x.Coverages
 	}
@@ -3238,7 +3238,7 @@ func (x *CreateWarrantyRequest) GetEngineDurationHours() int64 {
 	return 0
 }
 
-func (x *CreateWarrantyRequest) GetExternalIds() []*CreateWarrantyExternalIdInput {
+func (x *CreateWarrantyRequest) GetExternalIds() []*WarrantyExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
@@ -3277,7 +3277,7 @@ func (x *CreateWarrantyRequest) GetWarrantyType() string {
 type CreateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateWarranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3312,7 +3312,7 @@ func (*CreateWarrantyResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{43}
 }
 
-func (x *CreateWarrantyResponse) GetData() *CreateWarranty {
+func (x *CreateWarrantyResponse) GetData() *Warranty {
 	if x != nil {
 		return x.Data
 	}
@@ -3325,9 +3325,9 @@ type UpdateWarrantyRequest struct {
 	// Query parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `baseCoverage`.
-	BaseCoverage *UpdateWarrantyCoverageInput `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	BaseCoverage *WarrantyCoverage `protobuf:"bytes,2,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
 	// Body member `coverages`.
-	Coverages []*UpdateWarrantyCoverageInput `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Coverages []*WarrantyCoverage `protobuf:"bytes,3,rep,name=coverages,proto3" json:"coverages,omitempty"`
 	// Body member `description`.
 	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `durationDays`. In days.
@@ -3337,7 +3337,7 @@ type UpdateWarrantyRequest struct {
 	// Body member `engineDurationHours`. In hours.
 	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
 	// Body member `externalIds`.
-	ExternalIds []*UpdateWarrantyExternalIdInput `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Body member `name`.
 	Name *string `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `odometerDistanceMeters`. In metres.
@@ -3390,14 +3390,14 @@ func (x *UpdateWarrantyRequest) GetId() string {
 	return ""
 }
 
-func (x *UpdateWarrantyRequest) GetBaseCoverage() *UpdateWarrantyCoverageInput {
+func (x *UpdateWarrantyRequest) GetBaseCoverage() *WarrantyCoverage {
 	if x != nil {
 		return x.BaseCoverage
 	}
 	return nil
 }
 
-func (x *UpdateWarrantyRequest) GetCoverages() []*UpdateWarrantyCoverageInput {
+func (x *UpdateWarrantyRequest) GetCoverages() []*WarrantyCoverage {
 	if x != nil {
 		return x.Coverages
 	}
@@ -3432,7 +3432,7 @@ func (x *UpdateWarrantyRequest) GetEngineDurationHours() int64 {
 	return 0
 }
 
-func (x *UpdateWarrantyRequest) GetExternalIds() []*UpdateWarrantyExternalIdInput {
+func (x *UpdateWarrantyRequest) GetExternalIds() []*WarrantyExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
@@ -3478,7 +3478,7 @@ func (x *UpdateWarrantyRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdateWarrantyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdateWarranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *Warranty `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3513,7 +3513,7 @@ func (*UpdateWarrantyResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{45}
 }
 
-func (x *UpdateWarrantyResponse) GetData() *UpdateWarranty {
+func (x *UpdateWarrantyResponse) GetData() *Warranty {
 	if x != nil {
 		return x.Data
 	}
@@ -3662,7 +3662,7 @@ func (x *ReplaceWarrantyAssetAssignmentsRequest) GetAssets() []*WarrantyAssetAss
 type ReplaceWarrantyAssetAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *ReplaceWarrantyAssetAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *WarrantyAssetAssignments `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3697,7 +3697,7 @@ func (*ReplaceWarrantyAssetAssignmentsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{49}
 }
 
-func (x *ReplaceWarrantyAssetAssignmentsResponse) GetData() *ReplaceWarrantyAssetAssignments {
+func (x *ReplaceWarrantyAssetAssignmentsResponse) GetData() *WarrantyAssetAssignments {
 	if x != nil {
 		return x.Data
 	}
@@ -3808,9 +3808,9 @@ func (x *ListWarrantyClaimsRequest) GetWarrantyIds() string {
 type ListWarrantyClaimsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data []*WarrantyClaims `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	Data []*WarrantyClaim `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3845,14 +3845,14 @@ func (*ListWarrantyClaimsResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{51}
 }
 
-func (x *ListWarrantyClaimsResponse) GetData() []*WarrantyClaims {
+func (x *ListWarrantyClaimsResponse) GetData() []*WarrantyClaim {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *ListWarrantyClaimsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListWarrantyClaimsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -3879,9 +3879,9 @@ type CreateWarrantyClaimRequest struct {
 	// Body member `correction`.
 	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
 	// Body member `externalIds`.
-	ExternalIds []*CreateWarrantyClaimExternalIdInput `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,9,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Body member `labor`.
-	Labor []*CreateWarrantyClaimLaborInput `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
+	Labor []*WarrantyClaimLabor `protobuf:"bytes,10,rep,name=labor,proto3" json:"labor,omitempty"`
 	// Body member `linkedWarrantyId`.
 	LinkedWarrantyId *string `protobuf:"bytes,11,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
 	// Body member `linkedWorkOrderIds`.
@@ -3889,13 +3889,13 @@ type CreateWarrantyClaimRequest struct {
 	// Body member `mediaItemIds`.
 	MediaItemIds []string `protobuf:"bytes,13,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
 	// Body member `otherCost`.
-	OtherCost *CreateWarrantyClaimMoneyInput `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *WarrantyClaimMoney `protobuf:"bytes,14,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Body member `parts`.
-	Parts []*CreateWarrantyClaimPartInput `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*WarrantyClaimPart `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Body member `reimbursedAtTime`.
 	ReimbursedAtTime *string `protobuf:"bytes,16,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
 	// Body member `reimbursements`.
-	Reimbursements []*CreateWarrantyClaimReimbursementInput `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,17,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
 	// Body member `repairCompletedAtTime`.
 	RepairCompletedAtTime *string `protobuf:"bytes,18,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
 	// Body member `resolutionAtTime`.
@@ -3994,14 +3994,14 @@ func (x *CreateWarrantyClaimRequest) GetCorrection() string {
 	return ""
 }
 
-func (x *CreateWarrantyClaimRequest) GetExternalIds() []*CreateWarrantyClaimExternalIdInput {
+func (x *CreateWarrantyClaimRequest) GetExternalIds() []*WarrantyClaimExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
 	return nil
 }
 
-func (x *CreateWarrantyClaimRequest) GetLabor() []*CreateWarrantyClaimLaborInput {
+func (x *CreateWarrantyClaimRequest) GetLabor() []*WarrantyClaimLabor {
 	if x != nil {
 		return x.Labor
 	}
@@ -4029,14 +4029,14 @@ func (x *CreateWarrantyClaimRequest) GetMediaItemIds() []string {
 	return nil
 }
 
-func (x *CreateWarrantyClaimRequest) GetOtherCost() *CreateWarrantyClaimMoneyInput {
+func (x *CreateWarrantyClaimRequest) GetOtherCost() *WarrantyClaimMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *CreateWarrantyClaimRequest) GetParts() []*CreateWarrantyClaimPartInput {
+func (x *CreateWarrantyClaimRequest) GetParts() []*WarrantyClaimPart {
 	if x != nil {
 		return x.Parts
 	}
@@ -4050,7 +4050,7 @@ func (x *CreateWarrantyClaimRequest) GetReimbursedAtTime() string {
 	return ""
 }
 
-func (x *CreateWarrantyClaimRequest) GetReimbursements() []*CreateWarrantyClaimReimbursementInput {
+func (x *CreateWarrantyClaimRequest) GetReimbursements() []*WarrantyClaimReimbursement {
 	if x != nil {
 		return x.Reimbursements
 	}
@@ -4089,7 +4089,7 @@ func (x *CreateWarrantyClaimRequest) GetWarrantyVendorId() string {
 type CreateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *CreateWarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4124,7 +4124,7 @@ func (*CreateWarrantyClaimResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{53}
 }
 
-func (x *CreateWarrantyClaimResponse) GetData() *CreateWarrantyClaim {
+func (x *CreateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	if x != nil {
 		return x.Data
 	}
@@ -4153,9 +4153,9 @@ type UpdateWarrantyClaimRequest struct {
 	// Body member `correction`.
 	Correction *string `protobuf:"bytes,9,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
 	// Body member `externalIds`.
-	ExternalIds []*UpdateWarrantyClaimExternalIdInput `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Body member `labor`.
-	Labor []*UpdateWarrantyClaimLaborInput `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
+	Labor []*WarrantyClaimLabor `protobuf:"bytes,11,rep,name=labor,proto3" json:"labor,omitempty"`
 	// Body member `linkedWarrantyId`.
 	LinkedWarrantyId *string `protobuf:"bytes,12,opt,name=linked_warranty_id,json=linkedWarrantyId,proto3,oneof" json:"linked_warranty_id,omitempty"`
 	// Body member `linkedWorkOrderIds`.
@@ -4163,13 +4163,13 @@ type UpdateWarrantyClaimRequest struct {
 	// Body member `mediaItemIds`.
 	MediaItemIds []string `protobuf:"bytes,14,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
 	// Body member `otherCost`.
-	OtherCost *UpdateWarrantyClaimMoneyInput `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *WarrantyClaimMoney `protobuf:"bytes,15,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Body member `parts`.
-	Parts []*UpdateWarrantyClaimPartInput `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*WarrantyClaimPart `protobuf:"bytes,16,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Body member `reimbursedAtTime`.
 	ReimbursedAtTime *string `protobuf:"bytes,17,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
 	// Body member `reimbursements`.
-	Reimbursements []*UpdateWarrantyClaimReimbursementInput `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,18,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
 	// Body member `repairCompletedAtTime`.
 	RepairCompletedAtTime *string `protobuf:"bytes,19,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
 	// Body member `resolutionAtTime`.
@@ -4278,14 +4278,14 @@ func (x *UpdateWarrantyClaimRequest) GetCorrection() string {
 	return ""
 }
 
-func (x *UpdateWarrantyClaimRequest) GetExternalIds() []*UpdateWarrantyClaimExternalIdInput {
+func (x *UpdateWarrantyClaimRequest) GetExternalIds() []*WarrantyClaimExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
 	return nil
 }
 
-func (x *UpdateWarrantyClaimRequest) GetLabor() []*UpdateWarrantyClaimLaborInput {
+func (x *UpdateWarrantyClaimRequest) GetLabor() []*WarrantyClaimLabor {
 	if x != nil {
 		return x.Labor
 	}
@@ -4313,14 +4313,14 @@ func (x *UpdateWarrantyClaimRequest) GetMediaItemIds() []string {
 	return nil
 }
 
-func (x *UpdateWarrantyClaimRequest) GetOtherCost() *UpdateWarrantyClaimMoneyInput {
+func (x *UpdateWarrantyClaimRequest) GetOtherCost() *WarrantyClaimMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *UpdateWarrantyClaimRequest) GetParts() []*UpdateWarrantyClaimPartInput {
+func (x *UpdateWarrantyClaimRequest) GetParts() []*WarrantyClaimPart {
 	if x != nil {
 		return x.Parts
 	}
@@ -4334,7 +4334,7 @@ func (x *UpdateWarrantyClaimRequest) GetReimbursedAtTime() string {
 	return ""
 }
 
-func (x *UpdateWarrantyClaimRequest) GetReimbursements() []*UpdateWarrantyClaimReimbursementInput {
+func (x *UpdateWarrantyClaimRequest) GetReimbursements() []*WarrantyClaimReimbursement {
 	if x != nil {
 		return x.Reimbursements
 	}
@@ -4380,7 +4380,7 @@ func (x *UpdateWarrantyClaimRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 type UpdateWarrantyClaimResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *UpdateWarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *WarrantyClaim `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4415,7 +4415,7 @@ func (*UpdateWarrantyClaimResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{55}
 }
 
-func (x *UpdateWarrantyClaimResponse) GetData() *UpdateWarrantyClaim {
+func (x *UpdateWarrantyClaimResponse) GetData() *WarrantyClaim {
 	if x != nil {
 		return x.Data
 	}
@@ -4566,7 +4566,7 @@ type GetWorkOrderTemplatesResponse struct {
 	// Member `data`. Required.
 	Data []*WorkOrderTemplate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4608,15 +4608,122 @@ func (x *GetWorkOrderTemplatesResponse) GetData() []*WorkOrderTemplate {
 	return nil
 }
 
-func (x *GetWorkOrderTemplatesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetWorkOrderTemplatesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
 }
 
-// Schema EntityCreatePartTypeResponseBody.
-type CreatePart struct {
+// Schemas EntityCreateWarrantyClaimAssetRefTypeResponseBody,
+// EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
+// EntityListWarrantyClaimsAssetRefTypeResponseBody,
+// EntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody,
+// EntityUpdateWarrantyClaimAssetRefTypeResponseBody.
+type AssetRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`. Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssetRef) Reset() {
+	*x = AssetRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssetRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssetRef) ProtoMessage() {}
+
+func (x *AssetRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssetRef.ProtoReflect.Descriptor instead.
+func (*AssetRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *AssetRef) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+// Schemas EntityCreateStockMovementMoneyInputTypeRequestBody,
+// EntityCreateStockMovementMoneyTypeResponseBody.
+type Money struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `amount`.
+	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	// Member `currency`.
+	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Money) Reset() {
+	*x = Money{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Money) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Money) ProtoMessage() {}
+
+func (x *Money) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Money.ProtoReflect.Descriptor instead.
+func (*Money) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *Money) GetAmount() string {
+	if x != nil && x.Amount != nil {
+		return *x.Amount
+	}
+	return ""
+}
+
+func (x *Money) GetCurrency() string {
+	if x != nil && x.Currency != nil {
+		return *x.Currency
+	}
+	return ""
+}
+
+// Schemas EntityCreatePartTypeResponseBody, EntityListPartsTypeResponseBody,
+// EntityUpdatePartTypeResponseBody.
+type Part struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `archivedAtTime`.
 	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
@@ -4651,7 +4758,7 @@ type CreatePart struct {
 	// Member `subcategory`.
 	Subcategory *string `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
 	// Member `unitCost`.
-	UnitCost *CreatePartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *PartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// Member `unitOfMeasureType`.
 	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	// Member `updatedAtTime`.
@@ -4662,21 +4769,21 @@ type CreatePart struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreatePart) Reset() {
-	*x = CreatePart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreatePart) String() string {
+func (x *Part) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreatePart) ProtoMessage() {}
+func (*Part) ProtoMessage() {}
 
-func (x *CreatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[60]
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4687,153 +4794,157 @@ func (x *CreatePart) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreatePart.ProtoReflect.Descriptor instead.
-func (*CreatePart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{60}
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{62}
 }
 
-func (x *CreatePart) GetArchivedAtTime() string {
+func (x *Part) GetArchivedAtTime() string {
 	if x != nil && x.ArchivedAtTime != nil {
 		return *x.ArchivedAtTime
 	}
 	return ""
 }
 
-func (x *CreatePart) GetBarcodeString() string {
+func (x *Part) GetBarcodeString() string {
 	if x != nil && x.BarcodeString != nil {
 		return *x.BarcodeString
 	}
 	return ""
 }
 
-func (x *CreatePart) GetBarcodeType() string {
+func (x *Part) GetBarcodeType() string {
 	if x != nil && x.BarcodeType != nil {
 		return *x.BarcodeType
 	}
 	return ""
 }
 
-func (x *CreatePart) GetCategory() string {
+func (x *Part) GetCategory() string {
 	if x != nil && x.Category != nil {
 		return *x.Category
 	}
 	return ""
 }
 
-func (x *CreatePart) GetCreatedAtTime() string {
+func (x *Part) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *CreatePart) GetDeletedAtTime() string {
+func (x *Part) GetDeletedAtTime() string {
 	if x != nil && x.DeletedAtTime != nil {
 		return *x.DeletedAtTime
 	}
 	return ""
 }
 
-func (x *CreatePart) GetDescription() string {
+func (x *Part) GetDescription() string {
 	if x != nil && x.Description != nil {
 		return *x.Description
 	}
 	return ""
 }
 
-func (x *CreatePart) GetExternalId() string {
+func (x *Part) GetExternalId() string {
 	if x != nil && x.ExternalId != nil {
 		return *x.ExternalId
 	}
 	return ""
 }
 
-func (x *CreatePart) GetId() string {
+func (x *Part) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *CreatePart) GetIsInventoryTracked() bool {
+func (x *Part) GetIsInventoryTracked() bool {
 	if x != nil && x.IsInventoryTracked != nil {
 		return *x.IsInventoryTracked
 	}
 	return false
 }
 
-func (x *CreatePart) GetManufacturerName() string {
+func (x *Part) GetManufacturerName() string {
 	if x != nil && x.ManufacturerName != nil {
 		return *x.ManufacturerName
 	}
 	return ""
 }
 
-func (x *CreatePart) GetManufacturerPartNumber() string {
+func (x *Part) GetManufacturerPartNumber() string {
 	if x != nil && x.ManufacturerPartNumber != nil {
 		return *x.ManufacturerPartNumber
 	}
 	return ""
 }
 
-func (x *CreatePart) GetName() string {
+func (x *Part) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *CreatePart) GetPartNumber() string {
+func (x *Part) GetPartNumber() string {
 	if x != nil && x.PartNumber != nil {
 		return *x.PartNumber
 	}
 	return ""
 }
 
-func (x *CreatePart) GetPartStatus() string {
+func (x *Part) GetPartStatus() string {
 	if x != nil && x.PartStatus != nil {
 		return *x.PartStatus
 	}
 	return ""
 }
 
-func (x *CreatePart) GetSubcategory() string {
+func (x *Part) GetSubcategory() string {
 	if x != nil && x.Subcategory != nil {
 		return *x.Subcategory
 	}
 	return ""
 }
 
-func (x *CreatePart) GetUnitCost() *CreatePartDefinitionMoney {
+func (x *Part) GetUnitCost() *PartDefinitionMoney {
 	if x != nil {
 		return x.UnitCost
 	}
 	return nil
 }
 
-func (x *CreatePart) GetUnitOfMeasureType() string {
+func (x *Part) GetUnitOfMeasureType() string {
 	if x != nil && x.UnitOfMeasureType != nil {
 		return *x.UnitOfMeasureType
 	}
 	return ""
 }
 
-func (x *CreatePart) GetUpdatedAtTime() string {
+func (x *Part) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-func (x *CreatePart) GetVmrsCode() string {
+func (x *Part) GetVmrsCode() string {
 	if x != nil && x.VmrsCode != nil {
 		return *x.VmrsCode
 	}
 	return ""
 }
 
-// Schema CreatePartEntityPartDefinitionMoneyTypeResponseBody.
-type CreatePartDefinitionMoney struct {
+// Schemas CreatePartEntityPartDefinitionMoneyInputTypeRequestBody,
+// CreatePartEntityPartDefinitionMoneyTypeResponseBody,
+// ListPartsEntityPartDefinitionMoneyTypeResponseBody,
+// UpdatePartEntityPartDefinitionMoneyInputTypeRequestBody,
+// UpdatePartEntityPartDefinitionMoneyTypeResponseBody.
+type PartDefinitionMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`.
 	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
@@ -4843,164 +4954,20 @@ type CreatePartDefinitionMoney struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreatePartDefinitionMoney) Reset() {
-	*x = CreatePartDefinitionMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePartDefinitionMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePartDefinitionMoney) ProtoMessage() {}
-
-func (x *CreatePartDefinitionMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[61]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePartDefinitionMoney.ProtoReflect.Descriptor instead.
-func (*CreatePartDefinitionMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{61}
-}
-
-func (x *CreatePartDefinitionMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePartDefinitionMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreatePartEntityPartDefinitionMoneyInputTypeRequestBody.
-type CreatePartDefinitionMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePartDefinitionMoneyInput) Reset() {
-	*x = CreatePartDefinitionMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePartDefinitionMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePartDefinitionMoneyInput) ProtoMessage() {}
-
-func (x *CreatePartDefinitionMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[62]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePartDefinitionMoneyInput.ProtoReflect.Descriptor instead.
-func (*CreatePartDefinitionMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{62}
-}
-
-func (x *CreatePartDefinitionMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePartDefinitionMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema EntityCreatePartInventoryLocationTypeResponseBody.
-type CreatePartInventoryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *CreatePartInventoryLocationPartDefinitionRef `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *CreatePartInventoryLocationPlaceRef `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *CreatePartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePartInventoryLocation) Reset() {
-	*x = CreatePartInventoryLocation{}
+func (x *PartDefinitionMoney) Reset() {
+	*x = PartDefinitionMoney{}
 	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreatePartInventoryLocation) String() string {
+func (x *PartDefinitionMoney) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreatePartInventoryLocation) ProtoMessage() {}
+func (*PartDefinitionMoney) ProtoMessage() {}
 
-func (x *CreatePartInventoryLocation) ProtoReflect() protoreflect.Message {
+func (x *PartDefinitionMoney) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -5012,169 +4979,54 @@ func (x *CreatePartInventoryLocation) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreatePartInventoryLocation.ProtoReflect.Descriptor instead.
-func (*CreatePartInventoryLocation) Descriptor() ([]byte, []int) {
+// Deprecated: Use PartDefinitionMoney.ProtoReflect.Descriptor instead.
+func (*PartDefinitionMoney) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{63}
 }
 
-func (x *CreatePartInventoryLocation) GetAisle() string {
-	if x != nil && x.Aisle != nil {
-		return *x.Aisle
+func (x *PartDefinitionMoney) GetAmount() string {
+	if x != nil && x.Amount != nil {
+		return *x.Amount
 	}
 	return ""
 }
 
-func (x *CreatePartInventoryLocation) GetAvailableQuantity() float64 {
-	if x != nil && x.AvailableQuantity != nil {
-		return *x.AvailableQuantity
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetBin() string {
-	if x != nil && x.Bin != nil {
-		return *x.Bin
+func (x *PartDefinitionMoney) GetCurrency() string {
+	if x != nil && x.Currency != nil {
+		return *x.Currency
 	}
 	return ""
 }
 
-func (x *CreatePartInventoryLocation) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocation) GetCurrentQuantity() float64 {
-	if x != nil && x.CurrentQuantity != nil {
-		return *x.CurrentQuantity
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocation) GetIsCostTracked() bool {
-	if x != nil && x.IsCostTracked != nil {
-		return *x.IsCostTracked
-	}
-	return false
-}
-
-func (x *CreatePartInventoryLocation) GetIsLowStock() bool {
-	if x != nil && x.IsLowStock != nil {
-		return *x.IsLowStock
-	}
-	return false
-}
-
-func (x *CreatePartInventoryLocation) GetMaxStockLevel() float64 {
-	if x != nil && x.MaxStockLevel != nil {
-		return *x.MaxStockLevel
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetMinStockLevel() float64 {
-	if x != nil && x.MinStockLevel != nil {
-		return *x.MinStockLevel
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetPartSamsara() *CreatePartInventoryLocationPartDefinitionRef {
-	if x != nil {
-		return x.PartSamsara
-	}
-	return nil
-}
-
-func (x *CreatePartInventoryLocation) GetPlace() *CreatePartInventoryLocationPlaceRef {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *CreatePartInventoryLocation) GetReorderQuantity() float64 {
-	if x != nil && x.ReorderQuantity != nil {
-		return *x.ReorderQuantity
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetReorderThreshold() float64 {
-	if x != nil && x.ReorderThreshold != nil {
-		return *x.ReorderThreshold
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetReservedQuantity() float64 {
-	if x != nil && x.ReservedQuantity != nil {
-		return *x.ReservedQuantity
-	}
-	return 0
-}
-
-func (x *CreatePartInventoryLocation) GetRow() string {
-	if x != nil && x.Row != nil {
-		return *x.Row
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocation) GetUnitCost() *CreatePartInventoryLocationMoney {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *CreatePartInventoryLocation) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocation) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-// Schema CreatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody.
-type CreatePartInventoryLocationMoney struct {
+// Schemas EntityCreatePartInventoryLocationPartDefinitionRefTypeResponseBody,
+// EntityCreatePurchaseOrderPartDefinitionRefTypeResponseBody,
+// EntityListPartInventoryPartDefinitionRefTypeResponseBody,
+// EntityListPartTransactionsPartDefinitionRefTypeResponseBody,
+// EntityListPurchaseOrdersPartDefinitionRefTypeResponseBody,
+// EntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBody,
+// EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody.
+type PartDefinitionRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	// Member `id`. Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CreatePartInventoryLocationMoney) Reset() {
-	*x = CreatePartInventoryLocationMoney{}
+func (x *PartDefinitionRef) Reset() {
+	*x = PartDefinitionRef{}
 	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CreatePartInventoryLocationMoney) String() string {
+func (x *PartDefinitionRef) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CreatePartInventoryLocationMoney) ProtoMessage() {}
+func (*PartDefinitionRef) ProtoMessage() {}
 
-func (x *CreatePartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
+func (x *PartDefinitionRef) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -5186,4836 +5038,14 @@ func (x *CreatePartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CreatePartInventoryLocationMoney.ProtoReflect.Descriptor instead.
-func (*CreatePartInventoryLocationMoney) Descriptor() ([]byte, []int) {
+// Deprecated: Use PartDefinitionRef.ProtoReflect.Descriptor instead.
+func (*PartDefinitionRef) Descriptor() ([]byte, []int) {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{64}
 }
 
-func (x *CreatePartInventoryLocationMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocationMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody.
-type CreatePartInventoryLocationMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePartInventoryLocationMoneyInput) Reset() {
-	*x = CreatePartInventoryLocationMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePartInventoryLocationMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePartInventoryLocationMoneyInput) ProtoMessage() {}
-
-func (x *CreatePartInventoryLocationMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePartInventoryLocationMoneyInput.ProtoReflect.Descriptor instead.
-func (*CreatePartInventoryLocationMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{65}
-}
-
-func (x *CreatePartInventoryLocationMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePartInventoryLocationMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema EntityCreatePartInventoryLocationPartDefinitionRefTypeResponseBody.
-type CreatePartInventoryLocationPartDefinitionRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePartInventoryLocationPartDefinitionRef) Reset() {
-	*x = CreatePartInventoryLocationPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePartInventoryLocationPartDefinitionRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePartInventoryLocationPartDefinitionRef) ProtoMessage() {}
-
-func (x *CreatePartInventoryLocationPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePartInventoryLocationPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*CreatePartInventoryLocationPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{66}
-}
-
-func (x *CreatePartInventoryLocationPartDefinitionRef) GetId() string {
+func (x *PartDefinitionRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityCreatePartInventoryLocationPlaceRefTypeResponseBody.
-type CreatePartInventoryLocationPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePartInventoryLocationPlaceRef) Reset() {
-	*x = CreatePartInventoryLocationPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePartInventoryLocationPlaceRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePartInventoryLocationPlaceRef) ProtoMessage() {}
-
-func (x *CreatePartInventoryLocationPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePartInventoryLocationPlaceRef.ProtoReflect.Descriptor instead.
-func (*CreatePartInventoryLocationPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{67}
-}
-
-func (x *CreatePartInventoryLocationPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityCreatePurchaseOrderTypeResponseBody.
-type CreatePurchaseOrder struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `creationSource`. Known values: `Unknown`, `User`, `ScanPackingList`.
-	CreationSource *string `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
-	// Member `deliveryAtTime`.
-	DeliveryAtTime *string `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
-	// Member `firstReceivedAtTime`.
-	FirstReceivedAtTime *string `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
-	// Member `fullyReceivedAtTime`.
-	FullyReceivedAtTime *string `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
-	// Member `glCode`.
-	GlCode *string `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Member `otherCost`.
-	OtherCost *CreatePurchaseOrderMoneyVariant `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*CreatePurchaseOrderPart `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Member `sentAtTime`.
-	SentAtTime *string `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
-	// Member `tax`.
-	Tax *CreatePurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `taxTotal`.
-	TaxTotal *CreatePurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
-	// Member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor        *CreatePurchaseOrderVendorRefVariant `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrder) Reset() {
-	*x = CreatePurchaseOrder{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrder) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrder) ProtoMessage() {}
-
-func (x *CreatePurchaseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrder.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{68}
-}
-
-func (x *CreatePurchaseOrder) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetCreationSource() string {
-	if x != nil && x.CreationSource != nil {
-		return *x.CreationSource
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetDeliveryAtTime() string {
-	if x != nil && x.DeliveryAtTime != nil {
-		return *x.DeliveryAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetFirstReceivedAtTime() string {
-	if x != nil && x.FirstReceivedAtTime != nil {
-		return *x.FirstReceivedAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetFullyReceivedAtTime() string {
-	if x != nil && x.FullyReceivedAtTime != nil {
-		return *x.FullyReceivedAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetGlCode() string {
-	if x != nil && x.GlCode != nil {
-		return *x.GlCode
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetInvoiceNumber() string {
-	if x != nil && x.InvoiceNumber != nil {
-		return *x.InvoiceNumber
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetMediaItemIds() []string {
-	if x != nil {
-		return x.MediaItemIds
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrder) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetOrderStatus() string {
-	if x != nil && x.OrderStatus != nil {
-		return *x.OrderStatus
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetOtherCost() *CreatePurchaseOrderMoneyVariant {
-	if x != nil {
-		return x.OtherCost
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrder) GetParts() []*CreatePurchaseOrderPart {
-	if x != nil {
-		return x.Parts
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrder) GetPoNumber() string {
-	if x != nil && x.PoNumber != nil {
-		return *x.PoNumber
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetPoNumberPrefix() string {
-	if x != nil && x.PoNumberPrefix != nil {
-		return *x.PoNumberPrefix
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetPoNumberSuffix() string {
-	if x != nil && x.PoNumberSuffix != nil {
-		return *x.PoNumberSuffix
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetSentAtTime() string {
-	if x != nil && x.SentAtTime != nil {
-		return *x.SentAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetTax() *CreatePurchaseOrderTaxAdjustment {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrder) GetTaxTotal() *CreatePurchaseOrderMoney {
-	if x != nil {
-		return x.TaxTotal
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrder) GetTrackingNumber() string {
-	if x != nil && x.TrackingNumber != nil {
-		return *x.TrackingNumber
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrder) GetVendor() *CreatePurchaseOrderVendorRefVariant {
-	if x != nil {
-		return x.Vendor
-	}
-	return nil
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
-type CreatePurchaseOrderCoreCharge struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsara`.
-	CorePartSamsara *CreatePurchaseOrderPartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *CreatePurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendor`.
-	ReturnRecipientVendor *CreatePurchaseOrderVendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *CreatePurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderCoreCharge) Reset() {
-	*x = CreatePurchaseOrderCoreCharge{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderCoreCharge) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderCoreCharge) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderCoreCharge.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderCoreCharge) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{69}
-}
-
-func (x *CreatePurchaseOrderCoreCharge) GetCoreChargeStatus() string {
-	if x != nil && x.CoreChargeStatus != nil {
-		return *x.CoreChargeStatus
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreCharge) GetCorePartSamsara() *CreatePurchaseOrderPartDefinitionRef {
-	if x != nil {
-		return x.CorePartSamsara
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderCoreCharge) GetRecoverabilityPolicy() *CreatePurchaseOrderCoreRecoverabilityPolicy {
-	if x != nil {
-		return x.RecoverabilityPolicy
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderCoreCharge) GetReturnRecipientVendor() *CreatePurchaseOrderVendorRef {
-	if x != nil {
-		return x.ReturnRecipientVendor
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderCoreCharge) GetUnitCoreAmount() *CreatePurchaseOrderMoney {
-	if x != nil {
-		return x.UnitCoreAmount
-	}
-	return nil
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody.
-type CreatePurchaseOrderCoreChargeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsaraId`.
-	CorePartSamsaraId *string `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *CreatePurchaseOrderCoreRecoverabilityPolicyInput `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendorId`.
-	ReturnRecipientVendorId *string `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *CreatePurchaseOrderMoneyInput `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) Reset() {
-	*x = CreatePurchaseOrderCoreChargeInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderCoreChargeInput) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderCoreChargeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderCoreChargeInput.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderCoreChargeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{70}
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) GetCoreChargeStatus() string {
-	if x != nil && x.CoreChargeStatus != nil {
-		return *x.CoreChargeStatus
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) GetCorePartSamsaraId() string {
-	if x != nil && x.CorePartSamsaraId != nil {
-		return *x.CorePartSamsaraId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) GetRecoverabilityPolicy() *CreatePurchaseOrderCoreRecoverabilityPolicyInput {
-	if x != nil {
-		return x.RecoverabilityPolicy
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) GetReturnRecipientVendorId() string {
-	if x != nil && x.ReturnRecipientVendorId != nil {
-		return *x.ReturnRecipientVendorId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreChargeInput) GetUnitCoreAmount() *CreatePurchaseOrderMoneyInput {
-	if x != nil {
-		return x.UnitCoreAmount
-	}
-	return nil
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
-type CreatePurchaseOrderCoreRecoverabilityPolicy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) Reset() {
-	*x = CreatePurchaseOrderCoreRecoverabilityPolicy{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderCoreRecoverabilityPolicy) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderCoreRecoverabilityPolicy.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderCoreRecoverabilityPolicy) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{71}
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) GetFixedRecoverableUntilTime() string {
-	if x != nil && x.FixedRecoverableUntilTime != nil {
-		return *x.FixedRecoverableUntilTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) GetPolicyType() string {
-	if x != nil && x.PolicyType != nil {
-		return *x.PolicyType
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int64 {
-	if x != nil && x.RelativeWindowDuration != nil {
-		return *x.RelativeWindowDuration
-	}
-	return 0
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody.
-type CreatePurchaseOrderCoreRecoverabilityPolicyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Required. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`,
-	// `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) Reset() {
-	*x = CreatePurchaseOrderCoreRecoverabilityPolicyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderCoreRecoverabilityPolicyInput) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderCoreRecoverabilityPolicyInput.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderCoreRecoverabilityPolicyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{72}
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) GetFixedRecoverableUntilTime() string {
-	if x != nil && x.FixedRecoverableUntilTime != nil {
-		return *x.FixedRecoverableUntilTime
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) GetPolicyType() string {
-	if x != nil && x.PolicyType != nil {
-		return *x.PolicyType
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderCoreRecoverabilityPolicyInput) GetRelativeWindowDuration() int64 {
-	if x != nil && x.RelativeWindowDuration != nil {
-		return *x.RelativeWindowDuration
-	}
-	return 0
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody.
-type CreatePurchaseOrderMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderMoney) Reset() {
-	*x = CreatePurchaseOrderMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderMoney) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderMoney.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{73}
-}
-
-func (x *CreatePurchaseOrderMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody.
-type CreatePurchaseOrderMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderMoneyInput) Reset() {
-	*x = CreatePurchaseOrderMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderMoneyInput) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderMoneyInput.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{74}
-}
-
-func (x *CreatePurchaseOrderMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta2E1675A5A65TypeRequestBody.
-type CreatePurchaseOrderMoneyInputVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderMoneyInputVariant) Reset() {
-	*x = CreatePurchaseOrderMoneyInputVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderMoneyInputVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderMoneyInputVariant) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderMoneyInputVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderMoneyInputVariant.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderMoneyInputVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{75}
-}
-
-func (x *CreatePurchaseOrderMoneyInputVariant) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderMoneyInputVariant) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant8749B9E1F4AfTypeResponseBody.
-type CreatePurchaseOrderMoneyVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderMoneyVariant) Reset() {
-	*x = CreatePurchaseOrderMoneyVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderMoneyVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderMoneyVariant) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderMoneyVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderMoneyVariant.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderMoneyVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{76}
-}
-
-func (x *CreatePurchaseOrderMoneyVariant) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderMoneyVariant) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema
-// CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariant0241C1BeccaeTypeResponseBody.
-type CreatePurchaseOrderPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *CreatePurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *CreatePurchaseOrderPartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *CreatePurchaseOrderPlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `quantityOrdered`.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *CreatePurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *CreatePurchaseOrderMoneyVariant `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
-	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
-	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
-	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderPart) Reset() {
-	*x = CreatePurchaseOrderPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderPart) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderPart.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{77}
-}
-
-func (x *CreatePurchaseOrderPart) GetBatchNumber() string {
-	if x != nil && x.BatchNumber != nil {
-		return *x.BatchNumber
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPart) GetCoreCharge() *CreatePurchaseOrderCoreCharge {
-	if x != nil {
-		return x.CoreCharge
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPart) GetLineItemId() string {
-	if x != nil && x.LineItemId != nil {
-		return *x.LineItemId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPart) GetPartSamsara() *CreatePurchaseOrderPartDefinitionRef {
-	if x != nil {
-		return x.PartSamsara
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPart) GetPlace() *CreatePurchaseOrderPlaceRef {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPart) GetQuantityOrdered() float64 {
-	if x != nil && x.QuantityOrdered != nil {
-		return *x.QuantityOrdered
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderPart) GetQuantityReceived() float64 {
-	if x != nil && x.QuantityReceived != nil {
-		return *x.QuantityReceived
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderPart) GetTax() *CreatePurchaseOrderTaxAdjustment {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPart) GetUnitCost() *CreatePurchaseOrderMoneyVariant {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPart) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-// Schema EntityCreatePurchaseOrderPartDefinitionRefTypeResponseBody.
-type CreatePurchaseOrderPartDefinitionRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderPartDefinitionRef) Reset() {
-	*x = CreatePurchaseOrderPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderPartDefinitionRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderPartDefinitionRef) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{78}
-}
-
-func (x *CreatePurchaseOrderPartDefinitionRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema
-// CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBody.
-type CreatePurchaseOrderPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *CreatePurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsaraId`. Required.
-	PartSamsaraId *string `protobuf:"bytes,5,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `quantityOrdered`. Required.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`. Required.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *CreatePurchaseOrderTaxAdjustmentInput `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *CreatePurchaseOrderMoneyInputVariant `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`,
-	// `Pound`, `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`,
-	// `Foot`, `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
-	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderPartInput) Reset() {
-	*x = CreatePurchaseOrderPartInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderPartInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderPartInput) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderPartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderPartInput.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderPartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{79}
-}
-
-func (x *CreatePurchaseOrderPartInput) GetBatchNumber() string {
-	if x != nil && x.BatchNumber != nil {
-		return *x.BatchNumber
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPartInput) GetCoreCharge() *CreatePurchaseOrderCoreChargeInput {
-	if x != nil {
-		return x.CoreCharge
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPartInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPartInput) GetLineItemId() string {
-	if x != nil && x.LineItemId != nil {
-		return *x.LineItemId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPartInput) GetPartSamsaraId() string {
-	if x != nil && x.PartSamsaraId != nil {
-		return *x.PartSamsaraId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPartInput) GetPlaceId() string {
-	if x != nil && x.PlaceId != nil {
-		return *x.PlaceId
-	}
-	return ""
-}
-
-func (x *CreatePurchaseOrderPartInput) GetQuantityOrdered() float64 {
-	if x != nil && x.QuantityOrdered != nil {
-		return *x.QuantityOrdered
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderPartInput) GetQuantityReceived() float64 {
-	if x != nil && x.QuantityReceived != nil {
-		return *x.QuantityReceived
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderPartInput) GetTax() *CreatePurchaseOrderTaxAdjustmentInput {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPartInput) GetUnitCost() *CreatePurchaseOrderMoneyInputVariant {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *CreatePurchaseOrderPartInput) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-// Schema EntityCreatePurchaseOrderPlaceRefTypeResponseBody.
-type CreatePurchaseOrderPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderPlaceRef) Reset() {
-	*x = CreatePurchaseOrderPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderPlaceRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderPlaceRef) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderPlaceRef.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{80}
-}
-
-func (x *CreatePurchaseOrderPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
-type CreatePurchaseOrderTaxAdjustment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *CreatePurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderTaxAdjustment) Reset() {
-	*x = CreatePurchaseOrderTaxAdjustment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderTaxAdjustment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderTaxAdjustment) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderTaxAdjustment.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderTaxAdjustment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{81}
-}
-
-func (x *CreatePurchaseOrderTaxAdjustment) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderTaxAdjustment) GetMoney() *CreatePurchaseOrderMoney {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema CreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody.
-type CreatePurchaseOrderTaxAdjustmentInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *CreatePurchaseOrderMoneyInput `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderTaxAdjustmentInput) Reset() {
-	*x = CreatePurchaseOrderTaxAdjustmentInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderTaxAdjustmentInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderTaxAdjustmentInput) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderTaxAdjustmentInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderTaxAdjustmentInput.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderTaxAdjustmentInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{82}
-}
-
-func (x *CreatePurchaseOrderTaxAdjustmentInput) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *CreatePurchaseOrderTaxAdjustmentInput) GetMoney() *CreatePurchaseOrderMoneyInput {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema EntityCreatePurchaseOrderVendorRefTypeResponseBody.
-type CreatePurchaseOrderVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderVendorRef) Reset() {
-	*x = CreatePurchaseOrderVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderVendorRef) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderVendorRef.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{83}
-}
-
-func (x *CreatePurchaseOrderVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityCreatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody.
-type CreatePurchaseOrderVendorRefVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreatePurchaseOrderVendorRefVariant) Reset() {
-	*x = CreatePurchaseOrderVendorRefVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreatePurchaseOrderVendorRefVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreatePurchaseOrderVendorRefVariant) ProtoMessage() {}
-
-func (x *CreatePurchaseOrderVendorRefVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreatePurchaseOrderVendorRefVariant.ProtoReflect.Descriptor instead.
-func (*CreatePurchaseOrderVendorRefVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{84}
-}
-
-func (x *CreatePurchaseOrderVendorRefVariant) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema CreateStockMovementResponseObjectTypeResponseBody.
-type CreateStockMovement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `destinationLocation`.
-	DestinationLocation *StockMovementLocation `protobuf:"bytes,1,opt,name=destination_location,json=destinationLocation,proto3" json:"destination_location,omitempty"`
-	// Member `sourceLocation`.
-	SourceLocation *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateStockMovement) Reset() {
-	*x = CreateStockMovement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateStockMovement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateStockMovement) ProtoMessage() {}
-
-func (x *CreateStockMovement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateStockMovement.ProtoReflect.Descriptor instead.
-func (*CreateStockMovement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{85}
-}
-
-func (x *CreateStockMovement) GetDestinationLocation() *StockMovementLocation {
-	if x != nil {
-		return x.DestinationLocation
-	}
-	return nil
-}
-
-func (x *CreateStockMovement) GetSourceLocation() *StockMovementLocation {
-	if x != nil {
-		return x.SourceLocation
-	}
-	return nil
-}
-
-// Schema EntityCreateWarrantyTypeResponseBody.
-type CreateWarranty struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `baseCoverage`.
-	BaseCoverage *CreateWarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Member `coverages`.
-	Coverages []*CreateWarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*CreateWarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor *CreateWarrantyVendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	// Member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarranty) Reset() {
-	*x = CreateWarranty{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarranty) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarranty) ProtoMessage() {}
-
-func (x *CreateWarranty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarranty.ProtoReflect.Descriptor instead.
-func (*CreateWarranty) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{86}
-}
-
-func (x *CreateWarranty) GetBaseCoverage() *CreateWarrantyCoverage {
-	if x != nil {
-		return x.BaseCoverage
-	}
-	return nil
-}
-
-func (x *CreateWarranty) GetCoverages() []*CreateWarrantyCoverage {
-	if x != nil {
-		return x.Coverages
-	}
-	return nil
-}
-
-func (x *CreateWarranty) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarranty) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarranty) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *CreateWarranty) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *CreateWarranty) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *CreateWarranty) GetExternalIds() []*CreateWarrantyExternalId {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *CreateWarranty) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateWarranty) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateWarranty) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *CreateWarranty) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarranty) GetVendor() *CreateWarrantyVendorRef {
-	if x != nil {
-		return x.Vendor
-	}
-	return nil
-}
-
-func (x *CreateWarranty) GetWarrantyType() string {
-	if x != nil && x.WarrantyType != nil {
-		return *x.WarrantyType
-	}
-	return ""
-}
-
-// Schema EntityCreateWarrantyClaimTypeResponseBody.
-type CreateWarrantyClaim struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *CreateWarrantyClaimAssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Member `claimEngineHours`. In hours.
-	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*CreateWarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labor`.
-	Labor []*CreateWarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Member `linkedWarranty`.
-	LinkedWarranty *CreateWarrantyClaimWarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
-	// Member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `otherCost`.
-	OtherCost *CreateWarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*CreateWarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Member `reimbursements`.
-	Reimbursements []*CreateWarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Member `statusHistory`.
-	StatusHistory []*CreateWarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
-	// Member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyVendor`.
-	WarrantyVendor *CreateWarrantyClaimVendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaim) Reset() {
-	*x = CreateWarrantyClaim{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaim) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaim) ProtoMessage() {}
-
-func (x *CreateWarrantyClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaim.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaim) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{87}
-}
-
-func (x *CreateWarrantyClaim) GetAsset() *CreateWarrantyClaimAssetRef {
-	if x != nil {
-		return x.Asset
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetCause() string {
-	if x != nil && x.Cause != nil {
-		return *x.Cause
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetClaimEngineHours() int64 {
-	if x != nil && x.ClaimEngineHours != nil {
-		return *x.ClaimEngineHours
-	}
-	return 0
-}
-
-func (x *CreateWarrantyClaim) GetClaimOdometerMeters() int64 {
-	if x != nil && x.ClaimOdometerMeters != nil {
-		return *x.ClaimOdometerMeters
-	}
-	return 0
-}
-
-func (x *CreateWarrantyClaim) GetClaimStatus() string {
-	if x != nil && x.ClaimStatus != nil {
-		return *x.ClaimStatus
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetComponentInstanceIds() []string {
-	if x != nil {
-		return x.ComponentInstanceIds
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetConcern() string {
-	if x != nil && x.Concern != nil {
-		return *x.Concern
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetCorrection() string {
-	if x != nil && x.Correction != nil {
-		return *x.Correction
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetExternalIds() []*CreateWarrantyClaimExternalId {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetLabor() []*CreateWarrantyClaimLabor {
-	if x != nil {
-		return x.Labor
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetLinkedWarranty() *CreateWarrantyClaimWarrantyRef {
-	if x != nil {
-		return x.LinkedWarranty
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetLinkedWorkOrderIds() []string {
-	if x != nil {
-		return x.LinkedWorkOrderIds
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetMediaItemIds() []string {
-	if x != nil {
-		return x.MediaItemIds
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetOtherCost() *CreateWarrantyClaimMoney {
-	if x != nil {
-		return x.OtherCost
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetParts() []*CreateWarrantyClaimPart {
-	if x != nil {
-		return x.Parts
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetReimbursedAtTime() string {
-	if x != nil && x.ReimbursedAtTime != nil {
-		return *x.ReimbursedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetReimbursements() []*CreateWarrantyClaimReimbursement {
-	if x != nil {
-		return x.Reimbursements
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetRepairCompletedAtTime() string {
-	if x != nil && x.RepairCompletedAtTime != nil {
-		return *x.RepairCompletedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetResolutionAtTime() string {
-	if x != nil && x.ResolutionAtTime != nil {
-		return *x.ResolutionAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetStatusHistory() []*CreateWarrantyClaimStatusHistory {
-	if x != nil {
-		return x.StatusHistory
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaim) GetSubmittedAtTime() string {
-	if x != nil && x.SubmittedAtTime != nil {
-		return *x.SubmittedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaim) GetWarrantyVendor() *CreateWarrantyClaimVendorRef {
-	if x != nil {
-		return x.WarrantyVendor
-	}
-	return nil
-}
-
-// Schema EntityCreateWarrantyClaimAssetRefTypeResponseBody.
-type CreateWarrantyClaimAssetRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimAssetRef) Reset() {
-	*x = CreateWarrantyClaimAssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimAssetRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimAssetRef) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimAssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimAssetRef.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimAssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{88}
-}
-
-func (x *CreateWarrantyClaimAssetRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
-type CreateWarrantyClaimExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimExternalId) Reset() {
-	*x = CreateWarrantyClaimExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimExternalId) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimExternalId.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{89}
-}
-
-func (x *CreateWarrantyClaimExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody.
-type CreateWarrantyClaimExternalIdInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimExternalIdInput) Reset() {
-	*x = CreateWarrantyClaimExternalIdInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimExternalIdInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimExternalIdInput) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimExternalIdInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimExternalIdInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimExternalIdInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{90}
-}
-
-func (x *CreateWarrantyClaimExternalIdInput) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimExternalIdInput) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
-type CreateWarrantyClaimLabor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *CreateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimLabor) Reset() {
-	*x = CreateWarrantyClaimLabor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimLabor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimLabor) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimLabor.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{91}
-}
-
-func (x *CreateWarrantyClaimLabor) GetCost() *CreateWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimLabor) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLabor) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLabor) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLabor) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody.
-type CreateWarrantyClaimLaborInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *CreateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimLaborInput) Reset() {
-	*x = CreateWarrantyClaimLaborInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimLaborInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimLaborInput) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimLaborInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimLaborInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimLaborInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{92}
-}
-
-func (x *CreateWarrantyClaimLaborInput) GetCost() *CreateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimLaborInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLaborInput) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLaborInput) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimLaborInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody.
-type CreateWarrantyClaimMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimMoney) Reset() {
-	*x = CreateWarrantyClaimMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimMoney) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimMoney.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{93}
-}
-
-func (x *CreateWarrantyClaimMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody.
-type CreateWarrantyClaimMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimMoneyInput) Reset() {
-	*x = CreateWarrantyClaimMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimMoneyInput) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimMoneyInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{94}
-}
-
-func (x *CreateWarrantyClaimMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
-type CreateWarrantyClaimPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *CreateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimPart) Reset() {
-	*x = CreateWarrantyClaimPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimPart) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimPart.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{95}
-}
-
-func (x *CreateWarrantyClaimPart) GetCost() *CreateWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPart) GetPartDefinitionId() string {
-	if x != nil && x.PartDefinitionId != nil {
-		return *x.PartDefinitionId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPart) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPart) GetQuantity() int64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-func (x *CreateWarrantyClaimPart) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPart) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPart) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody.
-type CreateWarrantyClaimPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *CreateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`. Required.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimPartInput) Reset() {
-	*x = CreateWarrantyClaimPartInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimPartInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimPartInput) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimPartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimPartInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimPartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{96}
-}
-
-func (x *CreateWarrantyClaimPartInput) GetCost() *CreateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimPartInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPartInput) GetPartDefinitionId() string {
-	if x != nil && x.PartDefinitionId != nil {
-		return *x.PartDefinitionId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPartInput) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPartInput) GetQuantity() int64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-func (x *CreateWarrantyClaimPartInput) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPartInput) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimPartInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody.
-type CreateWarrantyClaimReimbursement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *CreateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimReimbursement) Reset() {
-	*x = CreateWarrantyClaimReimbursement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimReimbursement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimReimbursement) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimReimbursement.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimReimbursement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{97}
-}
-
-func (x *CreateWarrantyClaimReimbursement) GetReimbursement() *CreateWarrantyClaimMoney {
-	if x != nil {
-		return x.Reimbursement
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimReimbursement) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody.
-type CreateWarrantyClaimReimbursementInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *CreateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimReimbursementInput) Reset() {
-	*x = CreateWarrantyClaimReimbursementInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimReimbursementInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimReimbursementInput) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimReimbursementInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimReimbursementInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimReimbursementInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{98}
-}
-
-func (x *CreateWarrantyClaimReimbursementInput) GetReimbursement() *CreateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Reimbursement
-	}
-	return nil
-}
-
-func (x *CreateWarrantyClaimReimbursementInput) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
-// Schema CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
-type CreateWarrantyClaimStatusHistory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimStatusHistory) Reset() {
-	*x = CreateWarrantyClaimStatusHistory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimStatusHistory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimStatusHistory) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimStatusHistory.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimStatusHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{99}
-}
-
-func (x *CreateWarrantyClaimStatusHistory) GetHappenedAtTime() string {
-	if x != nil && x.HappenedAtTime != nil {
-		return *x.HappenedAtTime
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimStatusHistory) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *CreateWarrantyClaimStatusHistory) GetUserId() string {
-	if x != nil && x.UserId != nil {
-		return *x.UserId
-	}
-	return ""
-}
-
-// Schema EntityCreateWarrantyClaimVendorRefTypeResponseBody.
-type CreateWarrantyClaimVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimVendorRef) Reset() {
-	*x = CreateWarrantyClaimVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimVendorRef) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimVendorRef.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{100}
-}
-
-func (x *CreateWarrantyClaimVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityCreateWarrantyClaimWarrantyRefTypeResponseBody.
-type CreateWarrantyClaimWarrantyRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyClaimWarrantyRef) Reset() {
-	*x = CreateWarrantyClaimWarrantyRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyClaimWarrantyRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyClaimWarrantyRef) ProtoMessage() {}
-
-func (x *CreateWarrantyClaimWarrantyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyClaimWarrantyRef.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyClaimWarrantyRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{101}
-}
-
-func (x *CreateWarrantyClaimWarrantyRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody.
-type CreateWarrantyCoverage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*CreateWarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*CreateWarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
-	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyCoverage) Reset() {
-	*x = CreateWarrantyCoverage{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyCoverage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyCoverage) ProtoMessage() {}
-
-func (x *CreateWarrantyCoverage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyCoverage.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyCoverage) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{102}
-}
-
-func (x *CreateWarrantyCoverage) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverage) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetExclusions() []*CreateWarrantyCoverageItem {
-	if x != nil {
-		return x.Exclusions
-	}
-	return nil
-}
-
-func (x *CreateWarrantyCoverage) GetInclusions() []*CreateWarrantyCoverageItem {
-	if x != nil {
-		return x.Inclusions
-	}
-	return nil
-}
-
-func (x *CreateWarrantyCoverage) GetIsOdometerDistanceUnlimited() bool {
-	if x != nil && x.IsOdometerDistanceUnlimited != nil {
-		return *x.IsOdometerDistanceUnlimited
-	}
-	return false
-}
-
-func (x *CreateWarrantyCoverage) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverage) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverage) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetStartEngineHours() int64 {
-	if x != nil && x.StartEngineHours != nil {
-		return *x.StartEngineHours
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetStartOdometerMeters() int64 {
-	if x != nil && x.StartOdometerMeters != nil {
-		return *x.StartOdometerMeters
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverage) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody.
-type CreateWarrantyCoverageInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*CreateWarrantyCoverageItemInput `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*CreateWarrantyCoverageItemInput `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
-	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyCoverageInput) Reset() {
-	*x = CreateWarrantyCoverageInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyCoverageInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyCoverageInput) ProtoMessage() {}
-
-func (x *CreateWarrantyCoverageInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyCoverageInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyCoverageInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{103}
-}
-
-func (x *CreateWarrantyCoverageInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageInput) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetExclusions() []*CreateWarrantyCoverageItemInput {
-	if x != nil {
-		return x.Exclusions
-	}
-	return nil
-}
-
-func (x *CreateWarrantyCoverageInput) GetInclusions() []*CreateWarrantyCoverageItemInput {
-	if x != nil {
-		return x.Inclusions
-	}
-	return nil
-}
-
-func (x *CreateWarrantyCoverageInput) GetIsOdometerDistanceUnlimited() bool {
-	if x != nil && x.IsOdometerDistanceUnlimited != nil {
-		return *x.IsOdometerDistanceUnlimited
-	}
-	return false
-}
-
-func (x *CreateWarrantyCoverageInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageInput) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageInput) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetStartEngineHours() int64 {
-	if x != nil && x.StartEngineHours != nil {
-		return *x.StartEngineHours
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetStartOdometerMeters() int64 {
-	if x != nil && x.StartOdometerMeters != nil {
-		return *x.StartOdometerMeters
-	}
-	return 0
-}
-
-func (x *CreateWarrantyCoverageInput) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody.
-type CreateWarrantyCoverageItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyCoverageItem) Reset() {
-	*x = CreateWarrantyCoverageItem{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyCoverageItem) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyCoverageItem) ProtoMessage() {}
-
-func (x *CreateWarrantyCoverageItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyCoverageItem.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyCoverageItem) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{104}
-}
-
-func (x *CreateWarrantyCoverageItem) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageItem) GetItemType() string {
-	if x != nil && x.ItemType != nil {
-		return *x.ItemType
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageItem) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody.
-type CreateWarrantyCoverageItemInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`. Required.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyCoverageItemInput) Reset() {
-	*x = CreateWarrantyCoverageItemInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyCoverageItemInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyCoverageItemInput) ProtoMessage() {}
-
-func (x *CreateWarrantyCoverageItemInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyCoverageItemInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyCoverageItemInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{105}
-}
-
-func (x *CreateWarrantyCoverageItemInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageItemInput) GetItemType() string {
-	if x != nil && x.ItemType != nil {
-		return *x.ItemType
-	}
-	return ""
-}
-
-func (x *CreateWarrantyCoverageItemInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody.
-type CreateWarrantyExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyExternalId) Reset() {
-	*x = CreateWarrantyExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyExternalId) ProtoMessage() {}
-
-func (x *CreateWarrantyExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyExternalId.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{106}
-}
-
-func (x *CreateWarrantyExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CreateWarrantyExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema CreateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody.
-type CreateWarrantyExternalIdInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyExternalIdInput) Reset() {
-	*x = CreateWarrantyExternalIdInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyExternalIdInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyExternalIdInput) ProtoMessage() {}
-
-func (x *CreateWarrantyExternalIdInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyExternalIdInput.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyExternalIdInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{107}
-}
-
-func (x *CreateWarrantyExternalIdInput) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CreateWarrantyExternalIdInput) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema EntityCreateWarrantyVendorRefTypeResponseBody.
-type CreateWarrantyVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateWarrantyVendorRef) Reset() {
-	*x = CreateWarrantyVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateWarrantyVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateWarrantyVendorRef) ProtoMessage() {}
-
-func (x *CreateWarrantyVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateWarrantyVendorRef.ProtoReflect.Descriptor instead.
-func (*CreateWarrantyVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{108}
-}
-
-func (x *CreateWarrantyVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema ListPartsEntityPartDefinitionMoneyTypeResponseBody.
-type ListPartDefinitionMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPartDefinitionMoney) Reset() {
-	*x = ListPartDefinitionMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPartDefinitionMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPartDefinitionMoney) ProtoMessage() {}
-
-func (x *ListPartDefinitionMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPartDefinitionMoney.ProtoReflect.Descriptor instead.
-func (*ListPartDefinitionMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{109}
-}
-
-func (x *ListPartDefinitionMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *ListPartDefinitionMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
-type ListPurchaseOrderCoreCharge struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsara`.
-	CorePartSamsara *PurchaseOrdersPartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *ListPurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendor`.
-	ReturnRecipientVendor *PurchaseOrdersVendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *ListPurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *ListPurchaseOrderCoreCharge) Reset() {
-	*x = ListPurchaseOrderCoreCharge{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPurchaseOrderCoreCharge) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPurchaseOrderCoreCharge) ProtoMessage() {}
-
-func (x *ListPurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPurchaseOrderCoreCharge.ProtoReflect.Descriptor instead.
-func (*ListPurchaseOrderCoreCharge) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{110}
-}
-
-func (x *ListPurchaseOrderCoreCharge) GetCoreChargeStatus() string {
-	if x != nil && x.CoreChargeStatus != nil {
-		return *x.CoreChargeStatus
-	}
-	return ""
-}
-
-func (x *ListPurchaseOrderCoreCharge) GetCorePartSamsara() *PurchaseOrdersPartDefinitionRef {
-	if x != nil {
-		return x.CorePartSamsara
-	}
-	return nil
-}
-
-func (x *ListPurchaseOrderCoreCharge) GetRecoverabilityPolicy() *ListPurchaseOrderCoreRecoverabilityPolicy {
-	if x != nil {
-		return x.RecoverabilityPolicy
-	}
-	return nil
-}
-
-func (x *ListPurchaseOrderCoreCharge) GetReturnRecipientVendor() *PurchaseOrdersVendorRef {
-	if x != nil {
-		return x.ReturnRecipientVendor
-	}
-	return nil
-}
-
-func (x *ListPurchaseOrderCoreCharge) GetUnitCoreAmount() *ListPurchaseOrderMoney {
-	if x != nil {
-		return x.UnitCoreAmount
-	}
-	return nil
-}
-
-// Schema ListPurchaseOrdersEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
-type ListPurchaseOrderCoreRecoverabilityPolicy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) Reset() {
-	*x = ListPurchaseOrderCoreRecoverabilityPolicy{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPurchaseOrderCoreRecoverabilityPolicy) ProtoMessage() {}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPurchaseOrderCoreRecoverabilityPolicy.ProtoReflect.Descriptor instead.
-func (*ListPurchaseOrderCoreRecoverabilityPolicy) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{111}
-}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) GetFixedRecoverableUntilTime() string {
-	if x != nil && x.FixedRecoverableUntilTime != nil {
-		return *x.FixedRecoverableUntilTime
-	}
-	return ""
-}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) GetPolicyType() string {
-	if x != nil && x.PolicyType != nil {
-		return *x.PolicyType
-	}
-	return ""
-}
-
-func (x *ListPurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int64 {
-	if x != nil && x.RelativeWindowDuration != nil {
-		return *x.RelativeWindowDuration
-	}
-	return 0
-}
-
-// Schema ListPurchaseOrdersEntityPurchaseOrderMoneyTypeResponseBody.
-type ListPurchaseOrderMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPurchaseOrderMoney) Reset() {
-	*x = ListPurchaseOrderMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPurchaseOrderMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPurchaseOrderMoney) ProtoMessage() {}
-
-func (x *ListPurchaseOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPurchaseOrderMoney.ProtoReflect.Descriptor instead.
-func (*ListPurchaseOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{112}
-}
-
-func (x *ListPurchaseOrderMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *ListPurchaseOrderMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema ListPurchaseOrdersEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
-type ListPurchaseOrderTaxAdjustment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *ListPurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPurchaseOrderTaxAdjustment) Reset() {
-	*x = ListPurchaseOrderTaxAdjustment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPurchaseOrderTaxAdjustment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPurchaseOrderTaxAdjustment) ProtoMessage() {}
-
-func (x *ListPurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPurchaseOrderTaxAdjustment.ProtoReflect.Descriptor instead.
-func (*ListPurchaseOrderTaxAdjustment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{113}
-}
-
-func (x *ListPurchaseOrderTaxAdjustment) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *ListPurchaseOrderTaxAdjustment) GetMoney() *ListPurchaseOrderMoney {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema EntityListPurchaseOrdersVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody.
-type ListPurchaseOrdersVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListPurchaseOrdersVendorRef) Reset() {
-	*x = ListPurchaseOrdersVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListPurchaseOrdersVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListPurchaseOrdersVendorRef) ProtoMessage() {}
-
-func (x *ListPurchaseOrdersVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListPurchaseOrdersVendorRef.ProtoReflect.Descriptor instead.
-func (*ListPurchaseOrdersVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{114}
-}
-
-func (x *ListPurchaseOrdersVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
-type ListUpcomingPreventiveMaintenance struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *ListUpcomingPreventiveMaintenanceAssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `currentEngineHours`. In hours.
-	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
-	// Member `currentOdometer`.
-	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
-	// Member `dueInDays`. In days.
-	DueInDays *int64 `protobuf:"varint,4,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
-	// Member `dueInEngineHours`. In hours.
-	DueInEngineHours *int64 `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
-	// Member `dueInOdometer`.
-	DueInOdometer *int64 `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
-	// Member `lastResolvedAt`.
-	LastResolvedAt *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
-	// Member `lastResolvedAtEngineHours`. In hours.
-	LastResolvedAtEngineHours *int64 `protobuf:"varint,8,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
-	// Member `lastResolvedAtOdometer`.
-	LastResolvedAtOdometer *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
-	// Member `nextEngineHours`. In hours.
-	NextEngineHours *int64 `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
-	// Member `nextOdometer`.
-	NextOdometer *int64 `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
-	// Member `nextTime`.
-	NextTime *string `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
-	// Member `schedule`.
-	Schedule *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `workOrder`.
-	WorkOrder     *ListUpcomingPreventiveMaintenanceWorkOrderRef `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListUpcomingPreventiveMaintenance) Reset() {
-	*x = ListUpcomingPreventiveMaintenance{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListUpcomingPreventiveMaintenance) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListUpcomingPreventiveMaintenance) ProtoMessage() {}
-
-func (x *ListUpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListUpcomingPreventiveMaintenance.ProtoReflect.Descriptor instead.
-func (*ListUpcomingPreventiveMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{115}
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetAsset() *ListUpcomingPreventiveMaintenanceAssetRef {
-	if x != nil {
-		return x.Asset
-	}
-	return nil
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetCurrentEngineHours() int64 {
-	if x != nil && x.CurrentEngineHours != nil {
-		return *x.CurrentEngineHours
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetCurrentOdometer() int64 {
-	if x != nil && x.CurrentOdometer != nil {
-		return *x.CurrentOdometer
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetDueInDays() int64 {
-	if x != nil && x.DueInDays != nil {
-		return *x.DueInDays
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetDueInEngineHours() int64 {
-	if x != nil && x.DueInEngineHours != nil {
-		return *x.DueInEngineHours
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetDueInOdometer() int64 {
-	if x != nil && x.DueInOdometer != nil {
-		return *x.DueInOdometer
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetLastResolvedAt() string {
-	if x != nil && x.LastResolvedAt != nil {
-		return *x.LastResolvedAt
-	}
-	return ""
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetLastResolvedAtEngineHours() int64 {
-	if x != nil && x.LastResolvedAtEngineHours != nil {
-		return *x.LastResolvedAtEngineHours
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetLastResolvedAtOdometer() int64 {
-	if x != nil && x.LastResolvedAtOdometer != nil {
-		return *x.LastResolvedAtOdometer
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetNextEngineHours() int64 {
-	if x != nil && x.NextEngineHours != nil {
-		return *x.NextEngineHours
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetNextOdometer() int64 {
-	if x != nil && x.NextOdometer != nil {
-		return *x.NextOdometer
-	}
-	return 0
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetNextTime() string {
-	if x != nil && x.NextTime != nil {
-		return *x.NextTime
-	}
-	return ""
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetSchedule() *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef {
-	if x != nil {
-		return x.Schedule
-	}
-	return nil
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *ListUpcomingPreventiveMaintenance) GetWorkOrder() *ListUpcomingPreventiveMaintenanceWorkOrderRef {
-	if x != nil {
-		return x.WorkOrder
-	}
-	return nil
-}
-
-// Schema EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody.
-type ListUpcomingPreventiveMaintenanceAssetRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListUpcomingPreventiveMaintenanceAssetRef) Reset() {
-	*x = ListUpcomingPreventiveMaintenanceAssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListUpcomingPreventiveMaintenanceAssetRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListUpcomingPreventiveMaintenanceAssetRef) ProtoMessage() {}
-
-func (x *ListUpcomingPreventiveMaintenanceAssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListUpcomingPreventiveMaintenanceAssetRef.ProtoReflect.Descriptor instead.
-func (*ListUpcomingPreventiveMaintenanceAssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{116}
-}
-
-func (x *ListUpcomingPreventiveMaintenanceAssetRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody.
-type ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) Reset() {
-	*x = ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) ProtoMessage() {}
-
-func (x *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef.ProtoReflect.Descriptor instead.
-func (*ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{117}
-}
-
-func (x *ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody.
-type ListUpcomingPreventiveMaintenanceWorkOrderRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListUpcomingPreventiveMaintenanceWorkOrderRef) Reset() {
-	*x = ListUpcomingPreventiveMaintenanceWorkOrderRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListUpcomingPreventiveMaintenanceWorkOrderRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListUpcomingPreventiveMaintenanceWorkOrderRef) ProtoMessage() {}
-
-func (x *ListUpcomingPreventiveMaintenanceWorkOrderRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListUpcomingPreventiveMaintenanceWorkOrderRef.ProtoReflect.Descriptor instead.
-func (*ListUpcomingPreventiveMaintenanceWorkOrderRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{118}
-}
-
-func (x *ListUpcomingPreventiveMaintenanceWorkOrderRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
-type ListWarrantyClaimExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimExternalId) Reset() {
-	*x = ListWarrantyClaimExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[119]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimExternalId) ProtoMessage() {}
-
-func (x *ListWarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[119]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimExternalId.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{119}
-}
-
-func (x *ListWarrantyClaimExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
-type ListWarrantyClaimLabor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *ListWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimLabor) Reset() {
-	*x = ListWarrantyClaimLabor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimLabor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimLabor) ProtoMessage() {}
-
-func (x *ListWarrantyClaimLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimLabor.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{120}
-}
-
-func (x *ListWarrantyClaimLabor) GetCost() *ListWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *ListWarrantyClaimLabor) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimLabor) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimLabor) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimLabor) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimMoneyTypeResponseBody.
-type ListWarrantyClaimMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimMoney) Reset() {
-	*x = ListWarrantyClaimMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimMoney) ProtoMessage() {}
-
-func (x *ListWarrantyClaimMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimMoney.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{121}
-}
-
-func (x *ListWarrantyClaimMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
-type ListWarrantyClaimPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *ListWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimPart) Reset() {
-	*x = ListWarrantyClaimPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimPart) ProtoMessage() {}
-
-func (x *ListWarrantyClaimPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimPart.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{122}
-}
-
-func (x *ListWarrantyClaimPart) GetCost() *ListWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *ListWarrantyClaimPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimPart) GetPartDefinitionId() string {
-	if x != nil && x.PartDefinitionId != nil {
-		return *x.PartDefinitionId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimPart) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimPart) GetQuantity() int64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-func (x *ListWarrantyClaimPart) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimPart) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimPart) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimClaimReimbursementTypeResponseBody.
-type ListWarrantyClaimReimbursement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *ListWarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimReimbursement) Reset() {
-	*x = ListWarrantyClaimReimbursement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimReimbursement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimReimbursement) ProtoMessage() {}
-
-func (x *ListWarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimReimbursement.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimReimbursement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{123}
-}
-
-func (x *ListWarrantyClaimReimbursement) GetReimbursement() *ListWarrantyClaimMoney {
-	if x != nil {
-		return x.Reimbursement
-	}
-	return nil
-}
-
-func (x *ListWarrantyClaimReimbursement) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
-// Schema ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
-type ListWarrantyClaimStatusHistory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyClaimStatusHistory) Reset() {
-	*x = ListWarrantyClaimStatusHistory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyClaimStatusHistory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyClaimStatusHistory) ProtoMessage() {}
-
-func (x *ListWarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyClaimStatusHistory.ProtoReflect.Descriptor instead.
-func (*ListWarrantyClaimStatusHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{124}
-}
-
-func (x *ListWarrantyClaimStatusHistory) GetHappenedAtTime() string {
-	if x != nil && x.HappenedAtTime != nil {
-		return *x.HappenedAtTime
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimStatusHistory) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *ListWarrantyClaimStatusHistory) GetUserId() string {
-	if x != nil && x.UserId != nil {
-		return *x.UserId
-	}
-	return ""
-}
-
-// Schema ListWarrantiesEntityWarrantyWarrantyCoverageTypeResponseBody.
-type ListWarrantyCoverage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*ListWarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*ListWarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
-	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyCoverage) Reset() {
-	*x = ListWarrantyCoverage{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyCoverage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyCoverage) ProtoMessage() {}
-
-func (x *ListWarrantyCoverage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyCoverage.ProtoReflect.Descriptor instead.
-func (*ListWarrantyCoverage) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{125}
-}
-
-func (x *ListWarrantyCoverage) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *ListWarrantyCoverage) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetExclusions() []*ListWarrantyCoverageItem {
-	if x != nil {
-		return x.Exclusions
-	}
-	return nil
-}
-
-func (x *ListWarrantyCoverage) GetInclusions() []*ListWarrantyCoverageItem {
-	if x != nil {
-		return x.Inclusions
-	}
-	return nil
-}
-
-func (x *ListWarrantyCoverage) GetIsOdometerDistanceUnlimited() bool {
-	if x != nil && x.IsOdometerDistanceUnlimited != nil {
-		return *x.IsOdometerDistanceUnlimited
-	}
-	return false
-}
-
-func (x *ListWarrantyCoverage) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *ListWarrantyCoverage) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *ListWarrantyCoverage) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetStartEngineHours() int64 {
-	if x != nil && x.StartEngineHours != nil {
-		return *x.StartEngineHours
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetStartOdometerMeters() int64 {
-	if x != nil && x.StartOdometerMeters != nil {
-		return *x.StartOdometerMeters
-	}
-	return 0
-}
-
-func (x *ListWarrantyCoverage) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema ListWarrantiesEntityWarrantyWarrantyCoverageItemTypeResponseBody.
-type ListWarrantyCoverageItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyCoverageItem) Reset() {
-	*x = ListWarrantyCoverageItem{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyCoverageItem) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyCoverageItem) ProtoMessage() {}
-
-func (x *ListWarrantyCoverageItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyCoverageItem.ProtoReflect.Descriptor instead.
-func (*ListWarrantyCoverageItem) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{126}
-}
-
-func (x *ListWarrantyCoverageItem) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *ListWarrantyCoverageItem) GetItemType() string {
-	if x != nil && x.ItemType != nil {
-		return *x.ItemType
-	}
-	return ""
-}
-
-func (x *ListWarrantyCoverageItem) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema ListWarrantiesEntityWarrantyWarrantyExternalIdTypeResponseBody.
-type ListWarrantyExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListWarrantyExternalId) Reset() {
-	*x = ListWarrantyExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListWarrantyExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListWarrantyExternalId) ProtoMessage() {}
-
-func (x *ListWarrantyExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListWarrantyExternalId.ProtoReflect.Descriptor instead.
-func (*ListWarrantyExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{127}
-}
-
-func (x *ListWarrantyExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *ListWarrantyExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
 	}
 	return ""
 }
@@ -10042,9 +5072,9 @@ type PartInventory struct {
 	// Member `minStockLevel`.
 	MinStockLevel *float64 `protobuf:"fixed64,9,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
 	// Member `partSamsara`.
-	PartSamsara *PartInventoryPartDefinitionRef `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	PartSamsara *PartDefinitionRef `protobuf:"bytes,10,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
 	// Member `place`.
-	Place *PartInventoryPlaceRef `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
+	Place *PlaceRef `protobuf:"bytes,11,opt,name=place,proto3" json:"place,omitempty"`
 	// Member `reorderQuantity`.
 	ReorderQuantity *float64 `protobuf:"fixed64,12,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
 	// Member `reorderThreshold`.
@@ -10065,7 +5095,7 @@ type PartInventory struct {
 
 func (x *PartInventory) Reset() {
 	*x = PartInventory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10077,7 +5107,7 @@ func (x *PartInventory) String() string {
 func (*PartInventory) ProtoMessage() {}
 
 func (x *PartInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10090,7 +5120,7 @@ func (x *PartInventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInventory.ProtoReflect.Descriptor instead.
 func (*PartInventory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{128}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PartInventory) GetAisle() string {
@@ -10156,14 +5186,14 @@ func (x *PartInventory) GetMinStockLevel() float64 {
 	return 0
 }
 
-func (x *PartInventory) GetPartSamsara() *PartInventoryPartDefinitionRef {
+func (x *PartInventory) GetPartSamsara() *PartDefinitionRef {
 	if x != nil {
 		return x.PartSamsara
 	}
 	return nil
 }
 
-func (x *PartInventory) GetPlace() *PartInventoryPlaceRef {
+func (x *PartInventory) GetPlace() *PlaceRef {
 	if x != nil {
 		return x.Place
 	}
@@ -10219,7 +5249,220 @@ func (x *PartInventory) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema ListPartInventoryEntityPartInventoryLocationMoneyTypeResponseBody.
+// Schemas EntityCreatePartInventoryLocationTypeResponseBody,
+// EntityUpdatePartInventoryLocationTypeResponseBody.
+type PartInventoryLocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `aisle`.
+	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
+	// Member `availableQuantity`.
+	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
+	// Member `bin`.
+	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
+	// Member `createdAtTime`.
+	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
+	// Member `currentQuantity`.
+	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `isCostTracked`.
+	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
+	// Member `isLowStock`.
+	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
+	// Member `maxStockLevel`.
+	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
+	// Member `minStockLevel`.
+	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
+	// Member `partSamsara`.
+	PartSamsara *PartDefinitionRef `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	// Member `place`.
+	Place *PlaceRef `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
+	// Member `reorderQuantity`.
+	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
+	// Member `reorderThreshold`.
+	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
+	// Member `reservedQuantity`.
+	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
+	// Member `row`.
+	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
+	// Member `unitCost`.
+	UnitCost *PartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Member `unitOfMeasureType`.
+	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	// Member `updatedAtTime`.
+	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartInventoryLocation) Reset() {
+	*x = PartInventoryLocation{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartInventoryLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartInventoryLocation) ProtoMessage() {}
+
+func (x *PartInventoryLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartInventoryLocation.ProtoReflect.Descriptor instead.
+func (*PartInventoryLocation) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *PartInventoryLocation) GetAisle() string {
+	if x != nil && x.Aisle != nil {
+		return *x.Aisle
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetAvailableQuantity() float64 {
+	if x != nil && x.AvailableQuantity != nil {
+		return *x.AvailableQuantity
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetBin() string {
+	if x != nil && x.Bin != nil {
+		return *x.Bin
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetCreatedAtTime() string {
+	if x != nil && x.CreatedAtTime != nil {
+		return *x.CreatedAtTime
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetCurrentQuantity() float64 {
+	if x != nil && x.CurrentQuantity != nil {
+		return *x.CurrentQuantity
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetIsCostTracked() bool {
+	if x != nil && x.IsCostTracked != nil {
+		return *x.IsCostTracked
+	}
+	return false
+}
+
+func (x *PartInventoryLocation) GetIsLowStock() bool {
+	if x != nil && x.IsLowStock != nil {
+		return *x.IsLowStock
+	}
+	return false
+}
+
+func (x *PartInventoryLocation) GetMaxStockLevel() float64 {
+	if x != nil && x.MaxStockLevel != nil {
+		return *x.MaxStockLevel
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetMinStockLevel() float64 {
+	if x != nil && x.MinStockLevel != nil {
+		return *x.MinStockLevel
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetPartSamsara() *PartDefinitionRef {
+	if x != nil {
+		return x.PartSamsara
+	}
+	return nil
+}
+
+func (x *PartInventoryLocation) GetPlace() *PlaceRef {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *PartInventoryLocation) GetReorderQuantity() float64 {
+	if x != nil && x.ReorderQuantity != nil {
+		return *x.ReorderQuantity
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetReorderThreshold() float64 {
+	if x != nil && x.ReorderThreshold != nil {
+		return *x.ReorderThreshold
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetReservedQuantity() float64 {
+	if x != nil && x.ReservedQuantity != nil {
+		return *x.ReservedQuantity
+	}
+	return 0
+}
+
+func (x *PartInventoryLocation) GetRow() string {
+	if x != nil && x.Row != nil {
+		return *x.Row
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetUnitCost() *PartInventoryLocationMoney {
+	if x != nil {
+		return x.UnitCost
+	}
+	return nil
+}
+
+func (x *PartInventoryLocation) GetUnitOfMeasureType() string {
+	if x != nil && x.UnitOfMeasureType != nil {
+		return *x.UnitOfMeasureType
+	}
+	return ""
+}
+
+func (x *PartInventoryLocation) GetUpdatedAtTime() string {
+	if x != nil && x.UpdatedAtTime != nil {
+		return *x.UpdatedAtTime
+	}
+	return ""
+}
+
+// Schemas CreatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody,
+// CreatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody,
+// ListPartInventoryEntityPartInventoryLocationMoneyTypeResponseBody,
+// UpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody,
+// UpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody.
 type PartInventoryLocationMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`.
@@ -10232,7 +5475,7 @@ type PartInventoryLocationMoney struct {
 
 func (x *PartInventoryLocationMoney) Reset() {
 	*x = PartInventoryLocationMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10244,7 +5487,7 @@ func (x *PartInventoryLocationMoney) String() string {
 func (*PartInventoryLocationMoney) ProtoMessage() {}
 
 func (x *PartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10257,7 +5500,7 @@ func (x *PartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInventoryLocationMoney.ProtoReflect.Descriptor instead.
 func (*PartInventoryLocationMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{129}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *PartInventoryLocationMoney) GetAmount() string {
@@ -10274,100 +5517,8 @@ func (x *PartInventoryLocationMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema EntityListPartInventoryPartDefinitionRefTypeResponseBody.
-type PartInventoryPartDefinitionRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PartInventoryPartDefinitionRef) Reset() {
-	*x = PartInventoryPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PartInventoryPartDefinitionRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PartInventoryPartDefinitionRef) ProtoMessage() {}
-
-func (x *PartInventoryPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PartInventoryPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*PartInventoryPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{130}
-}
-
-func (x *PartInventoryPartDefinitionRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityListPartInventoryPlaceRefTypeResponseBody.
-type PartInventoryPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PartInventoryPlaceRef) Reset() {
-	*x = PartInventoryPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PartInventoryPlaceRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PartInventoryPlaceRef) ProtoMessage() {}
-
-func (x *PartInventoryPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PartInventoryPlaceRef.ProtoReflect.Descriptor instead.
-func (*PartInventoryPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{131}
-}
-
-func (x *PartInventoryPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
 // Schema EntityListPartTransactionsTypeResponseBody.
-type PartTransactions struct {
+type PartTransaction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `batch`.
 	Batch *string `protobuf:"bytes,1,opt,name=batch,proto3,oneof" json:"batch,omitempty"`
@@ -10384,7 +5535,7 @@ type PartTransactions struct {
 	// Member `notes`.
 	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `part`.
-	Part *PartTransactionsPartDefinitionRef `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
+	Part *PartDefinitionRef `protobuf:"bytes,8,opt,name=part,proto3" json:"part,omitempty"`
 	// Member `placeId`.
 	PlaceId *string `protobuf:"bytes,9,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
 	// Member `purchaseOrder`.
@@ -10402,26 +5553,26 @@ type PartTransactions struct {
 	// Member `vendorId`.
 	VendorId *string `protobuf:"bytes,16,opt,name=vendor_id,json=vendorId,proto3,oneof" json:"vendor_id,omitempty"`
 	// Member `workOrder`.
-	WorkOrder     *PartTransactionsWorkOrderRef `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	WorkOrder     *WorkOrderRef `protobuf:"bytes,17,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PartTransactions) Reset() {
-	*x = PartTransactions{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132]
+func (x *PartTransaction) Reset() {
+	*x = PartTransaction{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PartTransactions) String() string {
+func (x *PartTransaction) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PartTransactions) ProtoMessage() {}
+func (*PartTransaction) ProtoMessage() {}
 
-func (x *PartTransactions) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132]
+func (x *PartTransaction) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10432,132 +5583,137 @@ func (x *PartTransactions) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PartTransactions.ProtoReflect.Descriptor instead.
-func (*PartTransactions) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{132}
+// Deprecated: Use PartTransaction.ProtoReflect.Descriptor instead.
+func (*PartTransaction) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{68}
 }
 
-func (x *PartTransactions) GetBatch() string {
+func (x *PartTransaction) GetBatch() string {
 	if x != nil && x.Batch != nil {
 		return *x.Batch
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetCreatedAtTime() string {
+func (x *PartTransaction) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetCreatedByUserId() string {
+func (x *PartTransaction) GetCreatedByUserId() string {
 	if x != nil && x.CreatedByUserId != nil {
 		return *x.CreatedByUserId
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetFromPlaceId() string {
+func (x *PartTransaction) GetFromPlaceId() string {
 	if x != nil && x.FromPlaceId != nil {
 		return *x.FromPlaceId
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetHappenedAtTime() string {
+func (x *PartTransaction) GetHappenedAtTime() string {
 	if x != nil && x.HappenedAtTime != nil {
 		return *x.HappenedAtTime
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetId() string {
+func (x *PartTransaction) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetNotes() string {
+func (x *PartTransaction) GetNotes() string {
 	if x != nil && x.Notes != nil {
 		return *x.Notes
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetPart() *PartTransactionsPartDefinitionRef {
+func (x *PartTransaction) GetPart() *PartDefinitionRef {
 	if x != nil {
 		return x.Part
 	}
 	return nil
 }
 
-func (x *PartTransactions) GetPlaceId() string {
+func (x *PartTransaction) GetPlaceId() string {
 	if x != nil && x.PlaceId != nil {
 		return *x.PlaceId
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetPurchaseOrder() string {
+func (x *PartTransaction) GetPurchaseOrder() string {
 	if x != nil && x.PurchaseOrder != nil {
 		return *x.PurchaseOrder
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetQuantity() float64 {
+func (x *PartTransaction) GetQuantity() float64 {
 	if x != nil && x.Quantity != nil {
 		return *x.Quantity
 	}
 	return 0
 }
 
-func (x *PartTransactions) GetResultingQuantity() float64 {
+func (x *PartTransaction) GetResultingQuantity() float64 {
 	if x != nil && x.ResultingQuantity != nil {
 		return *x.ResultingQuantity
 	}
 	return 0
 }
 
-func (x *PartTransactions) GetToPlaceId() string {
+func (x *PartTransaction) GetToPlaceId() string {
 	if x != nil && x.ToPlaceId != nil {
 		return *x.ToPlaceId
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetTransactionType() string {
+func (x *PartTransaction) GetTransactionType() string {
 	if x != nil && x.TransactionType != nil {
 		return *x.TransactionType
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetUnitCost() float64 {
+func (x *PartTransaction) GetUnitCost() float64 {
 	if x != nil && x.UnitCost != nil {
 		return *x.UnitCost
 	}
 	return 0
 }
 
-func (x *PartTransactions) GetVendorId() string {
+func (x *PartTransaction) GetVendorId() string {
 	if x != nil && x.VendorId != nil {
 		return *x.VendorId
 	}
 	return ""
 }
 
-func (x *PartTransactions) GetWorkOrder() *PartTransactionsWorkOrderRef {
+func (x *PartTransaction) GetWorkOrder() *WorkOrderRef {
 	if x != nil {
 		return x.WorkOrder
 	}
 	return nil
 }
 
-// Schema EntityListPartTransactionsPartDefinitionRefTypeResponseBody.
-type PartTransactionsPartDefinitionRef struct {
+// Schemas EntityCreatePartInventoryLocationPlaceRefTypeResponseBody,
+// EntityCreatePurchaseOrderPlaceRefTypeResponseBody,
+// EntityListPartInventoryPlaceRefTypeResponseBody,
+// EntityListPurchaseOrdersPlaceRefTypeResponseBody,
+// EntityUpdatePartInventoryLocationPlaceRefTypeResponseBody,
+// EntityUpdatePurchaseOrderPlaceRefTypeResponseBody.
+type PlaceRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -10565,21 +5721,21 @@ type PartTransactionsPartDefinitionRef struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PartTransactionsPartDefinitionRef) Reset() {
-	*x = PartTransactionsPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[133]
+func (x *PlaceRef) Reset() {
+	*x = PlaceRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PartTransactionsPartDefinitionRef) String() string {
+func (x *PlaceRef) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PartTransactionsPartDefinitionRef) ProtoMessage() {}
+func (*PlaceRef) ProtoMessage() {}
 
-func (x *PartTransactionsPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[133]
+func (x *PlaceRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10590,20 +5746,23 @@ func (x *PartTransactionsPartDefinitionRef) ProtoReflect() protoreflect.Message 
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PartTransactionsPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*PartTransactionsPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{133}
+// Deprecated: Use PlaceRef.ProtoReflect.Descriptor instead.
+func (*PlaceRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{69}
 }
 
-func (x *PartTransactionsPartDefinitionRef) GetId() string {
+func (x *PlaceRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-// Schema EntityListPartTransactionsWorkOrderRefTypeResponseBody.
-type PartTransactionsWorkOrderRef struct {
+// Schemas
+// EntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBody,
+// EntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody,
+// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody.
+type PreventativeMaintenanceScheduleRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -10611,21 +5770,21 @@ type PartTransactionsWorkOrderRef struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PartTransactionsWorkOrderRef) Reset() {
-	*x = PartTransactionsWorkOrderRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[134]
+func (x *PreventativeMaintenanceScheduleRef) Reset() {
+	*x = PreventativeMaintenanceScheduleRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PartTransactionsWorkOrderRef) String() string {
+func (x *PreventativeMaintenanceScheduleRef) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PartTransactionsWorkOrderRef) ProtoMessage() {}
+func (*PreventativeMaintenanceScheduleRef) ProtoMessage() {}
 
-func (x *PartTransactionsWorkOrderRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[134]
+func (x *PreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10636,237 +5795,20 @@ func (x *PartTransactionsWorkOrderRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PartTransactionsWorkOrderRef.ProtoReflect.Descriptor instead.
-func (*PartTransactionsWorkOrderRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{134}
+// Deprecated: Use PreventativeMaintenanceScheduleRef.ProtoReflect.Descriptor instead.
+func (*PreventativeMaintenanceScheduleRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{70}
 }
 
-func (x *PartTransactionsWorkOrderRef) GetId() string {
+func (x *PreventativeMaintenanceScheduleRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityListPartsTypeResponseBody.
-type Parts struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`.
-	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `partNumber`.
-	PartNumber *string `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Member `partStatus`.
-	PartStatus *string `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	// Member `subcategory`.
-	Subcategory *string `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
-	// Member `unitCost`.
-	UnitCost *ListPartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Parts) Reset() {
-	*x = Parts{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[135]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Parts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Parts) ProtoMessage() {}
-
-func (x *Parts) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[135]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Parts.ProtoReflect.Descriptor instead.
-func (*Parts) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{135}
-}
-
-func (x *Parts) GetArchivedAtTime() string {
-	if x != nil && x.ArchivedAtTime != nil {
-		return *x.ArchivedAtTime
-	}
-	return ""
-}
-
-func (x *Parts) GetBarcodeString() string {
-	if x != nil && x.BarcodeString != nil {
-		return *x.BarcodeString
-	}
-	return ""
-}
-
-func (x *Parts) GetBarcodeType() string {
-	if x != nil && x.BarcodeType != nil {
-		return *x.BarcodeType
-	}
-	return ""
-}
-
-func (x *Parts) GetCategory() string {
-	if x != nil && x.Category != nil {
-		return *x.Category
-	}
-	return ""
-}
-
-func (x *Parts) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *Parts) GetDeletedAtTime() string {
-	if x != nil && x.DeletedAtTime != nil {
-		return *x.DeletedAtTime
-	}
-	return ""
-}
-
-func (x *Parts) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *Parts) GetExternalId() string {
-	if x != nil && x.ExternalId != nil {
-		return *x.ExternalId
-	}
-	return ""
-}
-
-func (x *Parts) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *Parts) GetIsInventoryTracked() bool {
-	if x != nil && x.IsInventoryTracked != nil {
-		return *x.IsInventoryTracked
-	}
-	return false
-}
-
-func (x *Parts) GetManufacturerName() string {
-	if x != nil && x.ManufacturerName != nil {
-		return *x.ManufacturerName
-	}
-	return ""
-}
-
-func (x *Parts) GetManufacturerPartNumber() string {
-	if x != nil && x.ManufacturerPartNumber != nil {
-		return *x.ManufacturerPartNumber
-	}
-	return ""
-}
-
-func (x *Parts) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *Parts) GetPartNumber() string {
-	if x != nil && x.PartNumber != nil {
-		return *x.PartNumber
-	}
-	return ""
-}
-
-func (x *Parts) GetPartStatus() string {
-	if x != nil && x.PartStatus != nil {
-		return *x.PartStatus
-	}
-	return ""
-}
-
-func (x *Parts) GetSubcategory() string {
-	if x != nil && x.Subcategory != nil {
-		return *x.Subcategory
-	}
-	return ""
-}
-
-func (x *Parts) GetUnitCost() *ListPartDefinitionMoney {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *Parts) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-func (x *Parts) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *Parts) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
 	}
 	return ""
 }
 
 // Schema EntityListPreventiveMaintenanceSchedulesTypeResponseBody.
-type PreventiveMaintenanceSchedules struct {
+type PreventiveMaintenanceSchedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dateIntervalMs`. In milliseconds.
 	DateIntervalMs *int64 `protobuf:"varint,1,opt,name=date_interval_ms,json=dateIntervalMs,proto3,oneof" json:"date_interval_ms,omitempty"`
@@ -10879,7 +5821,7 @@ type PreventiveMaintenanceSchedules struct {
 	// Member `id`.
 	Id *string `protobuf:"bytes,5,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `linkedSchedules`.
-	LinkedSchedules []*PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
+	LinkedSchedules []*PreventativeMaintenanceScheduleRef `protobuf:"bytes,6,rep,name=linked_schedules,json=linkedSchedules,proto3" json:"linked_schedules,omitempty"`
 	// Member `title`.
 	Title *string `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
 	// Member `workOrderTemplateId`.
@@ -10888,21 +5830,21 @@ type PreventiveMaintenanceSchedules struct {
 	sizeCache           protoimpl.SizeCache
 }
 
-func (x *PreventiveMaintenanceSchedules) Reset() {
-	*x = PreventiveMaintenanceSchedules{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[136]
+func (x *PreventiveMaintenanceSchedule) Reset() {
+	*x = PreventiveMaintenanceSchedule{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PreventiveMaintenanceSchedules) String() string {
+func (x *PreventiveMaintenanceSchedule) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PreventiveMaintenanceSchedules) ProtoMessage() {}
+func (*PreventiveMaintenanceSchedule) ProtoMessage() {}
 
-func (x *PreventiveMaintenanceSchedules) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[136]
+func (x *PreventiveMaintenanceSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10913,364 +5855,70 @@ func (x *PreventiveMaintenanceSchedules) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PreventiveMaintenanceSchedules.ProtoReflect.Descriptor instead.
-func (*PreventiveMaintenanceSchedules) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{136}
+// Deprecated: Use PreventiveMaintenanceSchedule.ProtoReflect.Descriptor instead.
+func (*PreventiveMaintenanceSchedule) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{71}
 }
 
-func (x *PreventiveMaintenanceSchedules) GetDateIntervalMs() int64 {
+func (x *PreventiveMaintenanceSchedule) GetDateIntervalMs() int64 {
 	if x != nil && x.DateIntervalMs != nil {
 		return *x.DateIntervalMs
 	}
 	return 0
 }
 
-func (x *PreventiveMaintenanceSchedules) GetDescription() string {
+func (x *PreventiveMaintenanceSchedule) GetDescription() string {
 	if x != nil && x.Description != nil {
 		return *x.Description
 	}
 	return ""
 }
 
-func (x *PreventiveMaintenanceSchedules) GetDistanceInterval() int64 {
+func (x *PreventiveMaintenanceSchedule) GetDistanceInterval() int64 {
 	if x != nil && x.DistanceInterval != nil {
 		return *x.DistanceInterval
 	}
 	return 0
 }
 
-func (x *PreventiveMaintenanceSchedules) GetEngineHourInterval() int64 {
+func (x *PreventiveMaintenanceSchedule) GetEngineHourInterval() int64 {
 	if x != nil && x.EngineHourInterval != nil {
 		return *x.EngineHourInterval
 	}
 	return 0
 }
 
-func (x *PreventiveMaintenanceSchedules) GetId() string {
+func (x *PreventiveMaintenanceSchedule) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *PreventiveMaintenanceSchedules) GetLinkedSchedules() []*PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef {
+func (x *PreventiveMaintenanceSchedule) GetLinkedSchedules() []*PreventativeMaintenanceScheduleRef {
 	if x != nil {
 		return x.LinkedSchedules
 	}
 	return nil
 }
 
-func (x *PreventiveMaintenanceSchedules) GetTitle() string {
+func (x *PreventiveMaintenanceSchedule) GetTitle() string {
 	if x != nil && x.Title != nil {
 		return *x.Title
 	}
 	return ""
 }
 
-func (x *PreventiveMaintenanceSchedules) GetWorkOrderTemplateId() string {
+func (x *PreventiveMaintenanceSchedule) GetWorkOrderTemplateId() string {
 	if x != nil && x.WorkOrderTemplateId != nil {
 		return *x.WorkOrderTemplateId
 	}
 	return ""
 }
 
-// Schema
-// EntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBody.
-type PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) Reset() {
-	*x = PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[137]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) ProtoMessage() {}
-
-func (x *PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[137]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef.ProtoReflect.Descriptor instead.
-func (*PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{137}
-}
-
-func (x *PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta34Bfd5A4152TypeRequestBody.
-type PurchaseOrderMoneyInputVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PurchaseOrderMoneyInputVariant) Reset() {
-	*x = PurchaseOrderMoneyInputVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[138]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PurchaseOrderMoneyInputVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PurchaseOrderMoneyInputVariant) ProtoMessage() {}
-
-func (x *PurchaseOrderMoneyInputVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[138]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PurchaseOrderMoneyInputVariant.ProtoReflect.Descriptor instead.
-func (*PurchaseOrderMoneyInputVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{138}
-}
-
-func (x *PurchaseOrderMoneyInputVariant) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *PurchaseOrderMoneyInputVariant) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBody.
-type PurchaseOrderMoneyVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PurchaseOrderMoneyVariant) Reset() {
-	*x = PurchaseOrderMoneyVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[139]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PurchaseOrderMoneyVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PurchaseOrderMoneyVariant) ProtoMessage() {}
-
-func (x *PurchaseOrderMoneyVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[139]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PurchaseOrderMoneyVariant.ProtoReflect.Descriptor instead.
-func (*PurchaseOrderMoneyVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{139}
-}
-
-func (x *PurchaseOrderMoneyVariant) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *PurchaseOrderMoneyVariant) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBody.
-type PurchaseOrderPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *ListPurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *PurchaseOrdersPartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *PurchaseOrdersPlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `quantityOrdered`.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *ListPurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *ListPurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
-	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
-	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
-	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *PurchaseOrderPart) Reset() {
-	*x = PurchaseOrderPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[140]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PurchaseOrderPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PurchaseOrderPart) ProtoMessage() {}
-
-func (x *PurchaseOrderPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[140]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PurchaseOrderPart.ProtoReflect.Descriptor instead.
-func (*PurchaseOrderPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{140}
-}
-
-func (x *PurchaseOrderPart) GetBatchNumber() string {
-	if x != nil && x.BatchNumber != nil {
-		return *x.BatchNumber
-	}
-	return ""
-}
-
-func (x *PurchaseOrderPart) GetCoreCharge() *ListPurchaseOrderCoreCharge {
-	if x != nil {
-		return x.CoreCharge
-	}
-	return nil
-}
-
-func (x *PurchaseOrderPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *PurchaseOrderPart) GetLineItemId() string {
-	if x != nil && x.LineItemId != nil {
-		return *x.LineItemId
-	}
-	return ""
-}
-
-func (x *PurchaseOrderPart) GetPartSamsara() *PurchaseOrdersPartDefinitionRef {
-	if x != nil {
-		return x.PartSamsara
-	}
-	return nil
-}
-
-func (x *PurchaseOrderPart) GetPlace() *PurchaseOrdersPlaceRef {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *PurchaseOrderPart) GetQuantityOrdered() float64 {
-	if x != nil && x.QuantityOrdered != nil {
-		return *x.QuantityOrdered
-	}
-	return 0
-}
-
-func (x *PurchaseOrderPart) GetQuantityReceived() float64 {
-	if x != nil && x.QuantityReceived != nil {
-		return *x.QuantityReceived
-	}
-	return 0
-}
-
-func (x *PurchaseOrderPart) GetTax() *ListPurchaseOrderTaxAdjustment {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *PurchaseOrderPart) GetUnitCost() *ListPurchaseOrderMoney {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *PurchaseOrderPart) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-// Schema EntityListPurchaseOrdersTypeResponseBody.
-type PurchaseOrders struct {
+// Schemas EntityCreatePurchaseOrderTypeResponseBody, EntityListPurchaseOrdersTypeResponseBody,
+// EntityUpdatePurchaseOrderTypeResponseBody.
+type PurchaseOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `createdAtTime`.
 	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
@@ -11297,7 +5945,7 @@ type PurchaseOrders struct {
 	// `Closed`.
 	OrderStatus *string `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
 	// Member `otherCost`.
-	OtherCost *ListPurchaseOrderMoney `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *PurchaseOrderMoney `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Member `parts`.
 	Parts []*PurchaseOrderPart `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Member `poNumber`.
@@ -11309,34 +5957,34 @@ type PurchaseOrders struct {
 	// Member `sentAtTime`.
 	SentAtTime *string `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
 	// Member `tax`.
-	Tax *ListPurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
+	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
 	// Member `taxTotal`.
-	TaxTotal *ListPurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
+	TaxTotal *PurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
 	// Member `trackingNumber`.
 	TrackingNumber *string `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
 	// Member `updatedAtTime`.
 	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `vendor`.
-	Vendor        *ListPurchaseOrdersVendorRef `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	Vendor        *VendorRef `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PurchaseOrders) Reset() {
-	*x = PurchaseOrders{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[141]
+func (x *PurchaseOrder) Reset() {
+	*x = PurchaseOrder{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PurchaseOrders) String() string {
+func (x *PurchaseOrder) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PurchaseOrders) ProtoMessage() {}
+func (*PurchaseOrder) ProtoMessage() {}
 
-func (x *PurchaseOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[141]
+func (x *PurchaseOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11347,189 +5995,199 @@ func (x *PurchaseOrders) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PurchaseOrders.ProtoReflect.Descriptor instead.
-func (*PurchaseOrders) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{141}
+// Deprecated: Use PurchaseOrder.ProtoReflect.Descriptor instead.
+func (*PurchaseOrder) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{72}
 }
 
-func (x *PurchaseOrders) GetCreatedAtTime() string {
+func (x *PurchaseOrder) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetCreationSource() string {
+func (x *PurchaseOrder) GetCreationSource() string {
 	if x != nil && x.CreationSource != nil {
 		return *x.CreationSource
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetDeliveryAtTime() string {
+func (x *PurchaseOrder) GetDeliveryAtTime() string {
 	if x != nil && x.DeliveryAtTime != nil {
 		return *x.DeliveryAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetFirstReceivedAtTime() string {
+func (x *PurchaseOrder) GetFirstReceivedAtTime() string {
 	if x != nil && x.FirstReceivedAtTime != nil {
 		return *x.FirstReceivedAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetFullyReceivedAtTime() string {
+func (x *PurchaseOrder) GetFullyReceivedAtTime() string {
 	if x != nil && x.FullyReceivedAtTime != nil {
 		return *x.FullyReceivedAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetGlCode() string {
+func (x *PurchaseOrder) GetGlCode() string {
 	if x != nil && x.GlCode != nil {
 		return *x.GlCode
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetId() string {
+func (x *PurchaseOrder) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetInvoiceNumber() string {
+func (x *PurchaseOrder) GetInvoiceNumber() string {
 	if x != nil && x.InvoiceNumber != nil {
 		return *x.InvoiceNumber
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetMediaItemIds() []string {
+func (x *PurchaseOrder) GetMediaItemIds() []string {
 	if x != nil {
 		return x.MediaItemIds
 	}
 	return nil
 }
 
-func (x *PurchaseOrders) GetNotes() string {
+func (x *PurchaseOrder) GetNotes() string {
 	if x != nil && x.Notes != nil {
 		return *x.Notes
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetOrderStatus() string {
+func (x *PurchaseOrder) GetOrderStatus() string {
 	if x != nil && x.OrderStatus != nil {
 		return *x.OrderStatus
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetOtherCost() *ListPurchaseOrderMoney {
+func (x *PurchaseOrder) GetOtherCost() *PurchaseOrderMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *PurchaseOrders) GetParts() []*PurchaseOrderPart {
+func (x *PurchaseOrder) GetParts() []*PurchaseOrderPart {
 	if x != nil {
 		return x.Parts
 	}
 	return nil
 }
 
-func (x *PurchaseOrders) GetPoNumber() string {
+func (x *PurchaseOrder) GetPoNumber() string {
 	if x != nil && x.PoNumber != nil {
 		return *x.PoNumber
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetPoNumberPrefix() string {
+func (x *PurchaseOrder) GetPoNumberPrefix() string {
 	if x != nil && x.PoNumberPrefix != nil {
 		return *x.PoNumberPrefix
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetPoNumberSuffix() string {
+func (x *PurchaseOrder) GetPoNumberSuffix() string {
 	if x != nil && x.PoNumberSuffix != nil {
 		return *x.PoNumberSuffix
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetSentAtTime() string {
+func (x *PurchaseOrder) GetSentAtTime() string {
 	if x != nil && x.SentAtTime != nil {
 		return *x.SentAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetTax() *ListPurchaseOrderTaxAdjustment {
+func (x *PurchaseOrder) GetTax() *PurchaseOrderTaxAdjustment {
 	if x != nil {
 		return x.Tax
 	}
 	return nil
 }
 
-func (x *PurchaseOrders) GetTaxTotal() *ListPurchaseOrderMoney {
+func (x *PurchaseOrder) GetTaxTotal() *PurchaseOrderMoney {
 	if x != nil {
 		return x.TaxTotal
 	}
 	return nil
 }
 
-func (x *PurchaseOrders) GetTrackingNumber() string {
+func (x *PurchaseOrder) GetTrackingNumber() string {
 	if x != nil && x.TrackingNumber != nil {
 		return *x.TrackingNumber
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetUpdatedAtTime() string {
+func (x *PurchaseOrder) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-func (x *PurchaseOrders) GetVendor() *ListPurchaseOrdersVendorRef {
+func (x *PurchaseOrder) GetVendor() *VendorRef {
 	if x != nil {
 		return x.Vendor
 	}
 	return nil
 }
 
-// Schema EntityListPurchaseOrdersPartDefinitionRefTypeResponseBody.
-type PurchaseOrdersPartDefinitionRef struct {
+// Schemas CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody,
+// ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
+type PurchaseOrderCoreCharge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	// Member `corePartSamsara`.
+	CorePartSamsara *PartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
+	// Member `recoverabilityPolicy`.
+	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	// Member `returnRecipientVendor`.
+	ReturnRecipientVendor *VendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
+	// Member `unitCoreAmount`.
+	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
-func (x *PurchaseOrdersPartDefinitionRef) Reset() {
-	*x = PurchaseOrdersPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[142]
+func (x *PurchaseOrderCoreCharge) Reset() {
+	*x = PurchaseOrderCoreCharge{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PurchaseOrdersPartDefinitionRef) String() string {
+func (x *PurchaseOrderCoreCharge) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PurchaseOrdersPartDefinitionRef) ProtoMessage() {}
+func (*PurchaseOrderCoreCharge) ProtoMessage() {}
 
-func (x *PurchaseOrdersPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[142]
+func (x *PurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11540,42 +6198,79 @@ func (x *PurchaseOrdersPartDefinitionRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PurchaseOrdersPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*PurchaseOrdersPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{142}
+// Deprecated: Use PurchaseOrderCoreCharge.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderCoreCharge) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{73}
 }
 
-func (x *PurchaseOrdersPartDefinitionRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
+func (x *PurchaseOrderCoreCharge) GetCoreChargeStatus() string {
+	if x != nil && x.CoreChargeStatus != nil {
+		return *x.CoreChargeStatus
 	}
 	return ""
 }
 
-// Schema EntityListPurchaseOrdersPlaceRefTypeResponseBody.
-type PurchaseOrdersPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *PurchaseOrderCoreCharge) GetCorePartSamsara() *PartDefinitionRef {
+	if x != nil {
+		return x.CorePartSamsara
+	}
+	return nil
 }
 
-func (x *PurchaseOrdersPlaceRef) Reset() {
-	*x = PurchaseOrdersPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[143]
+func (x *PurchaseOrderCoreCharge) GetRecoverabilityPolicy() *PurchaseOrderCoreRecoverabilityPolicy {
+	if x != nil {
+		return x.RecoverabilityPolicy
+	}
+	return nil
+}
+
+func (x *PurchaseOrderCoreCharge) GetReturnRecipientVendor() *VendorRef {
+	if x != nil {
+		return x.ReturnRecipientVendor
+	}
+	return nil
+}
+
+func (x *PurchaseOrderCoreCharge) GetUnitCoreAmount() *PurchaseOrderMoney {
+	if x != nil {
+		return x.UnitCoreAmount
+	}
+	return nil
+}
+
+// Schemas CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody.
+type PurchaseOrderCoreChargeInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `coreChargeStatus`. Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
+	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
+	// Member `corePartSamsaraId`.
+	CorePartSamsaraId *string `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
+	// Member `recoverabilityPolicy`.
+	RecoverabilityPolicy *PurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
+	// Member `returnRecipientVendorId`.
+	ReturnRecipientVendorId *string `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
+	// Member `unitCoreAmount`.
+	UnitCoreAmount *PurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderCoreChargeInput) Reset() {
+	*x = PurchaseOrderCoreChargeInput{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PurchaseOrdersPlaceRef) String() string {
+func (x *PurchaseOrderCoreChargeInput) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PurchaseOrdersPlaceRef) ProtoMessage() {}
+func (*PurchaseOrderCoreChargeInput) ProtoMessage() {}
 
-func (x *PurchaseOrdersPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[143]
+func (x *PurchaseOrderCoreChargeInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11586,88 +6281,78 @@ func (x *PurchaseOrdersPlaceRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PurchaseOrdersPlaceRef.ProtoReflect.Descriptor instead.
-func (*PurchaseOrdersPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{143}
+// Deprecated: Use PurchaseOrderCoreChargeInput.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderCoreChargeInput) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{74}
 }
 
-func (x *PurchaseOrdersPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
+func (x *PurchaseOrderCoreChargeInput) GetCoreChargeStatus() string {
+	if x != nil && x.CoreChargeStatus != nil {
+		return *x.CoreChargeStatus
 	}
 	return ""
 }
 
-// Schema EntityListPurchaseOrdersVendorRefTypeResponseBody.
-type PurchaseOrdersVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PurchaseOrdersVendorRef) Reset() {
-	*x = PurchaseOrdersVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[144]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PurchaseOrdersVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PurchaseOrdersVendorRef) ProtoMessage() {}
-
-func (x *PurchaseOrdersVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[144]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PurchaseOrdersVendorRef.ProtoReflect.Descriptor instead.
-func (*PurchaseOrdersVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{144}
-}
-
-func (x *PurchaseOrdersVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
+func (x *PurchaseOrderCoreChargeInput) GetCorePartSamsaraId() string {
+	if x != nil && x.CorePartSamsaraId != nil {
+		return *x.CorePartSamsaraId
 	}
 	return ""
 }
 
-// Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
-type ReplaceWarrantyAssetAssignments struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `data`.
-	Data          []*WarrantyAssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *PurchaseOrderCoreChargeInput) GetRecoverabilityPolicy() *PurchaseOrderCoreRecoverabilityPolicy {
+	if x != nil {
+		return x.RecoverabilityPolicy
+	}
+	return nil
 }
 
-func (x *ReplaceWarrantyAssetAssignments) Reset() {
-	*x = ReplaceWarrantyAssetAssignments{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[145]
+func (x *PurchaseOrderCoreChargeInput) GetReturnRecipientVendorId() string {
+	if x != nil && x.ReturnRecipientVendorId != nil {
+		return *x.ReturnRecipientVendorId
+	}
+	return ""
+}
+
+func (x *PurchaseOrderCoreChargeInput) GetUnitCoreAmount() *PurchaseOrderMoney {
+	if x != nil {
+		return x.UnitCoreAmount
+	}
+	return nil
+}
+
+// Schemas CreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody,
+// CreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody,
+// ListPurchaseOrdersEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
+type PurchaseOrderCoreRecoverabilityPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `fixedRecoverableUntilTime`.
+	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
+	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
+	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
+	// Member `relativeWindowDuration`.
+	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderCoreRecoverabilityPolicy) Reset() {
+	*x = PurchaseOrderCoreRecoverabilityPolicy{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReplaceWarrantyAssetAssignments) String() string {
+func (x *PurchaseOrderCoreRecoverabilityPolicy) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReplaceWarrantyAssetAssignments) ProtoMessage() {}
+func (*PurchaseOrderCoreRecoverabilityPolicy) ProtoMessage() {}
 
-func (x *ReplaceWarrantyAssetAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[145]
+func (x *PurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11678,14 +6363,486 @@ func (x *ReplaceWarrantyAssetAssignments) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReplaceWarrantyAssetAssignments.ProtoReflect.Descriptor instead.
-func (*ReplaceWarrantyAssetAssignments) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{145}
+// Deprecated: Use PurchaseOrderCoreRecoverabilityPolicy.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderCoreRecoverabilityPolicy) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{75}
 }
 
-func (x *ReplaceWarrantyAssetAssignments) GetData() []*WarrantyAssetAssignment {
+func (x *PurchaseOrderCoreRecoverabilityPolicy) GetFixedRecoverableUntilTime() string {
+	if x != nil && x.FixedRecoverableUntilTime != nil {
+		return *x.FixedRecoverableUntilTime
+	}
+	return ""
+}
+
+func (x *PurchaseOrderCoreRecoverabilityPolicy) GetPolicyType() string {
+	if x != nil && x.PolicyType != nil {
+		return *x.PolicyType
+	}
+	return ""
+}
+
+func (x *PurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int64 {
+	if x != nil && x.RelativeWindowDuration != nil {
+		return *x.RelativeWindowDuration
+	}
+	return 0
+}
+
+// Schemas CreatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta2E1675A5A65TypeRequestBody,
+// CreatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody,
+// CreatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant8749B9E1F4AfTypeResponseBody,
+// CreatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody,
+// ListPurchaseOrdersEntityPurchaseOrderMoneyTypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta34Bfd5A4152TypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody.
+type PurchaseOrderMoney struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `amount`.
+	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	// Member `currency`.
+	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderMoney) Reset() {
+	*x = PurchaseOrderMoney{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurchaseOrderMoney) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurchaseOrderMoney) ProtoMessage() {}
+
+func (x *PurchaseOrderMoney) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[76]
 	if x != nil {
-		return x.Data
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurchaseOrderMoney.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderMoney) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *PurchaseOrderMoney) GetAmount() string {
+	if x != nil && x.Amount != nil {
+		return *x.Amount
+	}
+	return ""
+}
+
+func (x *PurchaseOrderMoney) GetCurrency() string {
+	if x != nil && x.Currency != nil {
+		return *x.Currency
+	}
+	return ""
+}
+
+// Schemas
+// CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariant0241C1BeccaeTypeResponseBody,
+// ListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBody.
+type PurchaseOrderPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `batchNumber`.
+	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	// Member `coreCharge`.
+	CoreCharge *PurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `lineItemId`.
+	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	// Member `partSamsara`.
+	PartSamsara *PartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
+	// Member `place`.
+	Place *PlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
+	// Member `quantityOrdered`.
+	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
+	// Member `quantityReceived`.
+	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	// Member `tax`.
+	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	// Member `unitCost`.
+	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
+	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
+	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderPart) Reset() {
+	*x = PurchaseOrderPart{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurchaseOrderPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurchaseOrderPart) ProtoMessage() {}
+
+func (x *PurchaseOrderPart) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurchaseOrderPart.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderPart) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *PurchaseOrderPart) GetBatchNumber() string {
+	if x != nil && x.BatchNumber != nil {
+		return *x.BatchNumber
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPart) GetCoreCharge() *PurchaseOrderCoreCharge {
+	if x != nil {
+		return x.CoreCharge
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPart) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPart) GetLineItemId() string {
+	if x != nil && x.LineItemId != nil {
+		return *x.LineItemId
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPart) GetPartSamsara() *PartDefinitionRef {
+	if x != nil {
+		return x.PartSamsara
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPart) GetPlace() *PlaceRef {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPart) GetQuantityOrdered() float64 {
+	if x != nil && x.QuantityOrdered != nil {
+		return *x.QuantityOrdered
+	}
+	return 0
+}
+
+func (x *PurchaseOrderPart) GetQuantityReceived() float64 {
+	if x != nil && x.QuantityReceived != nil {
+		return *x.QuantityReceived
+	}
+	return 0
+}
+
+func (x *PurchaseOrderPart) GetTax() *PurchaseOrderTaxAdjustment {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPart) GetUnitCost() *PurchaseOrderMoney {
+	if x != nil {
+		return x.UnitCost
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPart) GetUnitOfMeasureType() string {
+	if x != nil && x.UnitOfMeasureType != nil {
+		return *x.UnitOfMeasureType
+	}
+	return ""
+}
+
+// Schemas
+// CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBody.
+type PurchaseOrderPartInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `batchNumber`.
+	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
+	// Member `coreCharge`.
+	CoreCharge *PurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `lineItemId`.
+	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
+	// Member `partSamsaraId`. Required.
+	PartSamsaraId *string `protobuf:"bytes,5,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
+	// Member `placeId`.
+	PlaceId *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
+	// Member `quantityOrdered`. Required.
+	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
+	// Member `quantityReceived`. Required.
+	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
+	// Member `tax`.
+	Tax *PurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
+	// Member `unitCost`.
+	UnitCost *PurchaseOrderMoney `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	// Member `unitOfMeasureType`. Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`,
+	// `Pound`, `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`,
+	// `Foot`, `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
+	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderPartInput) Reset() {
+	*x = PurchaseOrderPartInput{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurchaseOrderPartInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurchaseOrderPartInput) ProtoMessage() {}
+
+func (x *PurchaseOrderPartInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurchaseOrderPartInput.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderPartInput) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *PurchaseOrderPartInput) GetBatchNumber() string {
+	if x != nil && x.BatchNumber != nil {
+		return *x.BatchNumber
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPartInput) GetCoreCharge() *PurchaseOrderCoreChargeInput {
+	if x != nil {
+		return x.CoreCharge
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPartInput) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPartInput) GetLineItemId() string {
+	if x != nil && x.LineItemId != nil {
+		return *x.LineItemId
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPartInput) GetPartSamsaraId() string {
+	if x != nil && x.PartSamsaraId != nil {
+		return *x.PartSamsaraId
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPartInput) GetPlaceId() string {
+	if x != nil && x.PlaceId != nil {
+		return *x.PlaceId
+	}
+	return ""
+}
+
+func (x *PurchaseOrderPartInput) GetQuantityOrdered() float64 {
+	if x != nil && x.QuantityOrdered != nil {
+		return *x.QuantityOrdered
+	}
+	return 0
+}
+
+func (x *PurchaseOrderPartInput) GetQuantityReceived() float64 {
+	if x != nil && x.QuantityReceived != nil {
+		return *x.QuantityReceived
+	}
+	return 0
+}
+
+func (x *PurchaseOrderPartInput) GetTax() *PurchaseOrderTaxAdjustment {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPartInput) GetUnitCost() *PurchaseOrderMoney {
+	if x != nil {
+		return x.UnitCost
+	}
+	return nil
+}
+
+func (x *PurchaseOrderPartInput) GetUnitOfMeasureType() string {
+	if x != nil && x.UnitOfMeasureType != nil {
+		return *x.UnitOfMeasureType
+	}
+	return ""
+}
+
+// Schemas CreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody,
+// CreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody,
+// ListPurchaseOrdersEntityPurchaseOrderTaxAdjustmentTypeResponseBody,
+// UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody,
+// UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
+type PurchaseOrderTaxAdjustment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `basisPoints`.
+	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
+	// Member `money`.
+	Money         *PurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurchaseOrderTaxAdjustment) Reset() {
+	*x = PurchaseOrderTaxAdjustment{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurchaseOrderTaxAdjustment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurchaseOrderTaxAdjustment) ProtoMessage() {}
+
+func (x *PurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurchaseOrderTaxAdjustment.ProtoReflect.Descriptor instead.
+func (*PurchaseOrderTaxAdjustment) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *PurchaseOrderTaxAdjustment) GetBasisPoints() int64 {
+	if x != nil && x.BasisPoints != nil {
+		return *x.BasisPoints
+	}
+	return 0
+}
+
+func (x *PurchaseOrderTaxAdjustment) GetMoney() *PurchaseOrderMoney {
+	if x != nil {
+		return x.Money
+	}
+	return nil
+}
+
+// Schema CreateStockMovementResponseObjectTypeResponseBody.
+type StockMovement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `destinationLocation`.
+	DestinationLocation *StockMovementLocation `protobuf:"bytes,1,opt,name=destination_location,json=destinationLocation,proto3" json:"destination_location,omitempty"`
+	// Member `sourceLocation`.
+	SourceLocation *StockMovementLocation `protobuf:"bytes,2,opt,name=source_location,json=sourceLocation,proto3" json:"source_location,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StockMovement) Reset() {
+	*x = StockMovement{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockMovement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockMovement) ProtoMessage() {}
+
+func (x *StockMovement) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockMovement.ProtoReflect.Descriptor instead.
+func (*StockMovement) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *StockMovement) GetDestinationLocation() *StockMovementLocation {
+	if x != nil {
+		return x.DestinationLocation
+	}
+	return nil
+}
+
+func (x *StockMovement) GetSourceLocation() *StockMovementLocation {
+	if x != nil {
+		return x.SourceLocation
 	}
 	return nil
 }
@@ -11726,7 +6883,7 @@ type StockMovementLocation struct {
 	// Member `row`.
 	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
 	// Member `unitCost`.
-	UnitCost *StockMovementMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
+	UnitCost *Money `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
 	// Member `unitOfMeasureType`.
 	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
 	// Member `updatedAtTime`.
@@ -11737,7 +6894,7 @@ type StockMovementLocation struct {
 
 func (x *StockMovementLocation) Reset() {
 	*x = StockMovementLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[146]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11749,7 +6906,7 @@ func (x *StockMovementLocation) String() string {
 func (*StockMovementLocation) ProtoMessage() {}
 
 func (x *StockMovementLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[146]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11762,7 +6919,7 @@ func (x *StockMovementLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockMovementLocation.ProtoReflect.Descriptor instead.
 func (*StockMovementLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{146}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *StockMovementLocation) GetAisle() string {
@@ -11877,7 +7034,7 @@ func (x *StockMovementLocation) GetRow() string {
 	return ""
 }
 
-func (x *StockMovementLocation) GetUnitCost() *StockMovementMoney {
+func (x *StockMovementLocation) GetUnitCost() *Money {
 	if x != nil {
 		return x.UnitCost
 	}
@@ -11898,118 +7055,8 @@ func (x *StockMovementLocation) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema EntityCreateStockMovementMoneyTypeResponseBody.
-type StockMovementMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StockMovementMoney) Reset() {
-	*x = StockMovementMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[147]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StockMovementMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StockMovementMoney) ProtoMessage() {}
-
-func (x *StockMovementMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[147]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StockMovementMoney.ProtoReflect.Descriptor instead.
-func (*StockMovementMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{147}
-}
-
-func (x *StockMovementMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *StockMovementMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema EntityCreateStockMovementMoneyInputTypeRequestBody.
-type StockMovementMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StockMovementMoneyInput) Reset() {
-	*x = StockMovementMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[148]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StockMovementMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StockMovementMoneyInput) ProtoMessage() {}
-
-func (x *StockMovementMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[148]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StockMovementMoneyInput.ProtoReflect.Descriptor instead.
-func (*StockMovementMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{148}
-}
-
-func (x *StockMovementMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *StockMovementMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
 // Schema EntityListTimeEntriesTypeResponseBody.
-type TimeEntries struct {
+type TimeEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `activityType`.
 	ActivityType *string `protobuf:"bytes,1,opt,name=activity_type,json=activityType,proto3,oneof" json:"activity_type,omitempty"`
@@ -12053,21 +7100,21 @@ type TimeEntries struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TimeEntries) Reset() {
-	*x = TimeEntries{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[149]
+func (x *TimeEntry) Reset() {
+	*x = TimeEntry{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TimeEntries) String() string {
+func (x *TimeEntry) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TimeEntries) ProtoMessage() {}
+func (*TimeEntry) ProtoMessage() {}
 
-func (x *TimeEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[149]
+func (x *TimeEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12078,138 +7125,138 @@ func (x *TimeEntries) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TimeEntries.ProtoReflect.Descriptor instead.
-func (*TimeEntries) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{149}
+// Deprecated: Use TimeEntry.ProtoReflect.Descriptor instead.
+func (*TimeEntry) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{82}
 }
 
-func (x *TimeEntries) GetActivityType() string {
+func (x *TimeEntry) GetActivityType() string {
 	if x != nil && x.ActivityType != nil {
 		return *x.ActivityType
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetClockInAtTime() string {
+func (x *TimeEntry) GetClockInAtTime() string {
 	if x != nil && x.ClockInAtTime != nil {
 		return *x.ClockInAtTime
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetClockInLocation() *TimeEntryLocation {
+func (x *TimeEntry) GetClockInLocation() *TimeEntryLocation {
 	if x != nil {
 		return x.ClockInLocation
 	}
 	return nil
 }
 
-func (x *TimeEntries) GetClockInSource() string {
+func (x *TimeEntry) GetClockInSource() string {
 	if x != nil && x.ClockInSource != nil {
 		return *x.ClockInSource
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetClockOutAtTime() string {
+func (x *TimeEntry) GetClockOutAtTime() string {
 	if x != nil && x.ClockOutAtTime != nil {
 		return *x.ClockOutAtTime
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetClockOutLocation() *TimeEntryLocation {
+func (x *TimeEntry) GetClockOutLocation() *TimeEntryLocation {
 	if x != nil {
 		return x.ClockOutLocation
 	}
 	return nil
 }
 
-func (x *TimeEntries) GetClockOutMethodType() string {
+func (x *TimeEntry) GetClockOutMethodType() string {
 	if x != nil && x.ClockOutMethodType != nil {
 		return *x.ClockOutMethodType
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetClockOutSource() string {
+func (x *TimeEntry) GetClockOutSource() string {
 	if x != nil && x.ClockOutSource != nil {
 		return *x.ClockOutSource
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetCreatedAtTime() string {
+func (x *TimeEntry) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetDeletedAtTime() string {
+func (x *TimeEntry) GetDeletedAtTime() string {
 	if x != nil && x.DeletedAtTime != nil {
 		return *x.DeletedAtTime
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetDeletedByUserId() string {
+func (x *TimeEntry) GetDeletedByUserId() string {
 	if x != nil && x.DeletedByUserId != nil {
 		return *x.DeletedByUserId
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetHourlyRate() *TimeEntryMoney {
+func (x *TimeEntry) GetHourlyRate() *TimeEntryMoney {
 	if x != nil {
 		return x.HourlyRate
 	}
 	return nil
 }
 
-func (x *TimeEntries) GetId() string {
+func (x *TimeEntry) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetPlaceId() string {
+func (x *TimeEntry) GetPlaceId() string {
 	if x != nil && x.PlaceId != nil {
 		return *x.PlaceId
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetServiceTaskId() string {
+func (x *TimeEntry) GetServiceTaskId() string {
 	if x != nil && x.ServiceTaskId != nil {
 		return *x.ServiceTaskId
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetTimeEntryStatus() string {
+func (x *TimeEntry) GetTimeEntryStatus() string {
 	if x != nil && x.TimeEntryStatus != nil {
 		return *x.TimeEntryStatus
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetUpdatedAtTime() string {
+func (x *TimeEntry) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetUserId() string {
+func (x *TimeEntry) GetUserId() string {
 	if x != nil && x.UserId != nil {
 		return *x.UserId
 	}
 	return ""
 }
 
-func (x *TimeEntries) GetWorkOrderId() string {
+func (x *TimeEntry) GetWorkOrderId() string {
 	if x != nil && x.WorkOrderId != nil {
 		return *x.WorkOrderId
 	}
@@ -12229,7 +7276,7 @@ type TimeEntryLocation struct {
 
 func (x *TimeEntryLocation) Reset() {
 	*x = TimeEntryLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[150]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12241,7 +7288,7 @@ func (x *TimeEntryLocation) String() string {
 func (*TimeEntryLocation) ProtoMessage() {}
 
 func (x *TimeEntryLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[150]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12254,7 +7301,7 @@ func (x *TimeEntryLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeEntryLocation.ProtoReflect.Descriptor instead.
 func (*TimeEntryLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{150}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *TimeEntryLocation) GetLatitude() float64 {
@@ -12284,7 +7331,7 @@ type TimeEntryMoney struct {
 
 func (x *TimeEntryMoney) Reset() {
 	*x = TimeEntryMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[151]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -12296,7 +7343,7 @@ func (x *TimeEntryMoney) String() string {
 func (*TimeEntryMoney) ProtoMessage() {}
 
 func (x *TimeEntryMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[151]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12309,7 +7356,7 @@ func (x *TimeEntryMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeEntryMoney.ProtoReflect.Descriptor instead.
 func (*TimeEntryMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{151}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TimeEntryMoney) GetAmount() string {
@@ -12326,68 +7373,58 @@ func (x *TimeEntryMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema EntityUpdatePartTypeResponseBody.
-type UpdatePart struct {
+// Schema EntityListUpcomingPreventiveMaintenanceTypeResponseBody.
+type UpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `archivedAtTime`.
-	ArchivedAtTime *string `protobuf:"bytes,1,opt,name=archived_at_time,json=archivedAtTime,proto3,oneof" json:"archived_at_time,omitempty"`
-	// Member `barcodeString`.
-	BarcodeString *string `protobuf:"bytes,2,opt,name=barcode_string,json=barcodeString,proto3,oneof" json:"barcode_string,omitempty"`
-	// Member `barcodeType`.
-	BarcodeType *string `protobuf:"bytes,3,opt,name=barcode_type,json=barcodeType,proto3,oneof" json:"barcode_type,omitempty"`
-	// Member `category`.
-	Category *string `protobuf:"bytes,4,opt,name=category,proto3,oneof" json:"category,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,5,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `deletedAtTime`.
-	DeletedAtTime *string `protobuf:"bytes,6,opt,name=deleted_at_time,json=deletedAtTime,proto3,oneof" json:"deleted_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,7,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `externalId`.
-	ExternalId *string `protobuf:"bytes,8,opt,name=external_id,json=externalId,proto3,oneof" json:"external_id,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isInventoryTracked`.
-	IsInventoryTracked *bool `protobuf:"varint,10,opt,name=is_inventory_tracked,json=isInventoryTracked,proto3,oneof" json:"is_inventory_tracked,omitempty"`
-	// Member `manufacturerName`.
-	ManufacturerName *string `protobuf:"bytes,11,opt,name=manufacturer_name,json=manufacturerName,proto3,oneof" json:"manufacturer_name,omitempty"`
-	// Member `manufacturerPartNumber`.
-	ManufacturerPartNumber *string `protobuf:"bytes,12,opt,name=manufacturer_part_number,json=manufacturerPartNumber,proto3,oneof" json:"manufacturer_part_number,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,13,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `partNumber`.
-	PartNumber *string `protobuf:"bytes,14,opt,name=part_number,json=partNumber,proto3,oneof" json:"part_number,omitempty"`
-	// Member `partStatus`.
-	PartStatus *string `protobuf:"bytes,15,opt,name=part_status,json=partStatus,proto3,oneof" json:"part_status,omitempty"`
-	// Member `subcategory`.
-	Subcategory *string `protobuf:"bytes,16,opt,name=subcategory,proto3,oneof" json:"subcategory,omitempty"`
-	// Member `unitCost`.
-	UnitCost *UpdatePartDefinitionMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,20,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	// Member `asset`.
+	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	// Member `currentEngineHours`. In hours.
+	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
+	// Member `currentOdometer`.
+	CurrentOdometer *int64 `protobuf:"varint,3,opt,name=current_odometer,json=currentOdometer,proto3,oneof" json:"current_odometer,omitempty"`
+	// Member `dueInDays`. In days.
+	DueInDays *int64 `protobuf:"varint,4,opt,name=due_in_days,json=dueInDays,proto3,oneof" json:"due_in_days,omitempty"`
+	// Member `dueInEngineHours`. In hours.
+	DueInEngineHours *int64 `protobuf:"varint,5,opt,name=due_in_engine_hours,json=dueInEngineHours,proto3,oneof" json:"due_in_engine_hours,omitempty"`
+	// Member `dueInOdometer`.
+	DueInOdometer *int64 `protobuf:"varint,6,opt,name=due_in_odometer,json=dueInOdometer,proto3,oneof" json:"due_in_odometer,omitempty"`
+	// Member `lastResolvedAt`.
+	LastResolvedAt *string `protobuf:"bytes,7,opt,name=last_resolved_at,json=lastResolvedAt,proto3,oneof" json:"last_resolved_at,omitempty"`
+	// Member `lastResolvedAtEngineHours`. In hours.
+	LastResolvedAtEngineHours *int64 `protobuf:"varint,8,opt,name=last_resolved_at_engine_hours,json=lastResolvedAtEngineHours,proto3,oneof" json:"last_resolved_at_engine_hours,omitempty"`
+	// Member `lastResolvedAtOdometer`.
+	LastResolvedAtOdometer *int64 `protobuf:"varint,9,opt,name=last_resolved_at_odometer,json=lastResolvedAtOdometer,proto3,oneof" json:"last_resolved_at_odometer,omitempty"`
+	// Member `nextEngineHours`. In hours.
+	NextEngineHours *int64 `protobuf:"varint,10,opt,name=next_engine_hours,json=nextEngineHours,proto3,oneof" json:"next_engine_hours,omitempty"`
+	// Member `nextOdometer`.
+	NextOdometer *int64 `protobuf:"varint,11,opt,name=next_odometer,json=nextOdometer,proto3,oneof" json:"next_odometer,omitempty"`
+	// Member `nextTime`.
+	NextTime *string `protobuf:"bytes,12,opt,name=next_time,json=nextTime,proto3,oneof" json:"next_time,omitempty"`
+	// Member `schedule`.
+	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,13,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Member `status`.
+	Status *string `protobuf:"bytes,14,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	// Member `workOrder`.
+	WorkOrder     *WorkOrderRef `protobuf:"bytes,15,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *UpdatePart) Reset() {
-	*x = UpdatePart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[152]
+func (x *UpcomingPreventiveMaintenance) Reset() {
+	*x = UpcomingPreventiveMaintenance{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdatePart) String() string {
+func (x *UpcomingPreventiveMaintenance) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdatePart) ProtoMessage() {}
+func (*UpcomingPreventiveMaintenance) ProtoMessage() {}
 
-func (x *UpdatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[152]
+func (x *UpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -12398,1888 +7435,121 @@ func (x *UpdatePart) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdatePart.ProtoReflect.Descriptor instead.
-func (*UpdatePart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{152}
+// Deprecated: Use UpcomingPreventiveMaintenance.ProtoReflect.Descriptor instead.
+func (*UpcomingPreventiveMaintenance) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{85}
 }
 
-func (x *UpdatePart) GetArchivedAtTime() string {
-	if x != nil && x.ArchivedAtTime != nil {
-		return *x.ArchivedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetBarcodeString() string {
-	if x != nil && x.BarcodeString != nil {
-		return *x.BarcodeString
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetBarcodeType() string {
-	if x != nil && x.BarcodeType != nil {
-		return *x.BarcodeType
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetCategory() string {
-	if x != nil && x.Category != nil {
-		return *x.Category
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetDeletedAtTime() string {
-	if x != nil && x.DeletedAtTime != nil {
-		return *x.DeletedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetExternalId() string {
-	if x != nil && x.ExternalId != nil {
-		return *x.ExternalId
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetIsInventoryTracked() bool {
-	if x != nil && x.IsInventoryTracked != nil {
-		return *x.IsInventoryTracked
-	}
-	return false
-}
-
-func (x *UpdatePart) GetManufacturerName() string {
-	if x != nil && x.ManufacturerName != nil {
-		return *x.ManufacturerName
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetManufacturerPartNumber() string {
-	if x != nil && x.ManufacturerPartNumber != nil {
-		return *x.ManufacturerPartNumber
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetPartNumber() string {
-	if x != nil && x.PartNumber != nil {
-		return *x.PartNumber
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetPartStatus() string {
-	if x != nil && x.PartStatus != nil {
-		return *x.PartStatus
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetSubcategory() string {
-	if x != nil && x.Subcategory != nil {
-		return *x.Subcategory
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetUnitCost() *UpdatePartDefinitionMoney {
+func (x *UpcomingPreventiveMaintenance) GetAsset() *AssetRef {
 	if x != nil {
-		return x.UnitCost
+		return x.Asset
 	}
 	return nil
 }
 
-func (x *UpdatePart) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePart) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdatePartEntityPartDefinitionMoneyTypeResponseBody.
-type UpdatePartDefinitionMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartDefinitionMoney) Reset() {
-	*x = UpdatePartDefinitionMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[153]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartDefinitionMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartDefinitionMoney) ProtoMessage() {}
-
-func (x *UpdatePartDefinitionMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[153]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartDefinitionMoney.ProtoReflect.Descriptor instead.
-func (*UpdatePartDefinitionMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{153}
-}
-
-func (x *UpdatePartDefinitionMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePartDefinitionMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdatePartEntityPartDefinitionMoneyInputTypeRequestBody.
-type UpdatePartDefinitionMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartDefinitionMoneyInput) Reset() {
-	*x = UpdatePartDefinitionMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[154]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartDefinitionMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartDefinitionMoneyInput) ProtoMessage() {}
-
-func (x *UpdatePartDefinitionMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[154]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartDefinitionMoneyInput.ProtoReflect.Descriptor instead.
-func (*UpdatePartDefinitionMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{154}
-}
-
-func (x *UpdatePartDefinitionMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePartDefinitionMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema EntityUpdatePartInventoryLocationTypeResponseBody.
-type UpdatePartInventoryLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `aisle`.
-	Aisle *string `protobuf:"bytes,1,opt,name=aisle,proto3,oneof" json:"aisle,omitempty"`
-	// Member `availableQuantity`.
-	AvailableQuantity *float64 `protobuf:"fixed64,2,opt,name=available_quantity,json=availableQuantity,proto3,oneof" json:"available_quantity,omitempty"`
-	// Member `bin`.
-	Bin *string `protobuf:"bytes,3,opt,name=bin,proto3,oneof" json:"bin,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,4,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `currentQuantity`.
-	CurrentQuantity *float64 `protobuf:"fixed64,5,opt,name=current_quantity,json=currentQuantity,proto3,oneof" json:"current_quantity,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,6,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isCostTracked`.
-	IsCostTracked *bool `protobuf:"varint,7,opt,name=is_cost_tracked,json=isCostTracked,proto3,oneof" json:"is_cost_tracked,omitempty"`
-	// Member `isLowStock`.
-	IsLowStock *bool `protobuf:"varint,8,opt,name=is_low_stock,json=isLowStock,proto3,oneof" json:"is_low_stock,omitempty"`
-	// Member `maxStockLevel`.
-	MaxStockLevel *float64 `protobuf:"fixed64,9,opt,name=max_stock_level,json=maxStockLevel,proto3,oneof" json:"max_stock_level,omitempty"`
-	// Member `minStockLevel`.
-	MinStockLevel *float64 `protobuf:"fixed64,10,opt,name=min_stock_level,json=minStockLevel,proto3,oneof" json:"min_stock_level,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *UpdatePartInventoryLocationPartDefinitionRef `protobuf:"bytes,11,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *UpdatePartInventoryLocationPlaceRef `protobuf:"bytes,12,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `reorderQuantity`.
-	ReorderQuantity *float64 `protobuf:"fixed64,13,opt,name=reorder_quantity,json=reorderQuantity,proto3,oneof" json:"reorder_quantity,omitempty"`
-	// Member `reorderThreshold`.
-	ReorderThreshold *float64 `protobuf:"fixed64,14,opt,name=reorder_threshold,json=reorderThreshold,proto3,oneof" json:"reorder_threshold,omitempty"`
-	// Member `reservedQuantity`.
-	ReservedQuantity *float64 `protobuf:"fixed64,15,opt,name=reserved_quantity,json=reservedQuantity,proto3,oneof" json:"reserved_quantity,omitempty"`
-	// Member `row`.
-	Row *string `protobuf:"bytes,16,opt,name=row,proto3,oneof" json:"row,omitempty"`
-	// Member `unitCost`.
-	UnitCost *UpdatePartInventoryLocationMoney `protobuf:"bytes,17,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`.
-	UnitOfMeasureType *string `protobuf:"bytes,18,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,19,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartInventoryLocation) Reset() {
-	*x = UpdatePartInventoryLocation{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[155]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartInventoryLocation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartInventoryLocation) ProtoMessage() {}
-
-func (x *UpdatePartInventoryLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[155]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartInventoryLocation.ProtoReflect.Descriptor instead.
-func (*UpdatePartInventoryLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{155}
-}
-
-func (x *UpdatePartInventoryLocation) GetAisle() string {
-	if x != nil && x.Aisle != nil {
-		return *x.Aisle
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetAvailableQuantity() float64 {
-	if x != nil && x.AvailableQuantity != nil {
-		return *x.AvailableQuantity
+func (x *UpcomingPreventiveMaintenance) GetCurrentEngineHours() int64 {
+	if x != nil && x.CurrentEngineHours != nil {
+		return *x.CurrentEngineHours
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetBin() string {
-	if x != nil && x.Bin != nil {
-		return *x.Bin
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetCurrentQuantity() float64 {
-	if x != nil && x.CurrentQuantity != nil {
-		return *x.CurrentQuantity
+func (x *UpcomingPreventiveMaintenance) GetCurrentOdometer() int64 {
+	if x != nil && x.CurrentOdometer != nil {
+		return *x.CurrentOdometer
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetIsCostTracked() bool {
-	if x != nil && x.IsCostTracked != nil {
-		return *x.IsCostTracked
-	}
-	return false
-}
-
-func (x *UpdatePartInventoryLocation) GetIsLowStock() bool {
-	if x != nil && x.IsLowStock != nil {
-		return *x.IsLowStock
-	}
-	return false
-}
-
-func (x *UpdatePartInventoryLocation) GetMaxStockLevel() float64 {
-	if x != nil && x.MaxStockLevel != nil {
-		return *x.MaxStockLevel
+func (x *UpcomingPreventiveMaintenance) GetDueInDays() int64 {
+	if x != nil && x.DueInDays != nil {
+		return *x.DueInDays
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetMinStockLevel() float64 {
-	if x != nil && x.MinStockLevel != nil {
-		return *x.MinStockLevel
+func (x *UpcomingPreventiveMaintenance) GetDueInEngineHours() int64 {
+	if x != nil && x.DueInEngineHours != nil {
+		return *x.DueInEngineHours
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetPartSamsara() *UpdatePartInventoryLocationPartDefinitionRef {
-	if x != nil {
-		return x.PartSamsara
-	}
-	return nil
-}
-
-func (x *UpdatePartInventoryLocation) GetPlace() *UpdatePartInventoryLocationPlaceRef {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *UpdatePartInventoryLocation) GetReorderQuantity() float64 {
-	if x != nil && x.ReorderQuantity != nil {
-		return *x.ReorderQuantity
+func (x *UpcomingPreventiveMaintenance) GetDueInOdometer() int64 {
+	if x != nil && x.DueInOdometer != nil {
+		return *x.DueInOdometer
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetReorderThreshold() float64 {
-	if x != nil && x.ReorderThreshold != nil {
-		return *x.ReorderThreshold
+func (x *UpcomingPreventiveMaintenance) GetLastResolvedAt() string {
+	if x != nil && x.LastResolvedAt != nil {
+		return *x.LastResolvedAt
+	}
+	return ""
+}
+
+func (x *UpcomingPreventiveMaintenance) GetLastResolvedAtEngineHours() int64 {
+	if x != nil && x.LastResolvedAtEngineHours != nil {
+		return *x.LastResolvedAtEngineHours
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetReservedQuantity() float64 {
-	if x != nil && x.ReservedQuantity != nil {
-		return *x.ReservedQuantity
+func (x *UpcomingPreventiveMaintenance) GetLastResolvedAtOdometer() int64 {
+	if x != nil && x.LastResolvedAtOdometer != nil {
+		return *x.LastResolvedAtOdometer
 	}
 	return 0
 }
 
-func (x *UpdatePartInventoryLocation) GetRow() string {
-	if x != nil && x.Row != nil {
-		return *x.Row
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetUnitCost() *UpdatePartInventoryLocationMoney {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *UpdatePartInventoryLocation) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocation) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-// Schema UpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody.
-type UpdatePartInventoryLocationMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartInventoryLocationMoney) Reset() {
-	*x = UpdatePartInventoryLocationMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[156]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartInventoryLocationMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartInventoryLocationMoney) ProtoMessage() {}
-
-func (x *UpdatePartInventoryLocationMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[156]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartInventoryLocationMoney.ProtoReflect.Descriptor instead.
-func (*UpdatePartInventoryLocationMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{156}
-}
-
-func (x *UpdatePartInventoryLocationMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocationMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody.
-type UpdatePartInventoryLocationMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartInventoryLocationMoneyInput) Reset() {
-	*x = UpdatePartInventoryLocationMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[157]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartInventoryLocationMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartInventoryLocationMoneyInput) ProtoMessage() {}
-
-func (x *UpdatePartInventoryLocationMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[157]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartInventoryLocationMoneyInput.ProtoReflect.Descriptor instead.
-func (*UpdatePartInventoryLocationMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{157}
-}
-
-func (x *UpdatePartInventoryLocationMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePartInventoryLocationMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema EntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBody.
-type UpdatePartInventoryLocationPartDefinitionRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartInventoryLocationPartDefinitionRef) Reset() {
-	*x = UpdatePartInventoryLocationPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[158]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartInventoryLocationPartDefinitionRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartInventoryLocationPartDefinitionRef) ProtoMessage() {}
-
-func (x *UpdatePartInventoryLocationPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[158]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartInventoryLocationPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*UpdatePartInventoryLocationPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{158}
-}
-
-func (x *UpdatePartInventoryLocationPartDefinitionRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdatePartInventoryLocationPlaceRefTypeResponseBody.
-type UpdatePartInventoryLocationPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePartInventoryLocationPlaceRef) Reset() {
-	*x = UpdatePartInventoryLocationPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[159]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePartInventoryLocationPlaceRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePartInventoryLocationPlaceRef) ProtoMessage() {}
-
-func (x *UpdatePartInventoryLocationPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[159]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePartInventoryLocationPlaceRef.ProtoReflect.Descriptor instead.
-func (*UpdatePartInventoryLocationPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{159}
-}
-
-func (x *UpdatePartInventoryLocationPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdatePurchaseOrderTypeResponseBody.
-type UpdatePurchaseOrder struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,1,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `creationSource`. Known values: `Unknown`, `User`, `ScanPackingList`.
-	CreationSource *string `protobuf:"bytes,2,opt,name=creation_source,json=creationSource,proto3,oneof" json:"creation_source,omitempty"`
-	// Member `deliveryAtTime`.
-	DeliveryAtTime *string `protobuf:"bytes,3,opt,name=delivery_at_time,json=deliveryAtTime,proto3,oneof" json:"delivery_at_time,omitempty"`
-	// Member `firstReceivedAtTime`.
-	FirstReceivedAtTime *string `protobuf:"bytes,4,opt,name=first_received_at_time,json=firstReceivedAtTime,proto3,oneof" json:"first_received_at_time,omitempty"`
-	// Member `fullyReceivedAtTime`.
-	FullyReceivedAtTime *string `protobuf:"bytes,5,opt,name=fully_received_at_time,json=fullyReceivedAtTime,proto3,oneof" json:"fully_received_at_time,omitempty"`
-	// Member `glCode`.
-	GlCode *string `protobuf:"bytes,6,opt,name=gl_code,json=glCode,proto3,oneof" json:"gl_code,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,7,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `invoiceNumber`.
-	InvoiceNumber *string `protobuf:"bytes,8,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,9,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,10,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `orderStatus`. Known values: `Unknown`, `Draft`, `Open`, `InReview`, `Approved`,
-	// `Rejected`, `SentToVendor`, `PartiallyReceived`, `FullyReceived`, `Returned`, `Cancelled`,
-	// `Closed`.
-	OrderStatus *string `protobuf:"bytes,11,opt,name=order_status,json=orderStatus,proto3,oneof" json:"order_status,omitempty"`
-	// Member `otherCost`.
-	OtherCost *PurchaseOrderMoneyVariant `protobuf:"bytes,12,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*UpdatePurchaseOrderPart `protobuf:"bytes,13,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `poNumber`.
-	PoNumber *string `protobuf:"bytes,14,opt,name=po_number,json=poNumber,proto3,oneof" json:"po_number,omitempty"`
-	// Member `poNumberPrefix`.
-	PoNumberPrefix *string `protobuf:"bytes,15,opt,name=po_number_prefix,json=poNumberPrefix,proto3,oneof" json:"po_number_prefix,omitempty"`
-	// Member `poNumberSuffix`.
-	PoNumberSuffix *string `protobuf:"bytes,16,opt,name=po_number_suffix,json=poNumberSuffix,proto3,oneof" json:"po_number_suffix,omitempty"`
-	// Member `sentAtTime`.
-	SentAtTime *string `protobuf:"bytes,17,opt,name=sent_at_time,json=sentAtTime,proto3,oneof" json:"sent_at_time,omitempty"`
-	// Member `tax`.
-	Tax *UpdatePurchaseOrderTaxAdjustment `protobuf:"bytes,18,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `taxTotal`.
-	TaxTotal *UpdatePurchaseOrderMoney `protobuf:"bytes,19,opt,name=tax_total,json=taxTotal,proto3" json:"tax_total,omitempty"`
-	// Member `trackingNumber`.
-	TrackingNumber *string `protobuf:"bytes,20,opt,name=tracking_number,json=trackingNumber,proto3,oneof" json:"tracking_number,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,21,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor        *UpdatePurchaseOrderVendorRefVariant `protobuf:"bytes,22,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrder) Reset() {
-	*x = UpdatePurchaseOrder{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[160]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrder) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrder) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[160]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrder.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{160}
-}
-
-func (x *UpdatePurchaseOrder) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetCreationSource() string {
-	if x != nil && x.CreationSource != nil {
-		return *x.CreationSource
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetDeliveryAtTime() string {
-	if x != nil && x.DeliveryAtTime != nil {
-		return *x.DeliveryAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetFirstReceivedAtTime() string {
-	if x != nil && x.FirstReceivedAtTime != nil {
-		return *x.FirstReceivedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetFullyReceivedAtTime() string {
-	if x != nil && x.FullyReceivedAtTime != nil {
-		return *x.FullyReceivedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetGlCode() string {
-	if x != nil && x.GlCode != nil {
-		return *x.GlCode
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetInvoiceNumber() string {
-	if x != nil && x.InvoiceNumber != nil {
-		return *x.InvoiceNumber
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetMediaItemIds() []string {
-	if x != nil {
-		return x.MediaItemIds
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrder) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetOrderStatus() string {
-	if x != nil && x.OrderStatus != nil {
-		return *x.OrderStatus
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetOtherCost() *PurchaseOrderMoneyVariant {
-	if x != nil {
-		return x.OtherCost
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrder) GetParts() []*UpdatePurchaseOrderPart {
-	if x != nil {
-		return x.Parts
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrder) GetPoNumber() string {
-	if x != nil && x.PoNumber != nil {
-		return *x.PoNumber
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetPoNumberPrefix() string {
-	if x != nil && x.PoNumberPrefix != nil {
-		return *x.PoNumberPrefix
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetPoNumberSuffix() string {
-	if x != nil && x.PoNumberSuffix != nil {
-		return *x.PoNumberSuffix
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetSentAtTime() string {
-	if x != nil && x.SentAtTime != nil {
-		return *x.SentAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetTax() *UpdatePurchaseOrderTaxAdjustment {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrder) GetTaxTotal() *UpdatePurchaseOrderMoney {
-	if x != nil {
-		return x.TaxTotal
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrder) GetTrackingNumber() string {
-	if x != nil && x.TrackingNumber != nil {
-		return *x.TrackingNumber
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrder) GetVendor() *UpdatePurchaseOrderVendorRefVariant {
-	if x != nil {
-		return x.Vendor
-	}
-	return nil
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody.
-type UpdatePurchaseOrderCoreCharge struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsara`.
-	CorePartSamsara *UpdatePurchaseOrderPartDefinitionRef `protobuf:"bytes,2,opt,name=core_part_samsara,json=corePartSamsara,proto3" json:"core_part_samsara,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *UpdatePurchaseOrderCoreRecoverabilityPolicy `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendor`.
-	ReturnRecipientVendor *UpdatePurchaseOrderVendorRef `protobuf:"bytes,4,opt,name=return_recipient_vendor,json=returnRecipientVendor,proto3" json:"return_recipient_vendor,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *UpdatePurchaseOrderMoney `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) Reset() {
-	*x = UpdatePurchaseOrderCoreCharge{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[161]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderCoreCharge) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderCoreCharge) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[161]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderCoreCharge.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderCoreCharge) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{161}
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) GetCoreChargeStatus() string {
-	if x != nil && x.CoreChargeStatus != nil {
-		return *x.CoreChargeStatus
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) GetCorePartSamsara() *UpdatePurchaseOrderPartDefinitionRef {
-	if x != nil {
-		return x.CorePartSamsara
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) GetRecoverabilityPolicy() *UpdatePurchaseOrderCoreRecoverabilityPolicy {
-	if x != nil {
-		return x.RecoverabilityPolicy
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) GetReturnRecipientVendor() *UpdatePurchaseOrderVendorRef {
-	if x != nil {
-		return x.ReturnRecipientVendor
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderCoreCharge) GetUnitCoreAmount() *UpdatePurchaseOrderMoney {
-	if x != nil {
-		return x.UnitCoreAmount
-	}
-	return nil
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody.
-type UpdatePurchaseOrderCoreChargeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `coreChargeStatus`. Required. Known values: `Unknown`, `Active`, `RemovedOrDisabled`.
-	CoreChargeStatus *string `protobuf:"bytes,1,opt,name=core_charge_status,json=coreChargeStatus,proto3,oneof" json:"core_charge_status,omitempty"`
-	// Member `corePartSamsaraId`.
-	CorePartSamsaraId *string `protobuf:"bytes,2,opt,name=core_part_samsara_id,json=corePartSamsaraId,proto3,oneof" json:"core_part_samsara_id,omitempty"`
-	// Member `recoverabilityPolicy`.
-	RecoverabilityPolicy *UpdatePurchaseOrderCoreRecoverabilityPolicyInput `protobuf:"bytes,3,opt,name=recoverability_policy,json=recoverabilityPolicy,proto3" json:"recoverability_policy,omitempty"`
-	// Member `returnRecipientVendorId`.
-	ReturnRecipientVendorId *string `protobuf:"bytes,4,opt,name=return_recipient_vendor_id,json=returnRecipientVendorId,proto3,oneof" json:"return_recipient_vendor_id,omitempty"`
-	// Member `unitCoreAmount`.
-	UnitCoreAmount *UpdatePurchaseOrderMoneyInput `protobuf:"bytes,5,opt,name=unit_core_amount,json=unitCoreAmount,proto3" json:"unit_core_amount,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) Reset() {
-	*x = UpdatePurchaseOrderCoreChargeInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[162]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderCoreChargeInput) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[162]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderCoreChargeInput.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderCoreChargeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{162}
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) GetCoreChargeStatus() string {
-	if x != nil && x.CoreChargeStatus != nil {
-		return *x.CoreChargeStatus
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) GetCorePartSamsaraId() string {
-	if x != nil && x.CorePartSamsaraId != nil {
-		return *x.CorePartSamsaraId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) GetRecoverabilityPolicy() *UpdatePurchaseOrderCoreRecoverabilityPolicyInput {
-	if x != nil {
-		return x.RecoverabilityPolicy
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) GetReturnRecipientVendorId() string {
-	if x != nil && x.ReturnRecipientVendorId != nil {
-		return *x.ReturnRecipientVendorId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreChargeInput) GetUnitCoreAmount() *UpdatePurchaseOrderMoneyInput {
-	if x != nil {
-		return x.UnitCoreAmount
-	}
-	return nil
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody.
-type UpdatePurchaseOrderCoreRecoverabilityPolicy struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`, `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) Reset() {
-	*x = UpdatePurchaseOrderCoreRecoverabilityPolicy{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[163]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderCoreRecoverabilityPolicy) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[163]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderCoreRecoverabilityPolicy.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderCoreRecoverabilityPolicy) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{163}
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) GetFixedRecoverableUntilTime() string {
-	if x != nil && x.FixedRecoverableUntilTime != nil {
-		return *x.FixedRecoverableUntilTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) GetPolicyType() string {
-	if x != nil && x.PolicyType != nil {
-		return *x.PolicyType
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicy) GetRelativeWindowDuration() int64 {
-	if x != nil && x.RelativeWindowDuration != nil {
-		return *x.RelativeWindowDuration
+func (x *UpcomingPreventiveMaintenance) GetNextEngineHours() int64 {
+	if x != nil && x.NextEngineHours != nil {
+		return *x.NextEngineHours
 	}
 	return 0
 }
 
-// Schema UpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody.
-type UpdatePurchaseOrderCoreRecoverabilityPolicyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fixedRecoverableUntilTime`.
-	FixedRecoverableUntilTime *string `protobuf:"bytes,1,opt,name=fixed_recoverable_until_time,json=fixedRecoverableUntilTime,proto3,oneof" json:"fixed_recoverable_until_time,omitempty"`
-	// Member `policyType`. Required. Known values: `Unknown`, `RelativeToReceipt`, `FixedDate`,
-	// `NoDeadline`.
-	PolicyType *string `protobuf:"bytes,2,opt,name=policy_type,json=policyType,proto3,oneof" json:"policy_type,omitempty"`
-	// Member `relativeWindowDuration`.
-	RelativeWindowDuration *int64 `protobuf:"varint,3,opt,name=relative_window_duration,json=relativeWindowDuration,proto3,oneof" json:"relative_window_duration,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) Reset() {
-	*x = UpdatePurchaseOrderCoreRecoverabilityPolicyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[164]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderCoreRecoverabilityPolicyInput) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[164]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderCoreRecoverabilityPolicyInput.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderCoreRecoverabilityPolicyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{164}
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) GetFixedRecoverableUntilTime() string {
-	if x != nil && x.FixedRecoverableUntilTime != nil {
-		return *x.FixedRecoverableUntilTime
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) GetPolicyType() string {
-	if x != nil && x.PolicyType != nil {
-		return *x.PolicyType
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderCoreRecoverabilityPolicyInput) GetRelativeWindowDuration() int64 {
-	if x != nil && x.RelativeWindowDuration != nil {
-		return *x.RelativeWindowDuration
+func (x *UpcomingPreventiveMaintenance) GetNextOdometer() int64 {
+	if x != nil && x.NextOdometer != nil {
+		return *x.NextOdometer
 	}
 	return 0
 }
 
-// Schema UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody.
-type UpdatePurchaseOrderMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+func (x *UpcomingPreventiveMaintenance) GetNextTime() string {
+	if x != nil && x.NextTime != nil {
+		return *x.NextTime
+	}
+	return ""
 }
 
-func (x *UpdatePurchaseOrderMoney) Reset() {
-	*x = UpdatePurchaseOrderMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[165]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderMoney) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[165]
+func (x *UpcomingPreventiveMaintenance) GetSchedule() *PreventativeMaintenanceScheduleRef {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderMoney.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{165}
-}
-
-func (x *UpdatePurchaseOrderMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody.
-type UpdatePurchaseOrderMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderMoneyInput) Reset() {
-	*x = UpdatePurchaseOrderMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[166]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderMoneyInput) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[166]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderMoneyInput.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{166}
-}
-
-func (x *UpdatePurchaseOrderMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema
-// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBody.
-type UpdatePurchaseOrderPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *UpdatePurchaseOrderCoreCharge `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsara`.
-	PartSamsara *UpdatePurchaseOrderPartDefinitionRef `protobuf:"bytes,5,opt,name=part_samsara,json=partSamsara,proto3" json:"part_samsara,omitempty"`
-	// Member `place`.
-	Place *UpdatePurchaseOrderPlaceRef `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
-	// Member `quantityOrdered`.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *UpdatePurchaseOrderTaxAdjustment `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoneyVariant `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`, `Pound`,
-	// `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`, `Foot`,
-	// `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
-	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderPart) Reset() {
-	*x = UpdatePurchaseOrderPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[167]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderPart) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[167]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderPart.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{167}
-}
-
-func (x *UpdatePurchaseOrderPart) GetBatchNumber() string {
-	if x != nil && x.BatchNumber != nil {
-		return *x.BatchNumber
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPart) GetCoreCharge() *UpdatePurchaseOrderCoreCharge {
-	if x != nil {
-		return x.CoreCharge
+		return x.Schedule
 	}
 	return nil
 }
 
-func (x *UpdatePurchaseOrderPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
+func (x *UpcomingPreventiveMaintenance) GetStatus() string {
+	if x != nil && x.Status != nil {
+		return *x.Status
 	}
 	return ""
 }
 
-func (x *UpdatePurchaseOrderPart) GetLineItemId() string {
-	if x != nil && x.LineItemId != nil {
-		return *x.LineItemId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPart) GetPartSamsara() *UpdatePurchaseOrderPartDefinitionRef {
+func (x *UpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 	if x != nil {
-		return x.PartSamsara
+		return x.WorkOrder
 	}
 	return nil
-}
-
-func (x *UpdatePurchaseOrderPart) GetPlace() *UpdatePurchaseOrderPlaceRef {
-	if x != nil {
-		return x.Place
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPart) GetQuantityOrdered() float64 {
-	if x != nil && x.QuantityOrdered != nil {
-		return *x.QuantityOrdered
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderPart) GetQuantityReceived() float64 {
-	if x != nil && x.QuantityReceived != nil {
-		return *x.QuantityReceived
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderPart) GetTax() *UpdatePurchaseOrderTaxAdjustment {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPart) GetUnitCost() *PurchaseOrderMoneyVariant {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPart) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-// Schema EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBody.
-type UpdatePurchaseOrderPartDefinitionRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderPartDefinitionRef) Reset() {
-	*x = UpdatePurchaseOrderPartDefinitionRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[168]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderPartDefinitionRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderPartDefinitionRef) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderPartDefinitionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[168]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderPartDefinitionRef.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderPartDefinitionRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{168}
-}
-
-func (x *UpdatePurchaseOrderPartDefinitionRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema
-// UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBody.
-type UpdatePurchaseOrderPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `batchNumber`.
-	BatchNumber *string `protobuf:"bytes,1,opt,name=batch_number,json=batchNumber,proto3,oneof" json:"batch_number,omitempty"`
-	// Member `coreCharge`.
-	CoreCharge *UpdatePurchaseOrderCoreChargeInput `protobuf:"bytes,2,opt,name=core_charge,json=coreCharge,proto3" json:"core_charge,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `lineItemId`.
-	LineItemId *string `protobuf:"bytes,4,opt,name=line_item_id,json=lineItemId,proto3,oneof" json:"line_item_id,omitempty"`
-	// Member `partSamsaraId`. Required.
-	PartSamsaraId *string `protobuf:"bytes,5,opt,name=part_samsara_id,json=partSamsaraId,proto3,oneof" json:"part_samsara_id,omitempty"`
-	// Member `placeId`.
-	PlaceId *string `protobuf:"bytes,6,opt,name=place_id,json=placeId,proto3,oneof" json:"place_id,omitempty"`
-	// Member `quantityOrdered`. Required.
-	QuantityOrdered *float64 `protobuf:"fixed64,7,opt,name=quantity_ordered,json=quantityOrdered,proto3,oneof" json:"quantity_ordered,omitempty"`
-	// Member `quantityReceived`. Required.
-	QuantityReceived *float64 `protobuf:"fixed64,8,opt,name=quantity_received,json=quantityReceived,proto3,oneof" json:"quantity_received,omitempty"`
-	// Member `tax`.
-	Tax *UpdatePurchaseOrderTaxAdjustmentInput `protobuf:"bytes,9,opt,name=tax,proto3" json:"tax,omitempty"`
-	// Member `unitCost`.
-	UnitCost *PurchaseOrderMoneyInputVariant `protobuf:"bytes,10,opt,name=unit_cost,json=unitCost,proto3" json:"unit_cost,omitempty"`
-	// Member `unitOfMeasureType`. Required. Known values: `Unknown`, `Each`, `Set`, `Pack`, `Box`,
-	// `Pound`, `Kilogram`, `Ounce`, `Liter`, `Milliliter`, `Gallon`, `Quart`, `FluidOunce`, `Inch`,
-	// `Foot`, `Meter`, `Yard`, `SquareFoot`, `SquareMeter`, `Pint`, `Hundred`, `Roll`.
-	UnitOfMeasureType *string `protobuf:"bytes,11,opt,name=unit_of_measure_type,json=unitOfMeasureType,proto3,oneof" json:"unit_of_measure_type,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderPartInput) Reset() {
-	*x = UpdatePurchaseOrderPartInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[169]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderPartInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderPartInput) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderPartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[169]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderPartInput.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderPartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{169}
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetBatchNumber() string {
-	if x != nil && x.BatchNumber != nil {
-		return *x.BatchNumber
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetCoreCharge() *UpdatePurchaseOrderCoreChargeInput {
-	if x != nil {
-		return x.CoreCharge
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetLineItemId() string {
-	if x != nil && x.LineItemId != nil {
-		return *x.LineItemId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetPartSamsaraId() string {
-	if x != nil && x.PartSamsaraId != nil {
-		return *x.PartSamsaraId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetPlaceId() string {
-	if x != nil && x.PlaceId != nil {
-		return *x.PlaceId
-	}
-	return ""
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetQuantityOrdered() float64 {
-	if x != nil && x.QuantityOrdered != nil {
-		return *x.QuantityOrdered
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetQuantityReceived() float64 {
-	if x != nil && x.QuantityReceived != nil {
-		return *x.QuantityReceived
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetTax() *UpdatePurchaseOrderTaxAdjustmentInput {
-	if x != nil {
-		return x.Tax
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetUnitCost() *PurchaseOrderMoneyInputVariant {
-	if x != nil {
-		return x.UnitCost
-	}
-	return nil
-}
-
-func (x *UpdatePurchaseOrderPartInput) GetUnitOfMeasureType() string {
-	if x != nil && x.UnitOfMeasureType != nil {
-		return *x.UnitOfMeasureType
-	}
-	return ""
-}
-
-// Schema EntityUpdatePurchaseOrderPlaceRefTypeResponseBody.
-type UpdatePurchaseOrderPlaceRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderPlaceRef) Reset() {
-	*x = UpdatePurchaseOrderPlaceRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[170]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderPlaceRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderPlaceRef) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderPlaceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[170]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderPlaceRef.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderPlaceRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{170}
-}
-
-func (x *UpdatePurchaseOrderPlaceRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody.
-type UpdatePurchaseOrderTaxAdjustment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *UpdatePurchaseOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustment) Reset() {
-	*x = UpdatePurchaseOrderTaxAdjustment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[171]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderTaxAdjustment) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderTaxAdjustment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[171]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderTaxAdjustment.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderTaxAdjustment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{171}
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustment) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustment) GetMoney() *UpdatePurchaseOrderMoney {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema UpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody.
-type UpdatePurchaseOrderTaxAdjustmentInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *UpdatePurchaseOrderMoneyInput `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustmentInput) Reset() {
-	*x = UpdatePurchaseOrderTaxAdjustmentInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[172]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustmentInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderTaxAdjustmentInput) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderTaxAdjustmentInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[172]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderTaxAdjustmentInput.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderTaxAdjustmentInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{172}
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustmentInput) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *UpdatePurchaseOrderTaxAdjustmentInput) GetMoney() *UpdatePurchaseOrderMoneyInput {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema EntityUpdatePurchaseOrderVendorRefTypeResponseBody.
-type UpdatePurchaseOrderVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderVendorRef) Reset() {
-	*x = UpdatePurchaseOrderVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[173]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderVendorRef) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[173]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderVendorRef.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{173}
-}
-
-func (x *UpdatePurchaseOrderVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody.
-type UpdatePurchaseOrderVendorRefVariant struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdatePurchaseOrderVendorRefVariant) Reset() {
-	*x = UpdatePurchaseOrderVendorRefVariant{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[174]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdatePurchaseOrderVendorRefVariant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdatePurchaseOrderVendorRefVariant) ProtoMessage() {}
-
-func (x *UpdatePurchaseOrderVendorRefVariant) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[174]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdatePurchaseOrderVendorRefVariant.ProtoReflect.Descriptor instead.
-func (*UpdatePurchaseOrderVendorRefVariant) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{174}
-}
-
-func (x *UpdatePurchaseOrderVendorRefVariant) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 // Schema EntityUpdateUpcomingPreventiveMaintenanceTypeResponseBody.
 type UpdateUpcomingPreventiveMaintenance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `asset`.
-	Asset *UpdateUpcomingPreventiveMaintenanceAssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	// Member `currentEngineHours`. In hours.
 	CurrentEngineHours *int64 `protobuf:"varint,2,opt,name=current_engine_hours,json=currentEngineHours,proto3,oneof" json:"current_engine_hours,omitempty"`
 	// Member `currentOdometer`.
@@ -14311,18 +7581,18 @@ type UpdateUpcomingPreventiveMaintenance struct {
 	// Member `priority`.
 	Priority *int64 `protobuf:"varint,16,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	// Member `schedule`.
-	Schedule *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Schedule *PreventativeMaintenanceScheduleRef `protobuf:"bytes,17,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// Member `status`.
 	Status *string `protobuf:"bytes,18,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	// Member `workOrder`.
-	WorkOrder     *UpdateUpcomingPreventiveMaintenanceWorkOrderRef `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
+	WorkOrder     *WorkOrderRef `protobuf:"bytes,19,opt,name=work_order,json=workOrder,proto3" json:"work_order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateUpcomingPreventiveMaintenance) Reset() {
 	*x = UpdateUpcomingPreventiveMaintenance{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[175]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -14334,7 +7604,7 @@ func (x *UpdateUpcomingPreventiveMaintenance) String() string {
 func (*UpdateUpcomingPreventiveMaintenance) ProtoMessage() {}
 
 func (x *UpdateUpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[175]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -14347,10 +7617,10 @@ func (x *UpdateUpcomingPreventiveMaintenance) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use UpdateUpcomingPreventiveMaintenance.ProtoReflect.Descriptor instead.
 func (*UpdateUpcomingPreventiveMaintenance) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{175}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{86}
 }
 
-func (x *UpdateUpcomingPreventiveMaintenance) GetAsset() *UpdateUpcomingPreventiveMaintenanceAssetRef {
+func (x *UpdateUpcomingPreventiveMaintenance) GetAsset() *AssetRef {
 	if x != nil {
 		return x.Asset
 	}
@@ -14462,7 +7732,7 @@ func (x *UpdateUpcomingPreventiveMaintenance) GetPriority() int64 {
 	return 0
 }
 
-func (x *UpdateUpcomingPreventiveMaintenance) GetSchedule() *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef {
+func (x *UpdateUpcomingPreventiveMaintenance) GetSchedule() *PreventativeMaintenanceScheduleRef {
 	if x != nil {
 		return x.Schedule
 	}
@@ -14476,2081 +7746,11 @@ func (x *UpdateUpcomingPreventiveMaintenance) GetStatus() string {
 	return ""
 }
 
-func (x *UpdateUpcomingPreventiveMaintenance) GetWorkOrder() *UpdateUpcomingPreventiveMaintenanceWorkOrderRef {
+func (x *UpdateUpcomingPreventiveMaintenance) GetWorkOrder() *WorkOrderRef {
 	if x != nil {
 		return x.WorkOrder
 	}
 	return nil
-}
-
-// Schema EntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody.
-type UpdateUpcomingPreventiveMaintenanceAssetRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceAssetRef) Reset() {
-	*x = UpdateUpcomingPreventiveMaintenanceAssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[176]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceAssetRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateUpcomingPreventiveMaintenanceAssetRef) ProtoMessage() {}
-
-func (x *UpdateUpcomingPreventiveMaintenanceAssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[176]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateUpcomingPreventiveMaintenanceAssetRef.ProtoReflect.Descriptor instead.
-func (*UpdateUpcomingPreventiveMaintenanceAssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{176}
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceAssetRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema
-// EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody.
-type UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) Reset() {
-	*x = UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[177]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) ProtoMessage() {}
-
-func (x *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[177]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef.ProtoReflect.Descriptor instead.
-func (*UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{177}
-}
-
-func (x *UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody.
-type UpdateUpcomingPreventiveMaintenanceWorkOrderRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceWorkOrderRef) Reset() {
-	*x = UpdateUpcomingPreventiveMaintenanceWorkOrderRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[178]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceWorkOrderRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateUpcomingPreventiveMaintenanceWorkOrderRef) ProtoMessage() {}
-
-func (x *UpdateUpcomingPreventiveMaintenanceWorkOrderRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[178]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateUpcomingPreventiveMaintenanceWorkOrderRef.ProtoReflect.Descriptor instead.
-func (*UpdateUpcomingPreventiveMaintenanceWorkOrderRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{178}
-}
-
-func (x *UpdateUpcomingPreventiveMaintenanceWorkOrderRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdateWarrantyTypeResponseBody.
-type UpdateWarranty struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `baseCoverage`.
-	BaseCoverage *UpdateWarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
-	// Member `coverages`.
-	Coverages []*UpdateWarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,4,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,5,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,6,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*UpdateWarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,11,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `vendor`.
-	Vendor *UpdateWarrantyVendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	// Member `warrantyType`.
-	WarrantyType  *string `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarranty) Reset() {
-	*x = UpdateWarranty{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[179]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarranty) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarranty) ProtoMessage() {}
-
-func (x *UpdateWarranty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[179]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarranty.ProtoReflect.Descriptor instead.
-func (*UpdateWarranty) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{179}
-}
-
-func (x *UpdateWarranty) GetBaseCoverage() *UpdateWarrantyCoverage {
-	if x != nil {
-		return x.BaseCoverage
-	}
-	return nil
-}
-
-func (x *UpdateWarranty) GetCoverages() []*UpdateWarrantyCoverage {
-	if x != nil {
-		return x.Coverages
-	}
-	return nil
-}
-
-func (x *UpdateWarranty) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarranty) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarranty) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *UpdateWarranty) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *UpdateWarranty) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *UpdateWarranty) GetExternalIds() []*UpdateWarrantyExternalId {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *UpdateWarranty) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateWarranty) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateWarranty) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarranty) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarranty) GetVendor() *UpdateWarrantyVendorRef {
-	if x != nil {
-		return x.Vendor
-	}
-	return nil
-}
-
-func (x *UpdateWarranty) GetWarrantyType() string {
-	if x != nil && x.WarrantyType != nil {
-		return *x.WarrantyType
-	}
-	return ""
-}
-
-// Schema EntityUpdateWarrantyClaimTypeResponseBody.
-type UpdateWarrantyClaim struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `asset`.
-	Asset *UpdateWarrantyClaimAssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
-	// Member `cause`.
-	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
-	// Member `claimEngineHours`. In hours.
-	ClaimEngineHours *int64 `protobuf:"varint,3,opt,name=claim_engine_hours,json=claimEngineHours,proto3,oneof" json:"claim_engine_hours,omitempty"`
-	// Member `claimOdometerMeters`. In metres.
-	ClaimOdometerMeters *int64 `protobuf:"varint,4,opt,name=claim_odometer_meters,json=claimOdometerMeters,proto3,oneof" json:"claim_odometer_meters,omitempty"`
-	// Member `claimStatus`.
-	ClaimStatus *string `protobuf:"bytes,5,opt,name=claim_status,json=claimStatus,proto3,oneof" json:"claim_status,omitempty"`
-	// Member `componentInstanceIds`.
-	ComponentInstanceIds []string `protobuf:"bytes,6,rep,name=component_instance_ids,json=componentInstanceIds,proto3" json:"component_instance_ids,omitempty"`
-	// Member `concern`.
-	Concern *string `protobuf:"bytes,7,opt,name=concern,proto3,oneof" json:"concern,omitempty"`
-	// Member `correction`.
-	Correction *string `protobuf:"bytes,8,opt,name=correction,proto3,oneof" json:"correction,omitempty"`
-	// Member `createdAtTime`.
-	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
-	// Member `externalIds`.
-	ExternalIds []*UpdateWarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `labor`.
-	Labor []*UpdateWarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
-	// Member `linkedWarranty`.
-	LinkedWarranty *UpdateWarrantyClaimWarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
-	// Member `linkedWorkOrderIds`.
-	LinkedWorkOrderIds []string `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
-	// Member `mediaItemIds`.
-	MediaItemIds []string `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
-	// Member `otherCost`.
-	OtherCost *UpdateWarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
-	// Member `parts`.
-	Parts []*UpdateWarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
-	// Member `reimbursedAtTime`.
-	ReimbursedAtTime *string `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
-	// Member `reimbursements`.
-	Reimbursements []*UpdateWarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
-	// Member `repairCompletedAtTime`.
-	RepairCompletedAtTime *string `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
-	// Member `resolutionAtTime`.
-	ResolutionAtTime *string `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
-	// Member `statusHistory`.
-	StatusHistory []*UpdateWarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
-	// Member `submittedAtTime`.
-	SubmittedAtTime *string `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
-	// Member `updatedAtTime`.
-	UpdatedAtTime *string `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
-	// Member `warrantyVendor`.
-	WarrantyVendor *UpdateWarrantyClaimVendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaim) Reset() {
-	*x = UpdateWarrantyClaim{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[180]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaim) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaim) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[180]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaim.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaim) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{180}
-}
-
-func (x *UpdateWarrantyClaim) GetAsset() *UpdateWarrantyClaimAssetRef {
-	if x != nil {
-		return x.Asset
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetCause() string {
-	if x != nil && x.Cause != nil {
-		return *x.Cause
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetClaimEngineHours() int64 {
-	if x != nil && x.ClaimEngineHours != nil {
-		return *x.ClaimEngineHours
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyClaim) GetClaimOdometerMeters() int64 {
-	if x != nil && x.ClaimOdometerMeters != nil {
-		return *x.ClaimOdometerMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyClaim) GetClaimStatus() string {
-	if x != nil && x.ClaimStatus != nil {
-		return *x.ClaimStatus
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetComponentInstanceIds() []string {
-	if x != nil {
-		return x.ComponentInstanceIds
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetConcern() string {
-	if x != nil && x.Concern != nil {
-		return *x.Concern
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetCorrection() string {
-	if x != nil && x.Correction != nil {
-		return *x.Correction
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetCreatedAtTime() string {
-	if x != nil && x.CreatedAtTime != nil {
-		return *x.CreatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetExternalIds() []*UpdateWarrantyClaimExternalId {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetLabor() []*UpdateWarrantyClaimLabor {
-	if x != nil {
-		return x.Labor
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetLinkedWarranty() *UpdateWarrantyClaimWarrantyRef {
-	if x != nil {
-		return x.LinkedWarranty
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetLinkedWorkOrderIds() []string {
-	if x != nil {
-		return x.LinkedWorkOrderIds
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetMediaItemIds() []string {
-	if x != nil {
-		return x.MediaItemIds
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetOtherCost() *UpdateWarrantyClaimMoney {
-	if x != nil {
-		return x.OtherCost
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetParts() []*UpdateWarrantyClaimPart {
-	if x != nil {
-		return x.Parts
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetReimbursedAtTime() string {
-	if x != nil && x.ReimbursedAtTime != nil {
-		return *x.ReimbursedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetReimbursements() []*UpdateWarrantyClaimReimbursement {
-	if x != nil {
-		return x.Reimbursements
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetRepairCompletedAtTime() string {
-	if x != nil && x.RepairCompletedAtTime != nil {
-		return *x.RepairCompletedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetResolutionAtTime() string {
-	if x != nil && x.ResolutionAtTime != nil {
-		return *x.ResolutionAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetStatusHistory() []*UpdateWarrantyClaimStatusHistory {
-	if x != nil {
-		return x.StatusHistory
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaim) GetSubmittedAtTime() string {
-	if x != nil && x.SubmittedAtTime != nil {
-		return *x.SubmittedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetUpdatedAtTime() string {
-	if x != nil && x.UpdatedAtTime != nil {
-		return *x.UpdatedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaim) GetWarrantyVendor() *UpdateWarrantyClaimVendorRef {
-	if x != nil {
-		return x.WarrantyVendor
-	}
-	return nil
-}
-
-// Schema EntityUpdateWarrantyClaimAssetRefTypeResponseBody.
-type UpdateWarrantyClaimAssetRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimAssetRef) Reset() {
-	*x = UpdateWarrantyClaimAssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[181]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimAssetRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimAssetRef) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimAssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[181]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimAssetRef.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimAssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{181}
-}
-
-func (x *UpdateWarrantyClaimAssetRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
-type UpdateWarrantyClaimExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimExternalId) Reset() {
-	*x = UpdateWarrantyClaimExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[182]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimExternalId) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[182]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimExternalId.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{182}
-}
-
-func (x *UpdateWarrantyClaimExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody.
-type UpdateWarrantyClaimExternalIdInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimExternalIdInput) Reset() {
-	*x = UpdateWarrantyClaimExternalIdInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[183]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimExternalIdInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimExternalIdInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimExternalIdInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[183]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimExternalIdInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimExternalIdInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{183}
-}
-
-func (x *UpdateWarrantyClaimExternalIdInput) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimExternalIdInput) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
-type UpdateWarrantyClaimLabor struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *UpdateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimLabor) Reset() {
-	*x = UpdateWarrantyClaimLabor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[184]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimLabor) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimLabor) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[184]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimLabor.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{184}
-}
-
-func (x *UpdateWarrantyClaimLabor) GetCost() *UpdateWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimLabor) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLabor) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLabor) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLabor) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody.
-type UpdateWarrantyClaimLaborInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *UpdateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimLaborInput) Reset() {
-	*x = UpdateWarrantyClaimLaborInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[185]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimLaborInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimLaborInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimLaborInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[185]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimLaborInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimLaborInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{185}
-}
-
-func (x *UpdateWarrantyClaimLaborInput) GetCost() *UpdateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimLaborInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLaborInput) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLaborInput) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimLaborInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody.
-type UpdateWarrantyClaimMoney struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimMoney) Reset() {
-	*x = UpdateWarrantyClaimMoney{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[186]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimMoney) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimMoney) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[186]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimMoney.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{186}
-}
-
-func (x *UpdateWarrantyClaimMoney) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimMoney) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody.
-type UpdateWarrantyClaimMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimMoneyInput) Reset() {
-	*x = UpdateWarrantyClaimMoneyInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[187]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimMoneyInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[187]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimMoneyInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{187}
-}
-
-func (x *UpdateWarrantyClaimMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
-type UpdateWarrantyClaimPart struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *UpdateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimPart) Reset() {
-	*x = UpdateWarrantyClaimPart{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[188]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimPart) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimPart) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimPart) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[188]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimPart.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimPart) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{188}
-}
-
-func (x *UpdateWarrantyClaimPart) GetCost() *UpdateWarrantyClaimMoney {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimPart) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPart) GetPartDefinitionId() string {
-	if x != nil && x.PartDefinitionId != nil {
-		return *x.PartDefinitionId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPart) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPart) GetQuantity() int64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyClaimPart) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPart) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPart) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody.
-type UpdateWarrantyClaimPartInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cost`.
-	Cost *UpdateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `partDefinitionId`. Required.
-	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
-	// Member `partId`.
-	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`.
-	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	// Member `serviceTaskId`.
-	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
-	// Member `sourceWorkOrderId`.
-	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimPartInput) Reset() {
-	*x = UpdateWarrantyClaimPartInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[189]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimPartInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimPartInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimPartInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[189]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimPartInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimPartInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{189}
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetCost() *UpdateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Cost
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetPartDefinitionId() string {
-	if x != nil && x.PartDefinitionId != nil {
-		return *x.PartDefinitionId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetQuantity() int64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetServiceTaskId() string {
-	if x != nil && x.ServiceTaskId != nil {
-		return *x.ServiceTaskId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetSourceWorkOrderId() string {
-	if x != nil && x.SourceWorkOrderId != nil {
-		return *x.SourceWorkOrderId
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimPartInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody.
-type UpdateWarrantyClaimReimbursement struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *UpdateWarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimReimbursement) Reset() {
-	*x = UpdateWarrantyClaimReimbursement{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[190]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimReimbursement) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimReimbursement) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[190]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimReimbursement.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimReimbursement) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{190}
-}
-
-func (x *UpdateWarrantyClaimReimbursement) GetReimbursement() *UpdateWarrantyClaimMoney {
-	if x != nil {
-		return x.Reimbursement
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimReimbursement) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody.
-type UpdateWarrantyClaimReimbursementInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `reimbursement`.
-	Reimbursement *UpdateWarrantyClaimMoneyInput `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
-	// Member `workOrderId`.
-	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimReimbursementInput) Reset() {
-	*x = UpdateWarrantyClaimReimbursementInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[191]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimReimbursementInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimReimbursementInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimReimbursementInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[191]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimReimbursementInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimReimbursementInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{191}
-}
-
-func (x *UpdateWarrantyClaimReimbursementInput) GetReimbursement() *UpdateWarrantyClaimMoneyInput {
-	if x != nil {
-		return x.Reimbursement
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyClaimReimbursementInput) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
-type UpdateWarrantyClaimStatusHistory struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `happenedAtTime`.
-	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
-	// Member `status`.
-	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	// Member `userId`.
-	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimStatusHistory) Reset() {
-	*x = UpdateWarrantyClaimStatusHistory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[192]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimStatusHistory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimStatusHistory) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[192]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimStatusHistory.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimStatusHistory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{192}
-}
-
-func (x *UpdateWarrantyClaimStatusHistory) GetHappenedAtTime() string {
-	if x != nil && x.HappenedAtTime != nil {
-		return *x.HappenedAtTime
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimStatusHistory) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyClaimStatusHistory) GetUserId() string {
-	if x != nil && x.UserId != nil {
-		return *x.UserId
-	}
-	return ""
-}
-
-// Schema EntityUpdateWarrantyClaimVendorRefTypeResponseBody.
-type UpdateWarrantyClaimVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimVendorRef) Reset() {
-	*x = UpdateWarrantyClaimVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[193]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimVendorRef) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[193]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimVendorRef.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{193}
-}
-
-func (x *UpdateWarrantyClaimVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody.
-type UpdateWarrantyClaimWarrantyRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyClaimWarrantyRef) Reset() {
-	*x = UpdateWarrantyClaimWarrantyRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[194]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyClaimWarrantyRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyClaimWarrantyRef) ProtoMessage() {}
-
-func (x *UpdateWarrantyClaimWarrantyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[194]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyClaimWarrantyRef.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyClaimWarrantyRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{194}
-}
-
-func (x *UpdateWarrantyClaimWarrantyRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody.
-type UpdateWarrantyCoverage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*UpdateWarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*UpdateWarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
-	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyCoverage) Reset() {
-	*x = UpdateWarrantyCoverage{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[195]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyCoverage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyCoverage) ProtoMessage() {}
-
-func (x *UpdateWarrantyCoverage) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[195]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyCoverage.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyCoverage) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{195}
-}
-
-func (x *UpdateWarrantyCoverage) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverage) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetExclusions() []*UpdateWarrantyCoverageItem {
-	if x != nil {
-		return x.Exclusions
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyCoverage) GetInclusions() []*UpdateWarrantyCoverageItem {
-	if x != nil {
-		return x.Inclusions
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyCoverage) GetIsOdometerDistanceUnlimited() bool {
-	if x != nil && x.IsOdometerDistanceUnlimited != nil {
-		return *x.IsOdometerDistanceUnlimited
-	}
-	return false
-}
-
-func (x *UpdateWarrantyCoverage) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverage) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverage) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetStartEngineHours() int64 {
-	if x != nil && x.StartEngineHours != nil {
-		return *x.StartEngineHours
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetStartOdometerMeters() int64 {
-	if x != nil && x.StartOdometerMeters != nil {
-		return *x.StartOdometerMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverage) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody.
-type UpdateWarrantyCoverageInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `description`.
-	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	// Member `durationDays`. In days.
-	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
-	// Member `durationMonths`.
-	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
-	// Member `engineDurationHours`. In hours.
-	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
-	// Member `exclusions`.
-	Exclusions []*UpdateWarrantyCoverageItemInput `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
-	// Member `inclusions`.
-	Inclusions []*UpdateWarrantyCoverageItemInput `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
-	// Member `isOdometerDistanceUnlimited`.
-	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `odometerDistanceMeters`. In metres.
-	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
-	// Member `startEngineHours`. In hours.
-	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
-	// Member `startOdometerMeters`. In metres.
-	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
-	// Member `startTime`.
-	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyCoverageInput) Reset() {
-	*x = UpdateWarrantyCoverageInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[196]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyCoverageInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyCoverageInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyCoverageInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[196]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyCoverageInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyCoverageInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{196}
-}
-
-func (x *UpdateWarrantyCoverageInput) GetDescription() string {
-	if x != nil && x.Description != nil {
-		return *x.Description
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageInput) GetDurationDays() int64 {
-	if x != nil && x.DurationDays != nil {
-		return *x.DurationDays
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetDurationMonths() int64 {
-	if x != nil && x.DurationMonths != nil {
-		return *x.DurationMonths
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetEngineDurationHours() int64 {
-	if x != nil && x.EngineDurationHours != nil {
-		return *x.EngineDurationHours
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetExclusions() []*UpdateWarrantyCoverageItemInput {
-	if x != nil {
-		return x.Exclusions
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyCoverageInput) GetInclusions() []*UpdateWarrantyCoverageItemInput {
-	if x != nil {
-		return x.Inclusions
-	}
-	return nil
-}
-
-func (x *UpdateWarrantyCoverageInput) GetIsOdometerDistanceUnlimited() bool {
-	if x != nil && x.IsOdometerDistanceUnlimited != nil {
-		return *x.IsOdometerDistanceUnlimited
-	}
-	return false
-}
-
-func (x *UpdateWarrantyCoverageInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageInput) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageInput) GetOdometerDistanceMeters() int64 {
-	if x != nil && x.OdometerDistanceMeters != nil {
-		return *x.OdometerDistanceMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetStartEngineHours() int64 {
-	if x != nil && x.StartEngineHours != nil {
-		return *x.StartEngineHours
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetStartOdometerMeters() int64 {
-	if x != nil && x.StartOdometerMeters != nil {
-		return *x.StartOdometerMeters
-	}
-	return 0
-}
-
-func (x *UpdateWarrantyCoverageInput) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody.
-type UpdateWarrantyCoverageItem struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyCoverageItem) Reset() {
-	*x = UpdateWarrantyCoverageItem{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[197]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyCoverageItem) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyCoverageItem) ProtoMessage() {}
-
-func (x *UpdateWarrantyCoverageItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[197]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyCoverageItem.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyCoverageItem) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{197}
-}
-
-func (x *UpdateWarrantyCoverageItem) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageItem) GetItemType() string {
-	if x != nil && x.ItemType != nil {
-		return *x.ItemType
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageItem) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody.
-type UpdateWarrantyCoverageItemInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `itemType`. Required.
-	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
-	// Member `vmrsCode`.
-	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyCoverageItemInput) Reset() {
-	*x = UpdateWarrantyCoverageItemInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[198]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyCoverageItemInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyCoverageItemInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyCoverageItemInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[198]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyCoverageItemInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyCoverageItemInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{198}
-}
-
-func (x *UpdateWarrantyCoverageItemInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageItemInput) GetItemType() string {
-	if x != nil && x.ItemType != nil {
-		return *x.ItemType
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyCoverageItemInput) GetVmrsCode() string {
-	if x != nil && x.VmrsCode != nil {
-		return *x.VmrsCode
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody.
-type UpdateWarrantyExternalId struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyExternalId) Reset() {
-	*x = UpdateWarrantyExternalId{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[199]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyExternalId) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyExternalId) ProtoMessage() {}
-
-func (x *UpdateWarrantyExternalId) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[199]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyExternalId.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyExternalId) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{199}
-}
-
-func (x *UpdateWarrantyExternalId) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyExternalId) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema UpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody.
-type UpdateWarrantyExternalIdInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyExternalIdInput) Reset() {
-	*x = UpdateWarrantyExternalIdInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[200]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyExternalIdInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyExternalIdInput) ProtoMessage() {}
-
-func (x *UpdateWarrantyExternalIdInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[200]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyExternalIdInput.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyExternalIdInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{200}
-}
-
-func (x *UpdateWarrantyExternalIdInput) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *UpdateWarrantyExternalIdInput) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema EntityUpdateWarrantyVendorRefTypeResponseBody.
-type UpdateWarrantyVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateWarrantyVendorRef) Reset() {
-	*x = UpdateWarrantyVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[201]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateWarrantyVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateWarrantyVendorRef) ProtoMessage() {}
-
-func (x *UpdateWarrantyVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[201]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateWarrantyVendorRef.ProtoReflect.Descriptor instead.
-func (*UpdateWarrantyVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{201}
-}
-
-func (x *UpdateWarrantyVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
 }
 
 // Schema VendorObjectResponseBody.
@@ -16576,7 +7776,7 @@ type Vendor struct {
 
 func (x *Vendor) Reset() {
 	*x = Vendor{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[202]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16588,7 +7788,7 @@ func (x *Vendor) String() string {
 func (*Vendor) ProtoMessage() {}
 
 func (x *Vendor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[202]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16601,7 +7801,7 @@ func (x *Vendor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vendor.ProtoReflect.Descriptor instead.
 func (*Vendor) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{202}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Vendor) GetAddressId() string {
@@ -16666,7 +7866,7 @@ type VendorCategory struct {
 
 func (x *VendorCategory) Reset() {
 	*x = VendorCategory{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[203]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16678,7 +7878,7 @@ func (x *VendorCategory) String() string {
 func (*VendorCategory) ProtoMessage() {}
 
 func (x *VendorCategory) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[203]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16691,7 +7891,7 @@ func (x *VendorCategory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VendorCategory.ProtoReflect.Descriptor instead.
 func (*VendorCategory) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{203}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *VendorCategory) GetId() string {
@@ -16708,13 +7908,70 @@ func (x *VendorCategory) GetName() string {
 	return ""
 }
 
-// Schema EntityListWarrantiesTypeResponseBody.
-type Warranties struct {
+// Schemas EntityCreatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody,
+// EntityCreatePurchaseOrderVendorRefTypeResponseBody,
+// EntityCreateWarrantyClaimVendorRefTypeResponseBody,
+// EntityCreateWarrantyVendorRefTypeResponseBody,
+// EntityListPurchaseOrdersVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody,
+// EntityListPurchaseOrdersVendorRefTypeResponseBody, EntityListWarrantiesVendorRefTypeResponseBody,
+// EntityListWarrantyClaimsVendorRefTypeResponseBody,
+// EntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody,
+// EntityUpdatePurchaseOrderVendorRefTypeResponseBody,
+// EntityUpdateWarrantyClaimVendorRefTypeResponseBody,
+// EntityUpdateWarrantyVendorRefTypeResponseBody.
+type VendorRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`. Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VendorRef) Reset() {
+	*x = VendorRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VendorRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VendorRef) ProtoMessage() {}
+
+func (x *VendorRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VendorRef.ProtoReflect.Descriptor instead.
+func (*VendorRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *VendorRef) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+// Schemas EntityCreateWarrantyTypeResponseBody, EntityListWarrantiesTypeResponseBody,
+// EntityUpdateWarrantyTypeResponseBody.
+type Warranty struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `baseCoverage`.
-	BaseCoverage *ListWarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
+	BaseCoverage *WarrantyCoverage `protobuf:"bytes,1,opt,name=base_coverage,json=baseCoverage,proto3" json:"base_coverage,omitempty"`
 	// Member `coverages`.
-	Coverages []*ListWarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
+	Coverages []*WarrantyCoverage `protobuf:"bytes,2,rep,name=coverages,proto3" json:"coverages,omitempty"`
 	// Member `createdAtTime`.
 	CreatedAtTime *string `protobuf:"bytes,3,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	// Member `description`.
@@ -16726,7 +7983,7 @@ type Warranties struct {
 	// Member `engineDurationHours`. In hours.
 	EngineDurationHours *int64 `protobuf:"varint,7,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
 	// Member `externalIds`.
-	ExternalIds []*ListWarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyExternalId `protobuf:"bytes,8,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,9,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
@@ -16736,28 +7993,28 @@ type Warranties struct {
 	// Member `updatedAtTime`.
 	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `vendor`.
-	Vendor *WarrantiesVendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	Vendor *VendorRef `protobuf:"bytes,13,opt,name=vendor,proto3" json:"vendor,omitempty"`
 	// Member `warrantyType`.
 	WarrantyType  *string `protobuf:"bytes,14,opt,name=warranty_type,json=warrantyType,proto3,oneof" json:"warranty_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Warranties) Reset() {
-	*x = Warranties{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[204]
+func (x *Warranty) Reset() {
+	*x = Warranty{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Warranties) String() string {
+func (x *Warranty) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Warranties) ProtoMessage() {}
+func (*Warranty) ProtoMessage() {}
 
-func (x *Warranties) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[204]
+func (x *Warranty) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16768,151 +8025,105 @@ func (x *Warranties) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Warranties.ProtoReflect.Descriptor instead.
-func (*Warranties) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{204}
+// Deprecated: Use Warranty.ProtoReflect.Descriptor instead.
+func (*Warranty) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{90}
 }
 
-func (x *Warranties) GetBaseCoverage() *ListWarrantyCoverage {
+func (x *Warranty) GetBaseCoverage() *WarrantyCoverage {
 	if x != nil {
 		return x.BaseCoverage
 	}
 	return nil
 }
 
-func (x *Warranties) GetCoverages() []*ListWarrantyCoverage {
+func (x *Warranty) GetCoverages() []*WarrantyCoverage {
 	if x != nil {
 		return x.Coverages
 	}
 	return nil
 }
 
-func (x *Warranties) GetCreatedAtTime() string {
+func (x *Warranty) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *Warranties) GetDescription() string {
+func (x *Warranty) GetDescription() string {
 	if x != nil && x.Description != nil {
 		return *x.Description
 	}
 	return ""
 }
 
-func (x *Warranties) GetDurationDays() int64 {
+func (x *Warranty) GetDurationDays() int64 {
 	if x != nil && x.DurationDays != nil {
 		return *x.DurationDays
 	}
 	return 0
 }
 
-func (x *Warranties) GetDurationMonths() int64 {
+func (x *Warranty) GetDurationMonths() int64 {
 	if x != nil && x.DurationMonths != nil {
 		return *x.DurationMonths
 	}
 	return 0
 }
 
-func (x *Warranties) GetEngineDurationHours() int64 {
+func (x *Warranty) GetEngineDurationHours() int64 {
 	if x != nil && x.EngineDurationHours != nil {
 		return *x.EngineDurationHours
 	}
 	return 0
 }
 
-func (x *Warranties) GetExternalIds() []*ListWarrantyExternalId {
+func (x *Warranty) GetExternalIds() []*WarrantyExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
 	return nil
 }
 
-func (x *Warranties) GetId() string {
+func (x *Warranty) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *Warranties) GetName() string {
+func (x *Warranty) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *Warranties) GetOdometerDistanceMeters() int64 {
+func (x *Warranty) GetOdometerDistanceMeters() int64 {
 	if x != nil && x.OdometerDistanceMeters != nil {
 		return *x.OdometerDistanceMeters
 	}
 	return 0
 }
 
-func (x *Warranties) GetUpdatedAtTime() string {
+func (x *Warranty) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-func (x *Warranties) GetVendor() *WarrantiesVendorRef {
+func (x *Warranty) GetVendor() *VendorRef {
 	if x != nil {
 		return x.Vendor
 	}
 	return nil
 }
 
-func (x *Warranties) GetWarrantyType() string {
+func (x *Warranty) GetWarrantyType() string {
 	if x != nil && x.WarrantyType != nil {
 		return *x.WarrantyType
-	}
-	return ""
-}
-
-// Schema EntityListWarrantiesVendorRefTypeResponseBody.
-type WarrantiesVendorRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WarrantiesVendorRef) Reset() {
-	*x = WarrantiesVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[205]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WarrantiesVendorRef) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WarrantiesVendorRef) ProtoMessage() {}
-
-func (x *WarrantiesVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[205]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WarrantiesVendorRef.ProtoReflect.Descriptor instead.
-func (*WarrantiesVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{205}
-}
-
-func (x *WarrantiesVendorRef) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
 	}
 	return ""
 }
@@ -16942,7 +8153,7 @@ type WarrantyAssetAssignment struct {
 
 func (x *WarrantyAssetAssignment) Reset() {
 	*x = WarrantyAssetAssignment{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[206]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -16954,7 +8165,7 @@ func (x *WarrantyAssetAssignment) String() string {
 func (*WarrantyAssetAssignment) ProtoMessage() {}
 
 func (x *WarrantyAssetAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[206]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -16967,7 +8178,7 @@ func (x *WarrantyAssetAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyAssetAssignment.ProtoReflect.Descriptor instead.
 func (*WarrantyAssetAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{206}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *WarrantyAssetAssignment) GetAssetId() string {
@@ -17043,7 +8254,7 @@ type WarrantyAssetAssignmentInput struct {
 
 func (x *WarrantyAssetAssignmentInput) Reset() {
 	*x = WarrantyAssetAssignmentInput{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[207]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -17055,7 +8266,7 @@ func (x *WarrantyAssetAssignmentInput) String() string {
 func (*WarrantyAssetAssignmentInput) ProtoMessage() {}
 
 func (x *WarrantyAssetAssignmentInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[207]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17068,7 +8279,7 @@ func (x *WarrantyAssetAssignmentInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantyAssetAssignmentInput.ProtoReflect.Descriptor instead.
 func (*WarrantyAssetAssignmentInput) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{207}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *WarrantyAssetAssignmentInput) GetAssetId() string {
@@ -17099,11 +8310,58 @@ func (x *WarrantyAssetAssignmentInput) GetStartTime() string {
 	return ""
 }
 
-// Schema EntityListWarrantyClaimsTypeResponseBody.
-type WarrantyClaims struct {
+// Schema ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody.
+type WarrantyAssetAssignments struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `data`.
+	Data          []*WarrantyAssetAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyAssetAssignments) Reset() {
+	*x = WarrantyAssetAssignments{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyAssetAssignments) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyAssetAssignments) ProtoMessage() {}
+
+func (x *WarrantyAssetAssignments) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyAssetAssignments.ProtoReflect.Descriptor instead.
+func (*WarrantyAssetAssignments) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *WarrantyAssetAssignments) GetData() []*WarrantyAssetAssignment {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Schemas EntityCreateWarrantyClaimTypeResponseBody, EntityListWarrantyClaimsTypeResponseBody,
+// EntityUpdateWarrantyClaimTypeResponseBody.
+type WarrantyClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `asset`.
-	Asset *WarrantyClaimsAssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
+	Asset *AssetRef `protobuf:"bytes,1,opt,name=asset,proto3" json:"asset,omitempty"`
 	// Member `cause`.
 	Cause *string `protobuf:"bytes,2,opt,name=cause,proto3,oneof" json:"cause,omitempty"`
 	// Member `claimEngineHours`. In hours.
@@ -17121,56 +8379,56 @@ type WarrantyClaims struct {
 	// Member `createdAtTime`.
 	CreatedAtTime *string `protobuf:"bytes,9,opt,name=created_at_time,json=createdAtTime,proto3,oneof" json:"created_at_time,omitempty"`
 	// Member `externalIds`.
-	ExternalIds []*ListWarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
+	ExternalIds []*WarrantyClaimExternalId `protobuf:"bytes,10,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,11,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `labor`.
-	Labor []*ListWarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
+	Labor []*WarrantyClaimLabor `protobuf:"bytes,12,rep,name=labor,proto3" json:"labor,omitempty"`
 	// Member `linkedWarranty`.
-	LinkedWarranty *WarrantyClaimsWarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
+	LinkedWarranty *WarrantyRef `protobuf:"bytes,13,opt,name=linked_warranty,json=linkedWarranty,proto3" json:"linked_warranty,omitempty"`
 	// Member `linkedWorkOrderIds`.
 	LinkedWorkOrderIds []string `protobuf:"bytes,14,rep,name=linked_work_order_ids,json=linkedWorkOrderIds,proto3" json:"linked_work_order_ids,omitempty"`
 	// Member `mediaItemIds`.
 	MediaItemIds []string `protobuf:"bytes,15,rep,name=media_item_ids,json=mediaItemIds,proto3" json:"media_item_ids,omitempty"`
 	// Member `otherCost`.
-	OtherCost *ListWarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
+	OtherCost *WarrantyClaimMoney `protobuf:"bytes,16,opt,name=other_cost,json=otherCost,proto3" json:"other_cost,omitempty"`
 	// Member `parts`.
-	Parts []*ListWarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*WarrantyClaimPart `protobuf:"bytes,17,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Member `reimbursedAtTime`.
 	ReimbursedAtTime *string `protobuf:"bytes,18,opt,name=reimbursed_at_time,json=reimbursedAtTime,proto3,oneof" json:"reimbursed_at_time,omitempty"`
 	// Member `reimbursements`.
-	Reimbursements []*ListWarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
+	Reimbursements []*WarrantyClaimReimbursement `protobuf:"bytes,19,rep,name=reimbursements,proto3" json:"reimbursements,omitempty"`
 	// Member `repairCompletedAtTime`.
 	RepairCompletedAtTime *string `protobuf:"bytes,20,opt,name=repair_completed_at_time,json=repairCompletedAtTime,proto3,oneof" json:"repair_completed_at_time,omitempty"`
 	// Member `resolutionAtTime`.
 	ResolutionAtTime *string `protobuf:"bytes,21,opt,name=resolution_at_time,json=resolutionAtTime,proto3,oneof" json:"resolution_at_time,omitempty"`
 	// Member `statusHistory`.
-	StatusHistory []*ListWarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
+	StatusHistory []*WarrantyClaimStatusHistory `protobuf:"bytes,22,rep,name=status_history,json=statusHistory,proto3" json:"status_history,omitempty"`
 	// Member `submittedAtTime`.
 	SubmittedAtTime *string `protobuf:"bytes,23,opt,name=submitted_at_time,json=submittedAtTime,proto3,oneof" json:"submitted_at_time,omitempty"`
 	// Member `updatedAtTime`.
 	UpdatedAtTime *string `protobuf:"bytes,24,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `warrantyVendor`.
-	WarrantyVendor *WarrantyClaimsVendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
+	WarrantyVendor *VendorRef `protobuf:"bytes,25,opt,name=warranty_vendor,json=warrantyVendor,proto3" json:"warranty_vendor,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *WarrantyClaims) Reset() {
-	*x = WarrantyClaims{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[208]
+func (x *WarrantyClaim) Reset() {
+	*x = WarrantyClaim{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WarrantyClaims) String() string {
+func (x *WarrantyClaim) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WarrantyClaims) ProtoMessage() {}
+func (*WarrantyClaim) ProtoMessage() {}
 
-func (x *WarrantyClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[208]
+func (x *WarrantyClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17181,210 +8439,216 @@ func (x *WarrantyClaims) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WarrantyClaims.ProtoReflect.Descriptor instead.
-func (*WarrantyClaims) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{208}
+// Deprecated: Use WarrantyClaim.ProtoReflect.Descriptor instead.
+func (*WarrantyClaim) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{94}
 }
 
-func (x *WarrantyClaims) GetAsset() *WarrantyClaimsAssetRef {
+func (x *WarrantyClaim) GetAsset() *AssetRef {
 	if x != nil {
 		return x.Asset
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetCause() string {
+func (x *WarrantyClaim) GetCause() string {
 	if x != nil && x.Cause != nil {
 		return *x.Cause
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetClaimEngineHours() int64 {
+func (x *WarrantyClaim) GetClaimEngineHours() int64 {
 	if x != nil && x.ClaimEngineHours != nil {
 		return *x.ClaimEngineHours
 	}
 	return 0
 }
 
-func (x *WarrantyClaims) GetClaimOdometerMeters() int64 {
+func (x *WarrantyClaim) GetClaimOdometerMeters() int64 {
 	if x != nil && x.ClaimOdometerMeters != nil {
 		return *x.ClaimOdometerMeters
 	}
 	return 0
 }
 
-func (x *WarrantyClaims) GetClaimStatus() string {
+func (x *WarrantyClaim) GetClaimStatus() string {
 	if x != nil && x.ClaimStatus != nil {
 		return *x.ClaimStatus
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetComponentInstanceIds() []string {
+func (x *WarrantyClaim) GetComponentInstanceIds() []string {
 	if x != nil {
 		return x.ComponentInstanceIds
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetConcern() string {
+func (x *WarrantyClaim) GetConcern() string {
 	if x != nil && x.Concern != nil {
 		return *x.Concern
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetCorrection() string {
+func (x *WarrantyClaim) GetCorrection() string {
 	if x != nil && x.Correction != nil {
 		return *x.Correction
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetCreatedAtTime() string {
+func (x *WarrantyClaim) GetCreatedAtTime() string {
 	if x != nil && x.CreatedAtTime != nil {
 		return *x.CreatedAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetExternalIds() []*ListWarrantyClaimExternalId {
+func (x *WarrantyClaim) GetExternalIds() []*WarrantyClaimExternalId {
 	if x != nil {
 		return x.ExternalIds
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetId() string {
+func (x *WarrantyClaim) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetLabor() []*ListWarrantyClaimLabor {
+func (x *WarrantyClaim) GetLabor() []*WarrantyClaimLabor {
 	if x != nil {
 		return x.Labor
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetLinkedWarranty() *WarrantyClaimsWarrantyRef {
+func (x *WarrantyClaim) GetLinkedWarranty() *WarrantyRef {
 	if x != nil {
 		return x.LinkedWarranty
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetLinkedWorkOrderIds() []string {
+func (x *WarrantyClaim) GetLinkedWorkOrderIds() []string {
 	if x != nil {
 		return x.LinkedWorkOrderIds
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetMediaItemIds() []string {
+func (x *WarrantyClaim) GetMediaItemIds() []string {
 	if x != nil {
 		return x.MediaItemIds
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetOtherCost() *ListWarrantyClaimMoney {
+func (x *WarrantyClaim) GetOtherCost() *WarrantyClaimMoney {
 	if x != nil {
 		return x.OtherCost
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetParts() []*ListWarrantyClaimPart {
+func (x *WarrantyClaim) GetParts() []*WarrantyClaimPart {
 	if x != nil {
 		return x.Parts
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetReimbursedAtTime() string {
+func (x *WarrantyClaim) GetReimbursedAtTime() string {
 	if x != nil && x.ReimbursedAtTime != nil {
 		return *x.ReimbursedAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetReimbursements() []*ListWarrantyClaimReimbursement {
+func (x *WarrantyClaim) GetReimbursements() []*WarrantyClaimReimbursement {
 	if x != nil {
 		return x.Reimbursements
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetRepairCompletedAtTime() string {
+func (x *WarrantyClaim) GetRepairCompletedAtTime() string {
 	if x != nil && x.RepairCompletedAtTime != nil {
 		return *x.RepairCompletedAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetResolutionAtTime() string {
+func (x *WarrantyClaim) GetResolutionAtTime() string {
 	if x != nil && x.ResolutionAtTime != nil {
 		return *x.ResolutionAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetStatusHistory() []*ListWarrantyClaimStatusHistory {
+func (x *WarrantyClaim) GetStatusHistory() []*WarrantyClaimStatusHistory {
 	if x != nil {
 		return x.StatusHistory
 	}
 	return nil
 }
 
-func (x *WarrantyClaims) GetSubmittedAtTime() string {
+func (x *WarrantyClaim) GetSubmittedAtTime() string {
 	if x != nil && x.SubmittedAtTime != nil {
 		return *x.SubmittedAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetUpdatedAtTime() string {
+func (x *WarrantyClaim) GetUpdatedAtTime() string {
 	if x != nil && x.UpdatedAtTime != nil {
 		return *x.UpdatedAtTime
 	}
 	return ""
 }
 
-func (x *WarrantyClaims) GetWarrantyVendor() *WarrantyClaimsVendorRef {
+func (x *WarrantyClaim) GetWarrantyVendor() *VendorRef {
 	if x != nil {
 		return x.WarrantyVendor
 	}
 	return nil
 }
 
-// Schema EntityListWarrantyClaimsAssetRefTypeResponseBody.
-type WarrantyClaimsAssetRef struct {
+// Schemas CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody,
+// CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody.
+type WarrantyClaimExternalId struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `key`.
+	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	// Member `value`.
+	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WarrantyClaimsAssetRef) Reset() {
-	*x = WarrantyClaimsAssetRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[209]
+func (x *WarrantyClaimExternalId) Reset() {
+	*x = WarrantyClaimExternalId{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WarrantyClaimsAssetRef) String() string {
+func (x *WarrantyClaimExternalId) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WarrantyClaimsAssetRef) ProtoMessage() {}
+func (*WarrantyClaimExternalId) ProtoMessage() {}
 
-func (x *WarrantyClaimsAssetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[209]
+func (x *WarrantyClaimExternalId) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17395,42 +8659,664 @@ func (x *WarrantyClaimsAssetRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WarrantyClaimsAssetRef.ProtoReflect.Descriptor instead.
-func (*WarrantyClaimsAssetRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{209}
+// Deprecated: Use WarrantyClaimExternalId.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimExternalId) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{95}
 }
 
-func (x *WarrantyClaimsAssetRef) GetId() string {
+func (x *WarrantyClaimExternalId) GetKey() string {
+	if x != nil && x.Key != nil {
+		return *x.Key
+	}
+	return ""
+}
+
+func (x *WarrantyClaimExternalId) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody,
+// CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody.
+type WarrantyClaimLabor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `cost`.
+	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `serviceTaskId`.
+	ServiceTaskId *string `protobuf:"bytes,3,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	// Member `sourceWorkOrderId`.
+	SourceWorkOrderId *string `protobuf:"bytes,4,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	// Member `vmrsCode`.
+	VmrsCode      *string `protobuf:"bytes,5,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyClaimLabor) Reset() {
+	*x = WarrantyClaimLabor{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyClaimLabor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyClaimLabor) ProtoMessage() {}
+
+func (x *WarrantyClaimLabor) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyClaimLabor.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimLabor) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *WarrantyClaimLabor) GetCost() *WarrantyClaimMoney {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *WarrantyClaimLabor) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *WarrantyClaimLabor) GetServiceTaskId() string {
+	if x != nil && x.ServiceTaskId != nil {
+		return *x.ServiceTaskId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimLabor) GetSourceWorkOrderId() string {
+	if x != nil && x.SourceWorkOrderId != nil {
+		return *x.SourceWorkOrderId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimLabor) GetVmrsCode() string {
+	if x != nil && x.VmrsCode != nil {
+		return *x.VmrsCode
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody,
+// CreateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimMoneyTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody,
+// UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody.
+type WarrantyClaimMoney struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `amount`.
+	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
+	// Member `currency`.
+	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyClaimMoney) Reset() {
+	*x = WarrantyClaimMoney{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyClaimMoney) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyClaimMoney) ProtoMessage() {}
+
+func (x *WarrantyClaimMoney) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyClaimMoney.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimMoney) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *WarrantyClaimMoney) GetAmount() string {
+	if x != nil && x.Amount != nil {
+		return *x.Amount
+	}
+	return ""
+}
+
+func (x *WarrantyClaimMoney) GetCurrency() string {
+	if x != nil && x.Currency != nil {
+		return *x.Currency
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody,
+// CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimPartTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody.
+type WarrantyClaimPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `cost`.
+	Cost *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `partDefinitionId`.
+	PartDefinitionId *string `protobuf:"bytes,3,opt,name=part_definition_id,json=partDefinitionId,proto3,oneof" json:"part_definition_id,omitempty"`
+	// Member `partId`.
+	PartId *string `protobuf:"bytes,4,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
+	// Member `quantity`.
+	Quantity *int64 `protobuf:"varint,5,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
+	// Member `serviceTaskId`.
+	ServiceTaskId *string `protobuf:"bytes,6,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
+	// Member `sourceWorkOrderId`.
+	SourceWorkOrderId *string `protobuf:"bytes,7,opt,name=source_work_order_id,json=sourceWorkOrderId,proto3,oneof" json:"source_work_order_id,omitempty"`
+	// Member `vmrsCode`.
+	VmrsCode      *string `protobuf:"bytes,8,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyClaimPart) Reset() {
+	*x = WarrantyClaimPart{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyClaimPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyClaimPart) ProtoMessage() {}
+
+func (x *WarrantyClaimPart) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyClaimPart.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimPart) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *WarrantyClaimPart) GetCost() *WarrantyClaimMoney {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *WarrantyClaimPart) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *WarrantyClaimPart) GetPartDefinitionId() string {
+	if x != nil && x.PartDefinitionId != nil {
+		return *x.PartDefinitionId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimPart) GetPartId() string {
+	if x != nil && x.PartId != nil {
+		return *x.PartId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimPart) GetQuantity() int64 {
+	if x != nil && x.Quantity != nil {
+		return *x.Quantity
+	}
+	return 0
+}
+
+func (x *WarrantyClaimPart) GetServiceTaskId() string {
+	if x != nil && x.ServiceTaskId != nil {
+		return *x.ServiceTaskId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimPart) GetSourceWorkOrderId() string {
+	if x != nil && x.SourceWorkOrderId != nil {
+		return *x.SourceWorkOrderId
+	}
+	return ""
+}
+
+func (x *WarrantyClaimPart) GetVmrsCode() string {
+	if x != nil && x.VmrsCode != nil {
+		return *x.VmrsCode
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody,
+// CreateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimClaimReimbursementTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody,
+// UpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody.
+type WarrantyClaimReimbursement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `reimbursement`.
+	Reimbursement *WarrantyClaimMoney `protobuf:"bytes,1,opt,name=reimbursement,proto3" json:"reimbursement,omitempty"`
+	// Member `workOrderId`.
+	WorkOrderId   *string `protobuf:"bytes,2,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyClaimReimbursement) Reset() {
+	*x = WarrantyClaimReimbursement{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyClaimReimbursement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyClaimReimbursement) ProtoMessage() {}
+
+func (x *WarrantyClaimReimbursement) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyClaimReimbursement.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimReimbursement) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *WarrantyClaimReimbursement) GetReimbursement() *WarrantyClaimMoney {
+	if x != nil {
+		return x.Reimbursement
+	}
+	return nil
+}
+
+func (x *WarrantyClaimReimbursement) GetWorkOrderId() string {
+	if x != nil && x.WorkOrderId != nil {
+		return *x.WorkOrderId
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody,
+// ListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody,
+// UpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody.
+type WarrantyClaimStatusHistory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `happenedAtTime`.
+	HappenedAtTime *string `protobuf:"bytes,1,opt,name=happened_at_time,json=happenedAtTime,proto3,oneof" json:"happened_at_time,omitempty"`
+	// Member `status`.
+	Status *string `protobuf:"bytes,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	// Member `userId`.
+	UserId        *string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyClaimStatusHistory) Reset() {
+	*x = WarrantyClaimStatusHistory{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyClaimStatusHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyClaimStatusHistory) ProtoMessage() {}
+
+func (x *WarrantyClaimStatusHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyClaimStatusHistory.ProtoReflect.Descriptor instead.
+func (*WarrantyClaimStatusHistory) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *WarrantyClaimStatusHistory) GetHappenedAtTime() string {
+	if x != nil && x.HappenedAtTime != nil {
+		return *x.HappenedAtTime
+	}
+	return ""
+}
+
+func (x *WarrantyClaimStatusHistory) GetStatus() string {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return ""
+}
+
+func (x *WarrantyClaimStatusHistory) GetUserId() string {
+	if x != nil && x.UserId != nil {
+		return *x.UserId
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody,
+// CreateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody,
+// ListWarrantiesEntityWarrantyWarrantyCoverageTypeResponseBody,
+// UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody,
+// UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody.
+type WarrantyCoverage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `description`.
+	Description *string `protobuf:"bytes,1,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Member `durationDays`. In days.
+	DurationDays *int64 `protobuf:"varint,2,opt,name=duration_days,json=durationDays,proto3,oneof" json:"duration_days,omitempty"`
+	// Member `durationMonths`.
+	DurationMonths *int64 `protobuf:"varint,3,opt,name=duration_months,json=durationMonths,proto3,oneof" json:"duration_months,omitempty"`
+	// Member `engineDurationHours`. In hours.
+	EngineDurationHours *int64 `protobuf:"varint,4,opt,name=engine_duration_hours,json=engineDurationHours,proto3,oneof" json:"engine_duration_hours,omitempty"`
+	// Member `exclusions`.
+	Exclusions []*WarrantyCoverageItem `protobuf:"bytes,5,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
+	// Member `inclusions`.
+	Inclusions []*WarrantyCoverageItem `protobuf:"bytes,6,rep,name=inclusions,proto3" json:"inclusions,omitempty"`
+	// Member `isOdometerDistanceUnlimited`.
+	IsOdometerDistanceUnlimited *bool `protobuf:"varint,7,opt,name=is_odometer_distance_unlimited,json=isOdometerDistanceUnlimited,proto3,oneof" json:"is_odometer_distance_unlimited,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,8,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `notes`.
+	Notes *string `protobuf:"bytes,9,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Member `odometerDistanceMeters`. In metres.
+	OdometerDistanceMeters *int64 `protobuf:"varint,10,opt,name=odometer_distance_meters,json=odometerDistanceMeters,proto3,oneof" json:"odometer_distance_meters,omitempty"`
+	// Member `startEngineHours`. In hours.
+	StartEngineHours *int64 `protobuf:"varint,11,opt,name=start_engine_hours,json=startEngineHours,proto3,oneof" json:"start_engine_hours,omitempty"`
+	// Member `startOdometerMeters`. In metres.
+	StartOdometerMeters *int64 `protobuf:"varint,12,opt,name=start_odometer_meters,json=startOdometerMeters,proto3,oneof" json:"start_odometer_meters,omitempty"`
+	// Member `startTime`.
+	StartTime     *string `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyCoverage) Reset() {
+	*x = WarrantyCoverage{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyCoverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyCoverage) ProtoMessage() {}
+
+func (x *WarrantyCoverage) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyCoverage.ProtoReflect.Descriptor instead.
+func (*WarrantyCoverage) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *WarrantyCoverage) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *WarrantyCoverage) GetDurationDays() int64 {
+	if x != nil && x.DurationDays != nil {
+		return *x.DurationDays
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetDurationMonths() int64 {
+	if x != nil && x.DurationMonths != nil {
+		return *x.DurationMonths
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetEngineDurationHours() int64 {
+	if x != nil && x.EngineDurationHours != nil {
+		return *x.EngineDurationHours
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetExclusions() []*WarrantyCoverageItem {
+	if x != nil {
+		return x.Exclusions
+	}
+	return nil
+}
+
+func (x *WarrantyCoverage) GetInclusions() []*WarrantyCoverageItem {
+	if x != nil {
+		return x.Inclusions
+	}
+	return nil
+}
+
+func (x *WarrantyCoverage) GetIsOdometerDistanceUnlimited() bool {
+	if x != nil && x.IsOdometerDistanceUnlimited != nil {
+		return *x.IsOdometerDistanceUnlimited
+	}
+	return false
+}
+
+func (x *WarrantyCoverage) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *WarrantyCoverage) GetNotes() string {
+	if x != nil && x.Notes != nil {
+		return *x.Notes
+	}
+	return ""
+}
+
+func (x *WarrantyCoverage) GetOdometerDistanceMeters() int64 {
+	if x != nil && x.OdometerDistanceMeters != nil {
+		return *x.OdometerDistanceMeters
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetStartEngineHours() int64 {
+	if x != nil && x.StartEngineHours != nil {
+		return *x.StartEngineHours
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetStartOdometerMeters() int64 {
+	if x != nil && x.StartOdometerMeters != nil {
+		return *x.StartOdometerMeters
+	}
+	return 0
+}
+
+func (x *WarrantyCoverage) GetStartTime() string {
+	if x != nil && x.StartTime != nil {
+		return *x.StartTime
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody,
+// CreateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody,
+// ListWarrantiesEntityWarrantyWarrantyCoverageItemTypeResponseBody,
+// UpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody,
+// UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody.
+type WarrantyCoverageItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `itemType`.
+	ItemType *string `protobuf:"bytes,2,opt,name=item_type,json=itemType,proto3,oneof" json:"item_type,omitempty"`
+	// Member `vmrsCode`.
+	VmrsCode      *string `protobuf:"bytes,3,opt,name=vmrs_code,json=vmrsCode,proto3,oneof" json:"vmrs_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyCoverageItem) Reset() {
+	*x = WarrantyCoverageItem{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyCoverageItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyCoverageItem) ProtoMessage() {}
+
+func (x *WarrantyCoverageItem) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyCoverageItem.ProtoReflect.Descriptor instead.
+func (*WarrantyCoverageItem) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *WarrantyCoverageItem) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-// Schema EntityListWarrantyClaimsVendorRefTypeResponseBody.
-type WarrantyClaimsVendorRef struct {
+func (x *WarrantyCoverageItem) GetItemType() string {
+	if x != nil && x.ItemType != nil {
+		return *x.ItemType
+	}
+	return ""
+}
+
+func (x *WarrantyCoverageItem) GetVmrsCode() string {
+	if x != nil && x.VmrsCode != nil {
+		return *x.VmrsCode
+	}
+	return ""
+}
+
+// Schemas CreateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody,
+// CreateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody,
+// ListWarrantiesEntityWarrantyWarrantyExternalIdTypeResponseBody,
+// UpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody,
+// UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody.
+type WarrantyExternalId struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `key`.
+	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
+	// Member `value`.
+	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WarrantyClaimsVendorRef) Reset() {
-	*x = WarrantyClaimsVendorRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[210]
+func (x *WarrantyExternalId) Reset() {
+	*x = WarrantyExternalId{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WarrantyClaimsVendorRef) String() string {
+func (x *WarrantyExternalId) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WarrantyClaimsVendorRef) ProtoMessage() {}
+func (*WarrantyExternalId) ProtoMessage() {}
 
-func (x *WarrantyClaimsVendorRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[210]
+func (x *WarrantyExternalId) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17441,20 +9327,77 @@ func (x *WarrantyClaimsVendorRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WarrantyClaimsVendorRef.ProtoReflect.Descriptor instead.
-func (*WarrantyClaimsVendorRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{210}
+// Deprecated: Use WarrantyExternalId.ProtoReflect.Descriptor instead.
+func (*WarrantyExternalId) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{103}
 }
 
-func (x *WarrantyClaimsVendorRef) GetId() string {
+func (x *WarrantyExternalId) GetKey() string {
+	if x != nil && x.Key != nil {
+		return *x.Key
+	}
+	return ""
+}
+
+func (x *WarrantyExternalId) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+// Schemas EntityCreateWarrantyClaimWarrantyRefTypeResponseBody,
+// EntityListWarrantyClaimsWarrantyRefTypeResponseBody,
+// EntityUpdateWarrantyClaimWarrantyRefTypeResponseBody.
+type WarrantyRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`. Required.
+	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantyRef) Reset() {
+	*x = WarrantyRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantyRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantyRef) ProtoMessage() {}
+
+func (x *WarrantyRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantyRef.ProtoReflect.Descriptor instead.
+func (*WarrantyRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *WarrantyRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-// Schema EntityListWarrantyClaimsWarrantyRefTypeResponseBody.
-type WarrantyClaimsWarrantyRef struct {
+// Schemas EntityListPartTransactionsWorkOrderRefTypeResponseBody,
+// EntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody,
+// EntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody.
+type WorkOrderRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -17462,21 +9405,21 @@ type WarrantyClaimsWarrantyRef struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WarrantyClaimsWarrantyRef) Reset() {
-	*x = WarrantyClaimsWarrantyRef{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[211]
+func (x *WorkOrderRef) Reset() {
+	*x = WorkOrderRef{}
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WarrantyClaimsWarrantyRef) String() string {
+func (x *WorkOrderRef) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WarrantyClaimsWarrantyRef) ProtoMessage() {}
+func (*WorkOrderRef) ProtoMessage() {}
 
-func (x *WarrantyClaimsWarrantyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[211]
+func (x *WorkOrderRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17487,12 +9430,12 @@ func (x *WarrantyClaimsWarrantyRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WarrantyClaimsWarrantyRef.ProtoReflect.Descriptor instead.
-func (*WarrantyClaimsWarrantyRef) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{211}
+// Deprecated: Use WorkOrderRef.ProtoReflect.Descriptor instead.
+func (*WorkOrderRef) Descriptor() ([]byte, []int) {
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{105}
 }
 
-func (x *WarrantyClaimsWarrantyRef) GetId() string {
+func (x *WorkOrderRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
@@ -17512,7 +9455,7 @@ type WorkOrderTemplate struct {
 
 func (x *WorkOrderTemplate) Reset() {
 	*x = WorkOrderTemplate{}
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[212]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -17524,7 +9467,7 @@ func (x *WorkOrderTemplate) String() string {
 func (*WorkOrderTemplate) ProtoMessage() {}
 
 func (x *WorkOrderTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[212]
+	mi := &file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -17537,7 +9480,7 @@ func (x *WorkOrderTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTemplate.ProtoReflect.Descriptor instead.
 func (*WorkOrderTemplate) Descriptor() ([]byte, []int) {
-	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{212}
+	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *WorkOrderTemplate) GetId() string {
@@ -17561,22 +9504,22 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"-samsara/maintenance/v1beta1/maintenance.proto\x12\x1bsamsara.maintenance.v1beta1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"J\n" +
 	"\x1bListVendorCategoriesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01B\b\n" +
-	"\x06_after\"\xb0\x01\n" +
+	"\x06_after\"\xad\x01\n" +
 	"\x1cListVendorCategoriesResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.maintenance.v1beta1.VendorCategoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.maintenance.v1beta1.VendorCategoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xc0\x01\n" +
 	"\x1dListMaintenanceVendorsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x12=\n" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
-	"\x15_include_external_ids\"\xaa\x01\n" +
+	"\x15_include_external_ids\"\xa7\x01\n" +
 	"\x1eListMaintenanceVendorsResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1beta1.VendorB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.maintenance.v1beta1.VendorB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xd5\x02\n" +
 	"\x10ListPartsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12 \n" +
@@ -17591,12 +9534,12 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x10_include_deletedB\b\n" +
 	"\x06_limitB\v\n" +
 	"\t_part_idsB\x0e\n" +
-	"\f_part_status\"\x9c\x01\n" +
-	"\x11ListPartsResponse\x12>\n" +
-	"\x04data\x18\x01 \x03(\v2\".samsara.maintenance.v1beta1.PartsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\f_part_status\"\x98\x01\n" +
+	"\x11ListPartsResponse\x12=\n" +
+	"\x04data\x18\x01 \x03(\v2!.samsara.maintenance.v1beta1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa8\x06\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x9d\x06\n" +
 	"\x11CreatePartRequest\x122\n" +
 	"\x0ebarcode_string\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\rbarcodeString\x88\x01\x01\x12.\n" +
 	"\fbarcode_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vbarcodeType\x88\x01\x01\x12-\n" +
@@ -17608,9 +9551,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x18manufacturer_part_number\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\x16manufacturerPartNumber\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\x04name\x88\x01\x01\x12.\n" +
 	"\vpart_number\x18\t \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\bR\n" +
-	"partNumber\x88\x01\x01\x12`\n" +
+	"partNumber\x88\x01\x01\x12U\n" +
 	"\tunit_cost\x18\n" +
-	" \x01(\v2;.samsara.maintenance.v1beta1.CreatePartDefinitionMoneyInputB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
+	" \x01(\v20.samsara.maintenance.v1beta1.PartDefinitionMoneyB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
 	"\tvmrs_code\x18\v \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\bvmrsCode\x88\x01\x01B\x11\n" +
 	"\x0f_barcode_stringB\x0f\n" +
 	"\r_barcode_typeB\x0e\n" +
@@ -17622,9 +9565,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x05_nameB\x0e\n" +
 	"\f_part_numberB\f\n" +
 	"\n" +
-	"_vmrs_code\"Y\n" +
-	"\x12CreatePartResponse\x12C\n" +
-	"\x04data\x18\x01 \x01(\v2'.samsara.maintenance.v1beta1.CreatePartB\x06\xda\xce\x18\x02 \x01R\x04data\"\x91\a\n" +
+	"_vmrs_code\"S\n" +
+	"\x12CreatePartResponse\x12=\n" +
+	"\x04data\x18\x01 \x01(\v2!.samsara.maintenance.v1beta1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\"\x86\a\n" +
 	"\x11UpdatePartRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x122\n" +
 	"\x0ebarcode_string\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\rbarcodeString\x88\x01\x01\x12.\n" +
@@ -17638,8 +9581,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x04name\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\x04name\x88\x01\x01\x12,\n" +
 	"\vpart_number\x18\n" +
 	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\n" +
-	"partNumber\x88\x01\x01\x12`\n" +
-	"\tunit_cost\x18\v \x01(\v2;.samsara.maintenance.v1beta1.UpdatePartDefinitionMoneyInputB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
+	"partNumber\x88\x01\x01\x12U\n" +
+	"\tunit_cost\x18\v \x01(\v20.samsara.maintenance.v1beta1.PartDefinitionMoneyB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
 	"\tvmrs_code\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\bvmrsCode\x88\x01\x01\x12C\n" +
 	"\vupdate_mask\x18\r \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
@@ -17655,9 +9598,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x05_nameB\x0e\n" +
 	"\f_part_numberB\f\n" +
 	"\n" +
-	"_vmrs_code\"Y\n" +
-	"\x12UpdatePartResponse\x12C\n" +
-	"\x04data\x18\x01 \x01(\v2'.samsara.maintenance.v1beta1.UpdatePartB\x06\xda\xce\x18\x02 \x01R\x04data\"9\n" +
+	"_vmrs_code\"S\n" +
+	"\x12UpdatePartResponse\x12=\n" +
+	"\x04data\x18\x01 \x01(\v2!.samsara.maintenance.v1beta1.PartB\x06\xda\xce\x18\x02 \x01R\x04data\"9\n" +
 	"\x11DeletePartRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x14\n" +
@@ -17674,12 +9617,12 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06_limitB\x13\n" +
 	"\x11_part_samsara_idsB\f\n" +
 	"\n" +
-	"_place_ids\"\xac\x01\n" +
+	"_place_ids\"\xa9\x01\n" +
 	"\x19ListPartInventoryResponse\x12F\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PartInventoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PartInventoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xcb\x06\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xc0\x06\n" +
 	"\"CreatePartInventoryLocationRequest\x123\n" +
 	"\x0fpart_samsara_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\rpartSamsaraId\x88\x01\x01\x12&\n" +
 	"\bplace_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aplaceId\x88\x01\x01\x12!\n" +
@@ -17693,8 +9636,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x11reorder_threshold\x18\n" +
 	" \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\tR\x10reorderThreshold\x88\x01\x01\x12\x1d\n" +
 	"\x03row\x18\v \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
-	"R\x03row\x88\x01\x01\x12g\n" +
-	"\tunit_cost\x18\f \x01(\v2B.samsara.maintenance.v1beta1.CreatePartInventoryLocationMoneyInputB\x06\xda\xce\x18\x02\b\x03R\bunitCostB\x12\n" +
+	"R\x03row\x88\x01\x01\x12\\\n" +
+	"\tunit_cost\x18\f \x01(\v27.samsara.maintenance.v1beta1.PartInventoryLocationMoneyB\x06\xda\xce\x18\x02\b\x03R\bunitCostB\x12\n" +
 	"\x10_part_samsara_idB\v\n" +
 	"\t_place_idB\b\n" +
 	"\x06_aisleB\x06\n" +
@@ -17705,9 +9648,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x10_min_stock_levelB\x13\n" +
 	"\x11_reorder_quantityB\x14\n" +
 	"\x12_reorder_thresholdB\x06\n" +
-	"\x04_row\"{\n" +
-	"#CreatePartInventoryLocationResponse\x12T\n" +
-	"\x04data\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.CreatePartInventoryLocationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc3\x06\n" +
+	"\x04_row\"u\n" +
+	"#CreatePartInventoryLocationResponse\x12N\n" +
+	"\x04data\x18\x01 \x01(\v22.samsara.maintenance.v1beta1.PartInventoryLocationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb8\x06\n" +
 	"\"UpdatePartInventoryLocationRequest\x123\n" +
 	"\x0fpart_samsara_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\rpartSamsaraId\x88\x01\x01\x12&\n" +
 	"\bplace_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\aplaceId\x88\x01\x01\x12!\n" +
@@ -17719,8 +9662,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x10reorder_quantity\x18\b \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\aR\x0freorderQuantity\x88\x01\x01\x128\n" +
 	"\x11reorder_threshold\x18\t \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\bR\x10reorderThreshold\x88\x01\x01\x12\x1d\n" +
 	"\x03row\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\x03row\x88\x01\x01\x12g\n" +
-	"\tunit_cost\x18\v \x01(\v2B.samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoneyInputB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12C\n" +
+	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\x03row\x88\x01\x01\x12\\\n" +
+	"\tunit_cost\x18\v \x01(\v27.samsara.maintenance.v1beta1.PartInventoryLocationMoneyB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12C\n" +
 	"\vupdate_mask\x18\f \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x12\n" +
 	"\x10_part_samsara_idB\v\n" +
@@ -17732,9 +9675,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x10_min_stock_levelB\x13\n" +
 	"\x11_reorder_quantityB\x14\n" +
 	"\x12_reorder_thresholdB\x06\n" +
-	"\x04_row\"{\n" +
-	"#UpdatePartInventoryLocationResponse\x12T\n" +
-	"\x04data\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.UpdatePartInventoryLocationB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9a\x06\n" +
+	"\x04_row\"u\n" +
+	"#UpdatePartInventoryLocationResponse\x12N\n" +
+	"\x04data\x18\x01 \x01(\v22.samsara.maintenance.v1beta1.PartInventoryLocationB\x06\xda\xce\x18\x02 \x01R\x04data\"\x88\x06\n" +
 	"\x1aCreateStockMovementRequest\x12!\n" +
 	"\x05batch\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\x05batch\x88\x01\x01\x12/\n" +
 	"\rfrom_place_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vfromPlaceId\x88\x01\x01\x125\n" +
@@ -17746,8 +9689,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x0epurchase_order\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\rpurchaseOrder\x88\x01\x01\x12)\n" +
 	"\bquantity\x18\t \x01(\x01B\b\xda\xce\x18\x04\b\x03 \x01H\bR\bquantity\x88\x01\x01\x12+\n" +
 	"\vto_place_id\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\ttoPlaceId\x88\x01\x01\x12Y\n" +
-	"\tunit_cost\x18\v \x01(\v24.samsara.maintenance.v1beta1.StockMovementMoneyInputB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
+	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\ttoPlaceId\x88\x01\x01\x12G\n" +
+	"\tunit_cost\x18\v \x01(\v2\".samsara.maintenance.v1beta1.MoneyB\x06\xda\xce\x18\x02\b\x03R\bunitCost\x12(\n" +
 	"\tvendor_id\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\bvendorId\x88\x01\x01B\b\n" +
 	"\x06_batchB\x10\n" +
@@ -17761,9 +9704,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\t_quantityB\x0e\n" +
 	"\f_to_place_idB\f\n" +
 	"\n" +
-	"_vendor_id\"k\n" +
-	"\x1bCreateStockMovementResponse\x12L\n" +
-	"\x04data\x18\x01 \x01(\v20.samsara.maintenance.v1beta1.CreateStockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9c\x04\n" +
+	"_vendor_id\"e\n" +
+	"\x1bCreateStockMovementResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.StockMovementB\x06\xda\xce\x18\x02 \x01R\x04data\"\x9c\x04\n" +
 	"\x1bListPartTransactionsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12G\n" +
 	"\x14happened_at_time_end\x18\x02 \x01(\tB\x11\xda\xce\x18\r\b\x02:\tdate-timeH\x01R\x11happenedAtTimeEnd\x88\x01\x01\x12M\n" +
@@ -17779,11 +9722,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x11_part_samsara_idsB\f\n" +
 	"\n" +
 	"_place_idsB\x16\n" +
-	"\x14_transaction_type_in\"\xb2\x01\n" +
-	"\x1cListPartTransactionsResponse\x12I\n" +
-	"\x04data\x18\x01 \x03(\v2-.samsara.maintenance.v1beta1.PartTransactionsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x14_transaction_type_in\"\xae\x01\n" +
+	"\x1cListPartTransactionsResponse\x12H\n" +
+	"\x04data\x18\x01 \x03(\v2,.samsara.maintenance.v1beta1.PartTransactionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x91\x03\n" +
 	"#ResolvePreventiveMaintenanceRequest\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\aassetId\x88\x01\x01\x12,\n" +
@@ -17806,11 +9749,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x06\n" +
 	"\x04_idsB\b\n" +
-	"\x06_limit\"\xce\x01\n" +
-	"*ListPreventiveMaintenanceSchedulesResponse\x12W\n" +
-	"\x04data\x18\x01 \x03(\v2;.samsara.maintenance.v1beta1.PreventiveMaintenanceSchedulesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x06_limit\"\xca\x01\n" +
+	"*ListPreventiveMaintenanceSchedulesResponse\x12V\n" +
+	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.PreventiveMaintenanceScheduleB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfd\x01\n" +
 	"(ListUpcomingPreventiveMaintenanceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
@@ -17821,11 +9764,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_asset_idsB\b\n" +
 	"\x06_limitB\x0f\n" +
-	"\r_schedule_ids\"\xd0\x01\n" +
-	")ListUpcomingPreventiveMaintenanceResponse\x12Z\n" +
-	"\x04data\x18\x01 \x03(\v2>.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\r_schedule_ids\"\xc9\x01\n" +
+	")ListUpcomingPreventiveMaintenanceResponse\x12V\n" +
+	"\x04data\x18\x01 \x03(\v2:.samsara.maintenance.v1beta1.UpcomingPreventiveMaintenanceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xd2\x05\n" +
 	"*UpdateUpcomingPreventiveMaintenanceRequest\x12&\n" +
 	"\basset_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\aassetId\x88\x01\x01\x12,\n" +
@@ -17867,23 +9810,23 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06_limitB\r\n" +
 	"\v_po_numbersB\r\n" +
 	"\v_start_timeB\r\n" +
-	"\v_vendor_ids\"\xae\x01\n" +
-	"\x1aListPurchaseOrdersResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.maintenance.v1beta1.PurchaseOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\v_vendor_ids\"\xaa\x01\n" +
+	"\x1aListPurchaseOrdersResponse\x12F\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc6\a\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xa3\a\n" +
 	"\x1aCreatePurchaseOrderRequest\x12$\n" +
 	"\agl_code\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\x06glCode\x88\x01\x01\x122\n" +
 	"\x0einvoice_number\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\rinvoiceNumber\x88\x01\x01\x12!\n" +
 	"\x05notes\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x05notes\x88\x01\x01\x12\xb3\x01\n" +
-	"\forder_status\x18\x04 \x01(\tB\x8a\x01\xda\xce\x18\x85\x01\b\x03 \x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\x03R\vorderStatus\x88\x01\x01\x12h\n" +
+	"\forder_status\x18\x04 \x01(\tB\x8a\x01\xda\xce\x18\x85\x01\b\x03 \x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\x03R\vorderStatus\x88\x01\x01\x12V\n" +
 	"\n" +
-	"other_cost\x18\x05 \x01(\v2A.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputVariantB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12W\n" +
-	"\x05parts\x18\x06 \x03(\v29.samsara.maintenance.v1beta1.CreatePurchaseOrderPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x125\n" +
+	"other_cost\x18\x05 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12Q\n" +
+	"\x05parts\x18\x06 \x03(\v23.samsara.maintenance.v1beta1.PurchaseOrderPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x125\n" +
 	"\x10po_number_prefix\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x04R\x0epoNumberPrefix\x88\x01\x01\x125\n" +
-	"\x10po_number_suffix\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\x0epoNumberSuffix\x88\x01\x01\x12\\\n" +
-	"\x03tax\x18\t \x01(\v2B.samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInputB\x06\xda\xce\x18\x02\b\x03R\x03tax\x124\n" +
+	"\x10po_number_suffix\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\x0epoNumberSuffix\x88\x01\x01\x12Q\n" +
+	"\x03tax\x18\t \x01(\v27.samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustmentB\x06\xda\xce\x18\x02\b\x03R\x03tax\x124\n" +
 	"\x0ftracking_number\x18\n" +
 	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\x0etrackingNumber\x88\x01\x01\x12*\n" +
 	"\tvendor_id\x18\v \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\aR\bvendorId\x88\x01\x01B\n" +
@@ -17896,19 +9839,19 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x11_po_number_suffixB\x12\n" +
 	"\x10_tracking_numberB\f\n" +
 	"\n" +
-	"_vendor_id\"k\n" +
-	"\x1bCreatePurchaseOrderResponse\x12L\n" +
-	"\x04data\x18\x01 \x01(\v20.samsara.maintenance.v1beta1.CreatePurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8f\a\n" +
+	"_vendor_id\"e\n" +
+	"\x1bCreatePurchaseOrderResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xf2\x06\n" +
 	"\x1aUpdatePurchaseOrderRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12$\n" +
 	"\agl_code\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x06glCode\x88\x01\x01\x122\n" +
 	"\x0einvoice_number\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\rinvoiceNumber\x88\x01\x01\x12!\n" +
 	"\x05notes\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\x05notes\x88\x01\x01\x12\xb1\x01\n" +
-	"\forder_status\x18\x05 \x01(\tB\x88\x01\xda\xce\x18\x83\x01\b\x032\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\x04R\vorderStatus\x88\x01\x01\x12b\n" +
+	"\forder_status\x18\x05 \x01(\tB\x88\x01\xda\xce\x18\x83\x01\b\x032\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\x04R\vorderStatus\x88\x01\x01\x12V\n" +
 	"\n" +
-	"other_cost\x18\x06 \x01(\v2;.samsara.maintenance.v1beta1.PurchaseOrderMoneyInputVariantB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12W\n" +
-	"\x05parts\x18\a \x03(\v29.samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x12\\\n" +
-	"\x03tax\x18\b \x01(\v2B.samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInputB\x06\xda\xce\x18\x02\b\x03R\x03tax\x124\n" +
+	"other_cost\x18\x06 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12Q\n" +
+	"\x05parts\x18\a \x03(\v23.samsara.maintenance.v1beta1.PurchaseOrderPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x12Q\n" +
+	"\x03tax\x18\b \x01(\v27.samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustmentB\x06\xda\xce\x18\x02\b\x03R\x03tax\x124\n" +
 	"\x0ftracking_number\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\x0etrackingNumber\x88\x01\x01\x12(\n" +
 	"\tvendor_id\x18\n" +
 	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\bvendorId\x88\x01\x01\x12C\n" +
@@ -17922,9 +9865,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\r_order_statusB\x12\n" +
 	"\x10_tracking_numberB\f\n" +
 	"\n" +
-	"_vendor_id\"k\n" +
-	"\x1bUpdatePurchaseOrderResponse\x12L\n" +
-	"\x04data\x18\x01 \x01(\v20.samsara.maintenance.v1beta1.UpdatePurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"B\n" +
+	"_vendor_id\"e\n" +
+	"\x1bUpdatePurchaseOrderResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.PurchaseOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"B\n" +
 	"\x1aDeletePurchaseOrderRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x1d\n" +
@@ -17938,11 +9881,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xa8\x01\n" +
-	"\x17ListTimeEntriesResponse\x12D\n" +
-	"\x04data\x18\x01 \x03(\v2(.samsara.maintenance.v1beta1.TimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\v_start_time\"\xa3\x01\n" +
+	"\x17ListTimeEntriesResponse\x12B\n" +
+	"\x04data\x18\x01 \x03(\v2&.samsara.maintenance.v1beta1.TimeEntryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb4\x02\n" +
 	"\x15ListWarrantiesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12=\n" +
@@ -17954,20 +9897,20 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limitB\a\n" +
 	"\x05_nameB\x0f\n" +
-	"\r_warranty_ids\"\xa6\x01\n" +
-	"\x16ListWarrantiesResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.maintenance.v1beta1.WarrantiesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\r_warranty_ids\"\xa1\x01\n" +
+	"\x16ListWarrantiesResponse\x12A\n" +
+	"\x04data\x18\x01 \x03(\v2%.samsara.maintenance.v1beta1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf9\x06\n" +
-	"\x15CreateWarrantyRequest\x12e\n" +
-	"\rbase_coverage\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.CreateWarrantyCoverageInputB\x06\xda\xce\x18\x02\b\x03R\fbaseCoverage\x12^\n" +
-	"\tcoverages\x18\x02 \x03(\v28.samsara.maintenance.v1beta1.CreateWarrantyCoverageInputB\x06\xda\xce\x18\x02\b\x03R\tcoverages\x12-\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xd8\x06\n" +
+	"\x15CreateWarrantyRequest\x12Z\n" +
+	"\rbase_coverage\x18\x01 \x01(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\fbaseCoverage\x12S\n" +
+	"\tcoverages\x18\x02 \x03(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\tcoverages\x12-\n" +
 	"\vdescription\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\vdescription\x88\x01\x01\x120\n" +
 	"\rduration_days\x18\x04 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x01R\fdurationDays\x88\x01\x01\x124\n" +
 	"\x0fduration_months\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x02R\x0edurationMonths\x88\x01\x01\x12?\n" +
-	"\x15engine_duration_hours\x18\x06 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12e\n" +
-	"\fexternal_ids\x18\a \x03(\v2:.samsara.maintenance.v1beta1.CreateWarrantyExternalIdInputB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
+	"\x15engine_duration_hours\x18\x06 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12Z\n" +
+	"\fexternal_ids\x18\a \x03(\v2/.samsara.maintenance.v1beta1.WarrantyExternalIdB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
 	"\x04name\x18\b \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x04R\x04name\x88\x01\x01\x12E\n" +
 	"\x18odometer_distance_meters\x18\t \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x05R\x16odometerDistanceMeters\x88\x01\x01\x12(\n" +
 	"\tvendor_id\x18\n" +
@@ -17981,18 +9924,18 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_odometer_distance_metersB\f\n" +
 	"\n" +
 	"_vendor_idB\x10\n" +
-	"\x0e_warranty_type\"a\n" +
-	"\x16CreateWarrantyResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara.maintenance.v1beta1.CreateWarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe2\a\n" +
+	"\x0e_warranty_type\"[\n" +
+	"\x16CreateWarrantyResponse\x12A\n" +
+	"\x04data\x18\x01 \x01(\v2%.samsara.maintenance.v1beta1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc1\a\n" +
 	"\x15UpdateWarrantyRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12e\n" +
-	"\rbase_coverage\x18\x02 \x01(\v28.samsara.maintenance.v1beta1.UpdateWarrantyCoverageInputB\x06\xda\xce\x18\x02\b\x03R\fbaseCoverage\x12^\n" +
-	"\tcoverages\x18\x03 \x03(\v28.samsara.maintenance.v1beta1.UpdateWarrantyCoverageInputB\x06\xda\xce\x18\x02\b\x03R\tcoverages\x12-\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12Z\n" +
+	"\rbase_coverage\x18\x02 \x01(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\fbaseCoverage\x12S\n" +
+	"\tcoverages\x18\x03 \x03(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageB\x06\xda\xce\x18\x02\b\x03R\tcoverages\x12-\n" +
 	"\vdescription\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vdescription\x88\x01\x01\x120\n" +
 	"\rduration_days\x18\x05 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x02R\fdurationDays\x88\x01\x01\x124\n" +
 	"\x0fduration_months\x18\x06 \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x03R\x0edurationMonths\x88\x01\x01\x12?\n" +
-	"\x15engine_duration_hours\x18\a \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12e\n" +
-	"\fexternal_ids\x18\b \x03(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyExternalIdInputB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12\x1f\n" +
+	"\x15engine_duration_hours\x18\a \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12Z\n" +
+	"\fexternal_ids\x18\b \x03(\v2/.samsara.maintenance.v1beta1.WarrantyExternalIdB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12\x1f\n" +
 	"\x04name\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\x04name\x88\x01\x01\x12E\n" +
 	"\x18odometer_distance_meters\x18\n" +
 	" \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\x06R\x16odometerDistanceMeters\x88\x01\x01\x12(\n" +
@@ -18009,9 +9952,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_odometer_distance_metersB\f\n" +
 	"\n" +
 	"_vendor_idB\x10\n" +
-	"\x0e_warranty_type\"a\n" +
-	"\x16UpdateWarrantyResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara.maintenance.v1beta1.UpdateWarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\"=\n" +
+	"\x0e_warranty_type\"[\n" +
+	"\x16UpdateWarrantyResponse\x12A\n" +
+	"\x04data\x18\x01 \x01(\v2%.samsara.maintenance.v1beta1.WarrantyB\x06\xda\xce\x18\x02 \x01R\x04data\"=\n" +
 	"\x15DeleteWarrantyRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x18\n" +
@@ -18020,9 +9963,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\vwarranty_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\n" +
 	"warrantyId\x88\x01\x01\x12Y\n" +
 	"\x06assets\x18\x02 \x03(\v29.samsara.maintenance.v1beta1.WarrantyAssetAssignmentInputB\x06\xda\xce\x18\x02\b\x03R\x06assetsB\x0e\n" +
-	"\f_warranty_id\"\x83\x01\n" +
-	"'ReplaceWarrantyAssetAssignmentsResponse\x12X\n" +
-	"\x04data\x18\x01 \x01(\v2<.samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x03\n" +
+	"\f_warranty_id\"|\n" +
+	"'ReplaceWarrantyAssetAssignmentsResponse\x12Q\n" +
+	"\x04data\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.WarrantyAssetAssignmentsB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd9\x03\n" +
 	"\x19ListWarrantyClaimsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12(\n" +
 	"\tasset_ids\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x01R\bassetIds\x88\x01\x01\x12.\n" +
@@ -18038,12 +9981,12 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limitB\x15\n" +
 	"\x13_warranty_claim_idsB\x0f\n" +
-	"\r_warranty_ids\"\xae\x01\n" +
-	"\x1aListWarrantyClaimsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.maintenance.v1beta1.WarrantyClaimsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\r_warranty_ids\"\xaa\x01\n" +
+	"\x1aListWarrantyClaimsResponse\x12F\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.maintenance.v1beta1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf4\f\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xbd\f\n" +
 	"\x1aCreateWarrantyClaimRequest\x12(\n" +
 	"\basset_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aassetId\x88\x01\x01\x12!\n" +
 	"\x05cause\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x05cause\x88\x01\x01\x129\n" +
@@ -18054,18 +9997,18 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\aconcern\x18\a \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\aconcern\x88\x01\x01\x12+\n" +
 	"\n" +
 	"correction\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\n" +
-	"correction\x88\x01\x01\x12j\n" +
-	"\fexternal_ids\x18\t \x03(\v2?.samsara.maintenance.v1beta1.CreateWarrantyClaimExternalIdInputB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12X\n" +
+	"correction\x88\x01\x01\x12_\n" +
+	"\fexternal_ids\x18\t \x03(\v24.samsara.maintenance.v1beta1.WarrantyClaimExternalIdB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12M\n" +
 	"\x05labor\x18\n" +
-	" \x03(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimLaborInputB\x06\xda\xce\x18\x02\b\x03R\x05labor\x129\n" +
+	" \x03(\v2/.samsara.maintenance.v1beta1.WarrantyClaimLaborB\x06\xda\xce\x18\x02\b\x03R\x05labor\x129\n" +
 	"\x12linked_warranty_id\x18\v \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\x10linkedWarrantyId\x88\x01\x01\x129\n" +
 	"\x15linked_work_order_ids\x18\f \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x12linkedWorkOrderIds\x12,\n" +
-	"\x0emedia_item_ids\x18\r \x03(\tB\x06\xda\xce\x18\x02\b\x03R\fmediaItemIds\x12a\n" +
+	"\x0emedia_item_ids\x18\r \x03(\tB\x06\xda\xce\x18\x02\b\x03R\fmediaItemIds\x12V\n" +
 	"\n" +
-	"other_cost\x18\x0e \x01(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInputB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12W\n" +
-	"\x05parts\x18\x0f \x03(\v29.samsara.maintenance.v1beta1.CreateWarrantyClaimPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x129\n" +
-	"\x12reimbursed_at_time\x18\x10 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\x10reimbursedAtTime\x88\x01\x01\x12r\n" +
-	"\x0ereimbursements\x18\x11 \x03(\v2B.samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursementInputB\x06\xda\xce\x18\x02\b\x03R\x0ereimbursements\x12D\n" +
+	"other_cost\x18\x0e \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12L\n" +
+	"\x05parts\x18\x0f \x03(\v2..samsara.maintenance.v1beta1.WarrantyClaimPartB\x06\xda\xce\x18\x02\b\x03R\x05parts\x129\n" +
+	"\x12reimbursed_at_time\x18\x10 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\x10reimbursedAtTime\x88\x01\x01\x12g\n" +
+	"\x0ereimbursements\x18\x11 \x03(\v27.samsara.maintenance.v1beta1.WarrantyClaimReimbursementB\x06\xda\xce\x18\x02\b\x03R\x0ereimbursements\x12D\n" +
 	"\x18repair_completed_at_time\x18\x12 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\x15repairCompletedAtTime\x88\x01\x01\x129\n" +
 	"\x12resolution_at_time\x18\x13 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\x10resolutionAtTime\x88\x01\x01\x127\n" +
@@ -18084,9 +10027,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_repair_completed_at_timeB\x15\n" +
 	"\x13_resolution_at_timeB\x14\n" +
 	"\x12_submitted_at_timeB\x15\n" +
-	"\x13_warranty_vendor_id\"k\n" +
-	"\x1bCreateWarrantyClaimResponse\x12L\n" +
-	"\x04data\x18\x01 \x01(\v20.samsara.maintenance.v1beta1.CreateWarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdd\r\n" +
+	"\x13_warranty_vendor_id\"e\n" +
+	"\x1bCreateWarrantyClaimResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa6\r\n" +
 	"\x1aUpdateWarrantyClaimRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12&\n" +
 	"\basset_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\aassetId\x88\x01\x01\x12!\n" +
@@ -18098,18 +10041,18 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\aconcern\x18\b \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\aconcern\x88\x01\x01\x12+\n" +
 	"\n" +
 	"correction\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\n" +
-	"correction\x88\x01\x01\x12j\n" +
+	"correction\x88\x01\x01\x12_\n" +
 	"\fexternal_ids\x18\n" +
-	" \x03(\v2?.samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalIdInputB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12X\n" +
-	"\x05labor\x18\v \x03(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimLaborInputB\x06\xda\xce\x18\x02\b\x03R\x05labor\x129\n" +
+	" \x03(\v24.samsara.maintenance.v1beta1.WarrantyClaimExternalIdB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12M\n" +
+	"\x05labor\x18\v \x03(\v2/.samsara.maintenance.v1beta1.WarrantyClaimLaborB\x06\xda\xce\x18\x02\b\x03R\x05labor\x129\n" +
 	"\x12linked_warranty_id\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\x10linkedWarrantyId\x88\x01\x01\x129\n" +
 	"\x15linked_work_order_ids\x18\r \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x12linkedWorkOrderIds\x12,\n" +
-	"\x0emedia_item_ids\x18\x0e \x03(\tB\x06\xda\xce\x18\x02\b\x03R\fmediaItemIds\x12a\n" +
+	"\x0emedia_item_ids\x18\x0e \x03(\tB\x06\xda\xce\x18\x02\b\x03R\fmediaItemIds\x12V\n" +
 	"\n" +
-	"other_cost\x18\x0f \x01(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInputB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12W\n" +
-	"\x05parts\x18\x10 \x03(\v29.samsara.maintenance.v1beta1.UpdateWarrantyClaimPartInputB\x06\xda\xce\x18\x02\b\x03R\x05parts\x129\n" +
-	"\x12reimbursed_at_time\x18\x11 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\x10reimbursedAtTime\x88\x01\x01\x12r\n" +
-	"\x0ereimbursements\x18\x12 \x03(\v2B.samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursementInputB\x06\xda\xce\x18\x02\b\x03R\x0ereimbursements\x12D\n" +
+	"other_cost\x18\x0f \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyB\x06\xda\xce\x18\x02\b\x03R\totherCost\x12L\n" +
+	"\x05parts\x18\x10 \x03(\v2..samsara.maintenance.v1beta1.WarrantyClaimPartB\x06\xda\xce\x18\x02\b\x03R\x05parts\x129\n" +
+	"\x12reimbursed_at_time\x18\x11 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\x10reimbursedAtTime\x88\x01\x01\x12g\n" +
+	"\x0ereimbursements\x18\x12 \x03(\v27.samsara.maintenance.v1beta1.WarrantyClaimReimbursementB\x06\xda\xce\x18\x02\b\x03R\x0ereimbursements\x12D\n" +
 	"\x18repair_completed_at_time\x18\x13 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\x15repairCompletedAtTime\x88\x01\x01\x129\n" +
 	"\x12resolution_at_time\x18\x14 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\vR\x10resolutionAtTime\x88\x01\x01\x127\n" +
@@ -18131,9 +10074,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_repair_completed_at_timeB\x15\n" +
 	"\x13_resolution_at_timeB\x14\n" +
 	"\x12_submitted_at_timeB\x15\n" +
-	"\x13_warranty_vendor_id\"k\n" +
-	"\x1bUpdateWarrantyClaimResponse\x12L\n" +
-	"\x04data\x18\x01 \x01(\v20.samsara.maintenance.v1beta1.UpdateWarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\"B\n" +
+	"\x13_warranty_vendor_id\"e\n" +
+	"\x1bUpdateWarrantyClaimResponse\x12F\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.maintenance.v1beta1.WarrantyClaimB\x06\xda\xce\x18\x02 \x01R\x04data\"B\n" +
 	"\x1aDeleteWarrantyClaimRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x1d\n" +
@@ -18141,14 +10084,22 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x1cGetWorkOrderTemplatesRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
-	"\x06_after\"\xb4\x01\n" +
+	"\x06_after\"\xb1\x01\n" +
 	"\x1dGetWorkOrderTemplatesResponse\x12J\n" +
-	"\x04data\x18\x01 \x03(\v2..samsara.maintenance.v1beta1.WorkOrderTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2..samsara.maintenance.v1beta1.WorkOrderTemplateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf5\t\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xd7\x02\n" +
+	"\bAssetRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xa6\x02\xda\xce\x181EntityCreateWarrantyClaimAssetRefTypeResponseBody\xda\xce\x18?EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBody\xda\xce\x180EntityListWarrantyClaimsAssetRefTypeResponseBody\xda\xce\x18AEntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBody\xda\xce\x181EntityUpdateWarrantyClaimAssetRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\xc7\x01\n" +
+	"\x05Money\x12\x1b\n" +
+	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:h\xda\xce\x182EntityCreateStockMovementMoneyInputTypeRequestBody\xda\xce\x18.EntityCreateStockMovementMoneyTypeResponseBodyB\t\n" +
+	"\a_amountB\v\n" +
+	"\t_currency\"\xb0\n" +
 	"\n" +
-	"CreatePart\x12-\n" +
+	"\x04Part\x12-\n" +
 	"\x10archived_at_time\x18\x01 \x01(\tH\x00R\x0earchivedAtTime\x88\x01\x01\x12*\n" +
 	"\x0ebarcode_string\x18\x02 \x01(\tH\x01R\rbarcodeString\x88\x01\x01\x12&\n" +
 	"\fbarcode_type\x18\x03 \x01(\tH\x02R\vbarcodeType\x88\x01\x01\x12\x1f\n" +
@@ -18169,11 +10120,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"partNumber\x88\x01\x01\x12$\n" +
 	"\vpart_status\x18\x0f \x01(\tH\x0eR\n" +
 	"partStatus\x88\x01\x01\x12%\n" +
-	"\vsubcategory\x18\x10 \x01(\tH\x0fR\vsubcategory\x88\x01\x01\x12S\n" +
-	"\tunit_cost\x18\x11 \x01(\v26.samsara.maintenance.v1beta1.CreatePartDefinitionMoneyR\bunitCost\x124\n" +
+	"\vsubcategory\x18\x10 \x01(\tH\x0fR\vsubcategory\x88\x01\x01\x12M\n" +
+	"\tunit_cost\x18\x11 \x01(\v20.samsara.maintenance.v1beta1.PartDefinitionMoneyR\bunitCost\x124\n" +
 	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x10R\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
 	"\x0fupdated_at_time\x18\x13 \x01(\tH\x11R\rupdatedAtTime\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x14 \x01(\tH\x12R\bvmrsCode\x88\x01\x01:$\xda\xce\x18 EntityCreatePartTypeResponseBodyB\x13\n" +
+	"\tvmrs_code\x18\x14 \x01(\tH\x12R\bvmrsCode\x88\x01\x01:k\xda\xce\x18 EntityCreatePartTypeResponseBody\xda\xce\x18\x1fEntityListPartsTypeResponseBody\xda\xce\x18 EntityUpdatePartTypeResponseBodyB\x13\n" +
 	"\x11_archived_at_timeB\x11\n" +
 	"\x0f_barcode_stringB\x0f\n" +
 	"\r_barcode_typeB\v\n" +
@@ -18193,685 +10144,15 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x15_unit_of_measure_typeB\x12\n" +
 	"\x10_updated_at_timeB\f\n" +
 	"\n" +
-	"_vmrs_code\"\xaa\x01\n" +
-	"\x19CreatePartDefinitionMoney\x12\x1b\n" +
+	"_vmrs_code\"\x88\x03\n" +
+	"\x13PartDefinitionMoney\x12\x1b\n" +
 	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:7\xda\xce\x183CreatePartEntityPartDefinitionMoneyTypeResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:\x9a\x02\xda\xce\x187CreatePartEntityPartDefinitionMoneyInputTypeRequestBody\xda\xce\x183CreatePartEntityPartDefinitionMoneyTypeResponseBody\xda\xce\x182ListPartsEntityPartDefinitionMoneyTypeResponseBody\xda\xce\x187UpdatePartEntityPartDefinitionMoneyInputTypeRequestBody\xda\xce\x183UpdatePartEntityPartDefinitionMoneyTypeResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xc3\x01\n" +
-	"\x1eCreatePartDefinitionMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:;\xda\xce\x187CreatePartEntityPartDefinitionMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xa6\n" +
-	"\n" +
-	"\x1bCreatePartInventoryLocation\x12\x19\n" +
-	"\x05aisle\x18\x01 \x01(\tH\x00R\x05aisle\x88\x01\x01\x122\n" +
-	"\x12available_quantity\x18\x02 \x01(\x01H\x01R\x11availableQuantity\x88\x01\x01\x12\x15\n" +
-	"\x03bin\x18\x03 \x01(\tH\x02R\x03bin\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\x04 \x01(\tH\x03R\rcreatedAtTime\x88\x01\x01\x12.\n" +
-	"\x10current_quantity\x18\x05 \x01(\x01H\x04R\x0fcurrentQuantity\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x06 \x01(\tH\x05R\x02id\x88\x01\x01\x12+\n" +
-	"\x0fis_cost_tracked\x18\a \x01(\bH\x06R\risCostTracked\x88\x01\x01\x12%\n" +
-	"\fis_low_stock\x18\b \x01(\bH\aR\n" +
-	"isLowStock\x88\x01\x01\x12+\n" +
-	"\x0fmax_stock_level\x18\t \x01(\x01H\bR\rmaxStockLevel\x88\x01\x01\x12+\n" +
-	"\x0fmin_stock_level\x18\n" +
-	" \x01(\x01H\tR\rminStockLevel\x88\x01\x01\x12l\n" +
-	"\fpart_samsara\x18\v \x01(\v2I.samsara.maintenance.v1beta1.CreatePartInventoryLocationPartDefinitionRefR\vpartSamsara\x12V\n" +
-	"\x05place\x18\f \x01(\v2@.samsara.maintenance.v1beta1.CreatePartInventoryLocationPlaceRefR\x05place\x12.\n" +
-	"\x10reorder_quantity\x18\r \x01(\x01H\n" +
-	"R\x0freorderQuantity\x88\x01\x01\x120\n" +
-	"\x11reorder_threshold\x18\x0e \x01(\x01H\vR\x10reorderThreshold\x88\x01\x01\x120\n" +
-	"\x11reserved_quantity\x18\x0f \x01(\x01H\fR\x10reservedQuantity\x88\x01\x01\x12\x15\n" +
-	"\x03row\x18\x10 \x01(\tH\rR\x03row\x88\x01\x01\x12Z\n" +
-	"\tunit_cost\x18\x11 \x01(\v2=.samsara.maintenance.v1beta1.CreatePartInventoryLocationMoneyR\bunitCost\x124\n" +
-	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x0eR\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x13 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01:5\xda\xce\x181EntityCreatePartInventoryLocationTypeResponseBodyB\b\n" +
-	"\x06_aisleB\x15\n" +
-	"\x13_available_quantityB\x06\n" +
-	"\x04_binB\x12\n" +
-	"\x10_created_at_timeB\x13\n" +
-	"\x11_current_quantityB\x05\n" +
-	"\x03_idB\x12\n" +
-	"\x10_is_cost_trackedB\x0f\n" +
-	"\r_is_low_stockB\x12\n" +
-	"\x10_max_stock_levelB\x12\n" +
-	"\x10_min_stock_levelB\x13\n" +
-	"\x11_reorder_quantityB\x14\n" +
-	"\x12_reorder_thresholdB\x14\n" +
-	"\x12_reserved_quantityB\x06\n" +
-	"\x04_rowB\x17\n" +
-	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_time\"\xc9\x01\n" +
-	" CreatePartInventoryLocationMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:O\xda\xce\x18KCreatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xe2\x01\n" +
-	"%CreatePartInventoryLocationMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:S\xda\xce\x18OCreatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\x9a\x01\n" +
-	",CreatePartInventoryLocationPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:F\xda\xce\x18BEntityCreatePartInventoryLocationPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x88\x01\n" +
-	"#CreatePartInventoryLocationPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:=\xda\xce\x189EntityCreatePartInventoryLocationPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x89\r\n" +
-	"\x13CreatePurchaseOrder\x12+\n" +
-	"\x0fcreated_at_time\x18\x01 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12R\n" +
-	"\x0fcreation_source\x18\x02 \x01(\tB$\xda\xce\x18 2\aUnknown2\x04User2\x0fScanPackingListH\x01R\x0ecreationSource\x88\x01\x01\x12-\n" +
-	"\x10delivery_at_time\x18\x03 \x01(\tH\x02R\x0edeliveryAtTime\x88\x01\x01\x128\n" +
-	"\x16first_received_at_time\x18\x04 \x01(\tH\x03R\x13firstReceivedAtTime\x88\x01\x01\x128\n" +
-	"\x16fully_received_at_time\x18\x05 \x01(\tH\x04R\x13fullyReceivedAtTime\x88\x01\x01\x12\x1c\n" +
-	"\agl_code\x18\x06 \x01(\tH\x05R\x06glCode\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\a \x01(\tH\x06R\x02id\x88\x01\x01\x12*\n" +
-	"\x0einvoice_number\x18\b \x01(\tH\aR\rinvoiceNumber\x88\x01\x01\x12$\n" +
-	"\x0emedia_item_ids\x18\t \x03(\tR\fmediaItemIds\x12\x19\n" +
-	"\x05notes\x18\n" +
-	" \x01(\tH\bR\x05notes\x88\x01\x01\x12\xaf\x01\n" +
-	"\forder_status\x18\v \x01(\tB\x86\x01\xda\xce\x18\x81\x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\tR\vorderStatus\x88\x01\x01\x12[\n" +
-	"\n" +
-	"other_cost\x18\f \x01(\v2<.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyVariantR\totherCost\x12J\n" +
-	"\x05parts\x18\r \x03(\v24.samsara.maintenance.v1beta1.CreatePurchaseOrderPartR\x05parts\x12 \n" +
-	"\tpo_number\x18\x0e \x01(\tH\n" +
-	"R\bpoNumber\x88\x01\x01\x12-\n" +
-	"\x10po_number_prefix\x18\x0f \x01(\tH\vR\x0epoNumberPrefix\x88\x01\x01\x12-\n" +
-	"\x10po_number_suffix\x18\x10 \x01(\tH\fR\x0epoNumberSuffix\x88\x01\x01\x12%\n" +
-	"\fsent_at_time\x18\x11 \x01(\tH\rR\n" +
-	"sentAtTime\x88\x01\x01\x12O\n" +
-	"\x03tax\x18\x12 \x01(\v2=.samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentR\x03tax\x12R\n" +
-	"\ttax_total\x18\x13 \x01(\v25.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyR\btaxTotal\x12,\n" +
-	"\x0ftracking_number\x18\x14 \x01(\tH\x0eR\x0etrackingNumber\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x15 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01\x12X\n" +
-	"\x06vendor\x18\x16 \x01(\v2@.samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRefVariantR\x06vendor:-\xda\xce\x18)EntityCreatePurchaseOrderTypeResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x12\n" +
-	"\x10_creation_sourceB\x13\n" +
-	"\x11_delivery_at_timeB\x19\n" +
-	"\x17_first_received_at_timeB\x19\n" +
-	"\x17_fully_received_at_timeB\n" +
-	"\n" +
-	"\b_gl_codeB\x05\n" +
-	"\x03_idB\x11\n" +
-	"\x0f_invoice_numberB\b\n" +
-	"\x06_notesB\x0f\n" +
-	"\r_order_statusB\f\n" +
-	"\n" +
-	"_po_numberB\x13\n" +
-	"\x11_po_number_prefixB\x13\n" +
-	"\x11_po_number_suffixB\x0f\n" +
-	"\r_sent_at_timeB\x12\n" +
-	"\x10_tracking_numberB\x12\n" +
-	"\x10_updated_at_time\"\xa8\x05\n" +
-	"\x1dCreatePurchaseOrderCoreCharge\x12[\n" +
-	"\x12core_charge_status\x18\x01 \x01(\tB(\xda\xce\x18$2\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x12m\n" +
-	"\x11core_part_samsara\x18\x02 \x01(\v2A.samsara.maintenance.v1beta1.CreatePurchaseOrderPartDefinitionRefR\x0fcorePartSamsara\x12}\n" +
-	"\x15recoverability_policy\x18\x03 \x01(\v2H.samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicyR\x14recoverabilityPolicy\x12q\n" +
-	"\x17return_recipient_vendor\x18\x04 \x01(\v29.samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRefR\x15returnRecipientVendor\x12_\n" +
-	"\x10unit_core_amount\x18\x05 \x01(\v25.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyR\x0eunitCoreAmount:Q\xda\xce\x18MCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBodyB\x15\n" +
-	"\x13_core_charge_status\"\x8c\x05\n" +
-	"\"CreatePurchaseOrderCoreChargeInput\x12]\n" +
-	"\x12core_charge_status\x18\x01 \x01(\tB*\xda\xce\x18& \x012\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x124\n" +
-	"\x14core_part_samsara_id\x18\x02 \x01(\tH\x01R\x11corePartSamsaraId\x88\x01\x01\x12\x82\x01\n" +
-	"\x15recoverability_policy\x18\x03 \x01(\v2M.samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicyInputR\x14recoverabilityPolicy\x12@\n" +
-	"\x1areturn_recipient_vendor_id\x18\x04 \x01(\tH\x02R\x17returnRecipientVendorId\x88\x01\x01\x12d\n" +
-	"\x10unit_core_amount\x18\x05 \x01(\v2:.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputR\x0eunitCoreAmount:U\xda\xce\x18QCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBodyB\x15\n" +
-	"\x13_core_charge_statusB\x17\n" +
-	"\x15_core_part_samsara_idB\x1d\n" +
-	"\x1b_return_recipient_vendor_id\"\xb3\x03\n" +
-	"+CreatePurchaseOrderCoreRecoverabilityPolicy\x12D\n" +
-	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12]\n" +
-	"\vpolicy_type\x18\x02 \x01(\tB7\xda\xce\x1832\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
-	"NoDeadlineH\x01R\n" +
-	"policyType\x88\x01\x01\x12=\n" +
-	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:R\xda\xce\x18NCreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBodyB\x1f\n" +
-	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
-	"\f_policy_typeB\x1b\n" +
-	"\x19_relative_window_duration\"\xbe\x03\n" +
-	"0CreatePurchaseOrderCoreRecoverabilityPolicyInput\x12D\n" +
-	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12_\n" +
-	"\vpolicy_type\x18\x02 \x01(\tB9\xda\xce\x185 \x012\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
-	"NoDeadlineH\x01R\n" +
-	"policyType\x88\x01\x01\x12=\n" +
-	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:V\xda\xce\x18RCreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBodyB\x1f\n" +
-	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
-	"\f_policy_typeB\x1b\n" +
-	"\x19_relative_window_duration\"\xb1\x01\n" +
-	"\x18CreatePurchaseOrderMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:?\xda\xce\x18;CreatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x01\n" +
-	"\x1dCreatePurchaseOrderMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:C\xda\xce\x18?CreatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xea\x01\n" +
-	"$CreatePurchaseOrderMoneyInputVariant\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:\\\xda\xce\x18XCreatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta2E1675A5A65TypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xd1\x01\n" +
-	"\x1fCreatePurchaseOrderMoneyVariant\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:X\xda\xce\x18TCreatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant8749B9E1F4AfTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xf7\b\n" +
-	"\x17CreatePurchaseOrderPart\x12&\n" +
-	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12[\n" +
-	"\vcore_charge\x18\x02 \x01(\v2:.samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeR\n" +
-	"coreCharge\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
-	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
-	"lineItemId\x88\x01\x01\x12d\n" +
-	"\fpart_samsara\x18\x05 \x01(\v2A.samsara.maintenance.v1beta1.CreatePurchaseOrderPartDefinitionRefR\vpartSamsara\x12N\n" +
-	"\x05place\x18\x06 \x01(\v28.samsara.maintenance.v1beta1.CreatePurchaseOrderPlaceRefR\x05place\x12.\n" +
-	"\x10quantity_ordered\x18\a \x01(\x01H\x03R\x0fquantityOrdered\x88\x01\x01\x120\n" +
-	"\x11quantity_received\x18\b \x01(\x01H\x04R\x10quantityReceived\x88\x01\x01\x12O\n" +
-	"\x03tax\x18\t \x01(\v2=.samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentR\x03tax\x12Y\n" +
-	"\tunit_cost\x18\n" +
-	" \x01(\v2<.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyVariantR\bunitCost\x12\xe8\x01\n" +
-	"\x14unit_of_measure_type\x18\v \x01(\tB\xb1\x01\xda\xce\x18\xac\x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
-	"Milliliter2\x06Gallon2\x05Quart2\n" +
-	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
-	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\x05R\x11unitOfMeasureType\x88\x01\x01:d\xda\xce\x18`CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariant0241C1BeccaeTypeResponseBodyB\x0f\n" +
-	"\r_batch_numberB\x0e\n" +
-	"\f_descriptionB\x0f\n" +
-	"\r_line_item_idB\x13\n" +
-	"\x11_quantity_orderedB\x14\n" +
-	"\x12_quantity_receivedB\x17\n" +
-	"\x15_unit_of_measure_type\"\x8a\x01\n" +
-	"$CreatePurchaseOrderPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:>\xda\xce\x18:EntityCreatePurchaseOrderPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xe1\b\n" +
-	"\x1cCreatePurchaseOrderPartInput\x12&\n" +
-	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12`\n" +
-	"\vcore_charge\x18\x02 \x01(\v2?.samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeInputR\n" +
-	"coreCharge\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
-	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
-	"lineItemId\x88\x01\x01\x123\n" +
-	"\x0fpart_samsara_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\rpartSamsaraId\x88\x01\x01\x12\x1e\n" +
-	"\bplace_id\x18\x06 \x01(\tH\x04R\aplaceId\x88\x01\x01\x126\n" +
-	"\x10quantity_ordered\x18\a \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x05R\x0fquantityOrdered\x88\x01\x01\x128\n" +
-	"\x11quantity_received\x18\b \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x06R\x10quantityReceived\x88\x01\x01\x12T\n" +
-	"\x03tax\x18\t \x01(\v2B.samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInputR\x03tax\x12^\n" +
-	"\tunit_cost\x18\n" +
-	" \x01(\v2A.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputVariantR\bunitCost\x12\xea\x01\n" +
-	"\x14unit_of_measure_type\x18\v \x01(\tB\xb3\x01\xda\xce\x18\xae\x01 \x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
-	"Milliliter2\x06Gallon2\x05Quart2\n" +
-	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
-	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\aR\x11unitOfMeasureType\x88\x01\x01:h\xda\xce\x18dCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBodyB\x0f\n" +
-	"\r_batch_numberB\x0e\n" +
-	"\f_descriptionB\x0f\n" +
-	"\r_line_item_idB\x12\n" +
-	"\x10_part_samsara_idB\v\n" +
-	"\t_place_idB\x13\n" +
-	"\x11_quantity_orderedB\x14\n" +
-	"\x12_quantity_receivedB\x17\n" +
-	"\x15_unit_of_measure_type\"x\n" +
-	"\x1bCreatePurchaseOrderPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityCreatePurchaseOrderPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xf1\x01\n" +
-	" CreatePurchaseOrderTaxAdjustment\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12K\n" +
-	"\x05money\x18\x02 \x01(\v25.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyR\x05money:G\xda\xce\x18CCreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBodyB\x0f\n" +
-	"\r_basis_points\"\xff\x01\n" +
-	"%CreatePurchaseOrderTaxAdjustmentInput\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12P\n" +
-	"\x05money\x18\x02 \x01(\v2:.samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputR\x05money:K\xda\xce\x18GCreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBodyB\x0f\n" +
-	"\r_basis_points\"z\n" +
-	"\x1cCreatePurchaseOrderVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:6\xda\xce\x182EntityCreatePurchaseOrderVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x9a\x01\n" +
-	"#CreatePurchaseOrderVendorRefVariant\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:O\xda\xce\x18KEntityCreatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x90\x02\n" +
-	"\x13CreateStockMovement\x12e\n" +
-	"\x14destination_location\x18\x01 \x01(\v22.samsara.maintenance.v1beta1.StockMovementLocationR\x13destinationLocation\x12[\n" +
-	"\x0fsource_location\x18\x02 \x01(\v22.samsara.maintenance.v1beta1.StockMovementLocationR\x0esourceLocation:5\xda\xce\x181CreateStockMovementResponseObjectTypeResponseBody\"\xef\a\n" +
-	"\x0eCreateWarranty\x12X\n" +
-	"\rbase_coverage\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.CreateWarrantyCoverageR\fbaseCoverage\x12Q\n" +
-	"\tcoverages\x18\x02 \x03(\v23.samsara.maintenance.v1beta1.CreateWarrantyCoverageR\tcoverages\x12+\n" +
-	"\x0fcreated_at_time\x18\x03 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x01R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x05 \x01(\x03H\x02R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x06 \x01(\x03H\x03R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\a \x01(\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12X\n" +
-	"\fexternal_ids\x18\b \x03(\v25.samsara.maintenance.v1beta1.CreateWarrantyExternalIdR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\t \x01(\tH\x05R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\n" +
-	" \x01(\tH\x06R\x04name\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\v \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\f \x01(\tH\bR\rupdatedAtTime\x88\x01\x01\x12L\n" +
-	"\x06vendor\x18\r \x01(\v24.samsara.maintenance.v1beta1.CreateWarrantyVendorRefR\x06vendor\x12(\n" +
-	"\rwarranty_type\x18\x0e \x01(\tH\tR\fwarrantyType\x88\x01\x01:(\xda\xce\x18$EntityCreateWarrantyTypeResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x1b\n" +
-	"\x19_odometer_distance_metersB\x12\n" +
-	"\x10_updated_at_timeB\x10\n" +
-	"\x0e_warranty_type\"\xb6\x0e\n" +
-	"\x13CreateWarrantyClaim\x12N\n" +
-	"\x05asset\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.CreateWarrantyClaimAssetRefR\x05asset\x12\x19\n" +
-	"\x05cause\x18\x02 \x01(\tH\x00R\x05cause\x88\x01\x01\x121\n" +
-	"\x12claim_engine_hours\x18\x03 \x01(\x03H\x01R\x10claimEngineHours\x88\x01\x01\x127\n" +
-	"\x15claim_odometer_meters\x18\x04 \x01(\x03H\x02R\x13claimOdometerMeters\x88\x01\x01\x12&\n" +
-	"\fclaim_status\x18\x05 \x01(\tH\x03R\vclaimStatus\x88\x01\x01\x124\n" +
-	"\x16component_instance_ids\x18\x06 \x03(\tR\x14componentInstanceIds\x12\x1d\n" +
-	"\aconcern\x18\a \x01(\tH\x04R\aconcern\x88\x01\x01\x12#\n" +
-	"\n" +
-	"correction\x18\b \x01(\tH\x05R\n" +
-	"correction\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\t \x01(\tH\x06R\rcreatedAtTime\x88\x01\x01\x12]\n" +
-	"\fexternal_ids\x18\n" +
-	" \x03(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimExternalIdR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\v \x01(\tH\aR\x02id\x88\x01\x01\x12K\n" +
-	"\x05labor\x18\f \x03(\v25.samsara.maintenance.v1beta1.CreateWarrantyClaimLaborR\x05labor\x12d\n" +
-	"\x0flinked_warranty\x18\r \x01(\v2;.samsara.maintenance.v1beta1.CreateWarrantyClaimWarrantyRefR\x0elinkedWarranty\x121\n" +
-	"\x15linked_work_order_ids\x18\x0e \x03(\tR\x12linkedWorkOrderIds\x12$\n" +
-	"\x0emedia_item_ids\x18\x0f \x03(\tR\fmediaItemIds\x12T\n" +
-	"\n" +
-	"other_cost\x18\x10 \x01(\v25.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyR\totherCost\x12J\n" +
-	"\x05parts\x18\x11 \x03(\v24.samsara.maintenance.v1beta1.CreateWarrantyClaimPartR\x05parts\x121\n" +
-	"\x12reimbursed_at_time\x18\x12 \x01(\tH\bR\x10reimbursedAtTime\x88\x01\x01\x12e\n" +
-	"\x0ereimbursements\x18\x13 \x03(\v2=.samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursementR\x0ereimbursements\x12<\n" +
-	"\x18repair_completed_at_time\x18\x14 \x01(\tH\tR\x15repairCompletedAtTime\x88\x01\x01\x121\n" +
-	"\x12resolution_at_time\x18\x15 \x01(\tH\n" +
-	"R\x10resolutionAtTime\x88\x01\x01\x12d\n" +
-	"\x0estatus_history\x18\x16 \x03(\v2=.samsara.maintenance.v1beta1.CreateWarrantyClaimStatusHistoryR\rstatusHistory\x12/\n" +
-	"\x11submitted_at_time\x18\x17 \x01(\tH\vR\x0fsubmittedAtTime\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x18 \x01(\tH\fR\rupdatedAtTime\x88\x01\x01\x12b\n" +
-	"\x0fwarranty_vendor\x18\x19 \x01(\v29.samsara.maintenance.v1beta1.CreateWarrantyClaimVendorRefR\x0ewarrantyVendor:-\xda\xce\x18)EntityCreateWarrantyClaimTypeResponseBodyB\b\n" +
-	"\x06_causeB\x15\n" +
-	"\x13_claim_engine_hoursB\x18\n" +
-	"\x16_claim_odometer_metersB\x0f\n" +
-	"\r_claim_statusB\n" +
-	"\n" +
-	"\b_concernB\r\n" +
-	"\v_correctionB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\x15\n" +
-	"\x13_reimbursed_at_timeB\x1b\n" +
-	"\x19_repair_completed_at_timeB\x15\n" +
-	"\x13_resolution_at_timeB\x14\n" +
-	"\x12_submitted_at_timeB\x12\n" +
-	"\x10_updated_at_time\"x\n" +
-	"\x1bCreateWarrantyClaimAssetRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityCreateWarrantyClaimAssetRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xb6\x01\n" +
-	"\x1dCreateWarrantyClaimExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:Q\xda\xce\x18MCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xcf\x01\n" +
-	"\"CreateWarrantyClaimExternalIdInput\x12\x1d\n" +
-	"\x03key\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:U\xda\xce\x18QCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xaa\x03\n" +
-	"\x18CreateWarrantyClaimLabor\x12I\n" +
-	"\x04cost\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:L\xda\xce\x18HCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xb8\x03\n" +
-	"\x1dCreateWarrantyClaimLaborInput\x12N\n" +
-	"\x04cost\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInputR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:P\xda\xce\x18LCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xb1\x01\n" +
-	"\x18CreateWarrantyClaimMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:?\xda\xce\x18;CreateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x01\n" +
-	"\x1dCreateWarrantyClaimMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:C\xda\xce\x18?CreateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x04\n" +
-	"\x17CreateWarrantyClaimPart\x12I\n" +
-	"\x04cost\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x121\n" +
-	"\x12part_definition_id\x18\x03 \x01(\tH\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
-	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:K\xda\xce\x18GCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x15\n" +
-	"\x13_part_definition_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantityB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xe0\x04\n" +
-	"\x1cCreateWarrantyClaimPartInput\x12N\n" +
-	"\x04cost\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInputR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x129\n" +
-	"\x12part_definition_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
-	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:O\xda\xce\x18KCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x15\n" +
-	"\x13_part_definition_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantityB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\x88\x02\n" +
-	" CreateWarrantyClaimReimbursement\x12[\n" +
-	"\rreimbursement\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyR\rreimbursement\x12'\n" +
-	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:L\xda\xce\x18HCreateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBodyB\x10\n" +
-	"\x0e_work_order_id\"\x96\x02\n" +
-	"%CreateWarrantyClaimReimbursementInput\x12`\n" +
-	"\rreimbursement\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInputR\rreimbursement\x12'\n" +
-	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:P\xda\xce\x18LCreateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBodyB\x10\n" +
-	"\x0e_work_order_id\"\x8e\x02\n" +
-	" CreateWarrantyClaimStatusHistory\x12-\n" +
-	"\x10happened_at_time\x18\x01 \x01(\tH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1c\n" +
-	"\auser_id\x18\x03 \x01(\tH\x02R\x06userId\x88\x01\x01:T\xda\xce\x18PCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBodyB\x13\n" +
-	"\x11_happened_at_timeB\t\n" +
-	"\a_statusB\n" +
-	"\n" +
-	"\b_user_id\"z\n" +
-	"\x1cCreateWarrantyClaimVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:6\xda\xce\x182EntityCreateWarrantyClaimVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"~\n" +
-	"\x1eCreateWarrantyClaimWarrantyRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:8\xda\xce\x184EntityCreateWarrantyClaimWarrantyRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xf4\a\n" +
-	"\x16CreateWarrantyCoverage\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12W\n" +
-	"\n" +
-	"exclusions\x18\x05 \x03(\v27.samsara.maintenance.v1beta1.CreateWarrantyCoverageItemR\n" +
-	"exclusions\x12W\n" +
-	"\n" +
-	"inclusions\x18\x06 \x03(\v27.samsara.maintenance.v1beta1.CreateWarrantyCoverageItemR\n" +
-	"inclusions\x12H\n" +
-	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\b \x01(\tH\x05R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\n" +
-	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
-	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
-	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\r \x01(\tH\n" +
-	"R\tstartTime\x88\x01\x01:@\xda\xce\x18<CreateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB!\n" +
-	"\x1f_is_odometer_distance_unlimitedB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB\x1b\n" +
-	"\x19_odometer_distance_metersB\x15\n" +
-	"\x13_start_engine_hoursB\x18\n" +
-	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\x8f\b\n" +
-	"\x1bCreateWarrantyCoverageInput\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12\\\n" +
-	"\n" +
-	"exclusions\x18\x05 \x03(\v2<.samsara.maintenance.v1beta1.CreateWarrantyCoverageItemInputR\n" +
-	"exclusions\x12\\\n" +
-	"\n" +
-	"inclusions\x18\x06 \x03(\v2<.samsara.maintenance.v1beta1.CreateWarrantyCoverageItemInputR\n" +
-	"inclusions\x12H\n" +
-	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\b \x01(\tB\x06\xda\xce\x18\x02 \x01H\x05R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\n" +
-	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
-	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
-	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\r \x01(\tH\n" +
-	"R\tstartTime\x88\x01\x01:D\xda\xce\x18@CreateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB!\n" +
-	"\x1f_is_odometer_distance_unlimitedB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB\x1b\n" +
-	"\x19_odometer_distance_metersB\x15\n" +
-	"\x13_start_engine_hoursB\x18\n" +
-	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\xde\x01\n" +
-	"\x1aCreateWarrantyCoverageItem\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12 \n" +
-	"\titem_type\x18\x02 \x01(\tH\x01R\bitemType\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:D\xda\xce\x18@CreateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBodyB\x05\n" +
-	"\x03_idB\f\n" +
-	"\n" +
-	"_item_typeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xef\x01\n" +
-	"\x1fCreateWarrantyCoverageItemInput\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12(\n" +
-	"\titem_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bitemType\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:H\xda\xce\x18DCreateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBodyB\x05\n" +
-	"\x03_idB\f\n" +
-	"\n" +
-	"_item_typeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xa2\x01\n" +
-	"\x18CreateWarrantyExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:B\xda\xce\x18>CreateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xbb\x01\n" +
-	"\x1dCreateWarrantyExternalIdInput\x12\x1d\n" +
-	"\x03key\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:F\xda\xce\x18BCreateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"p\n" +
-	"\x17CreateWarrantyVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:1\xda\xce\x18-EntityCreateWarrantyVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xa7\x01\n" +
-	"\x17ListPartDefinitionMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:6\xda\xce\x182ListPartsEntityPartDefinitionMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\x97\x05\n" +
-	"\x1bListPurchaseOrderCoreCharge\x12[\n" +
-	"\x12core_charge_status\x18\x01 \x01(\tB(\xda\xce\x18$2\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x12h\n" +
-	"\x11core_part_samsara\x18\x02 \x01(\v2<.samsara.maintenance.v1beta1.PurchaseOrdersPartDefinitionRefR\x0fcorePartSamsara\x12{\n" +
-	"\x15recoverability_policy\x18\x03 \x01(\v2F.samsara.maintenance.v1beta1.ListPurchaseOrderCoreRecoverabilityPolicyR\x14recoverabilityPolicy\x12l\n" +
-	"\x17return_recipient_vendor\x18\x04 \x01(\v24.samsara.maintenance.v1beta1.PurchaseOrdersVendorRefR\x15returnRecipientVendor\x12]\n" +
-	"\x10unit_core_amount\x18\x05 \x01(\v23.samsara.maintenance.v1beta1.ListPurchaseOrderMoneyR\x0eunitCoreAmount:P\xda\xce\x18LListPurchaseOrdersEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBodyB\x15\n" +
-	"\x13_core_charge_status\"\xb0\x03\n" +
-	")ListPurchaseOrderCoreRecoverabilityPolicy\x12D\n" +
-	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12]\n" +
-	"\vpolicy_type\x18\x02 \x01(\tB7\xda\xce\x1832\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
-	"NoDeadlineH\x01R\n" +
-	"policyType\x88\x01\x01\x12=\n" +
-	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:Q\xda\xce\x18MListPurchaseOrdersEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBodyB\x1f\n" +
-	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
-	"\f_policy_typeB\x1b\n" +
-	"\x19_relative_window_duration\"\xae\x01\n" +
-	"\x16ListPurchaseOrderMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:>\xda\xce\x18:ListPurchaseOrdersEntityPurchaseOrderMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xec\x01\n" +
-	"\x1eListPurchaseOrderTaxAdjustment\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12I\n" +
-	"\x05money\x18\x02 \x01(\v23.samsara.maintenance.v1beta1.ListPurchaseOrderMoneyR\x05money:F\xda\xce\x18BListPurchaseOrdersEntityPurchaseOrderTaxAdjustmentTypeResponseBodyB\x0f\n" +
-	"\r_basis_points\"\x91\x01\n" +
-	"\x1bListPurchaseOrdersVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:N\xda\xce\x18JEntityListPurchaseOrdersVendorRefPublicVariant07Ae4B76C2BaTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xe4\t\n" +
-	"!ListUpcomingPreventiveMaintenance\x12\\\n" +
-	"\x05asset\x18\x01 \x01(\v2F.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceAssetRefR\x05asset\x125\n" +
-	"\x14current_engine_hours\x18\x02 \x01(\x03H\x00R\x12currentEngineHours\x88\x01\x01\x12.\n" +
-	"\x10current_odometer\x18\x03 \x01(\x03H\x01R\x0fcurrentOdometer\x88\x01\x01\x12#\n" +
-	"\vdue_in_days\x18\x04 \x01(\x03H\x02R\tdueInDays\x88\x01\x01\x122\n" +
-	"\x13due_in_engine_hours\x18\x05 \x01(\x03H\x03R\x10dueInEngineHours\x88\x01\x01\x12+\n" +
-	"\x0fdue_in_odometer\x18\x06 \x01(\x03H\x04R\rdueInOdometer\x88\x01\x01\x12-\n" +
-	"\x10last_resolved_at\x18\a \x01(\tH\x05R\x0elastResolvedAt\x88\x01\x01\x12E\n" +
-	"\x1dlast_resolved_at_engine_hours\x18\b \x01(\x03H\x06R\x19lastResolvedAtEngineHours\x88\x01\x01\x12>\n" +
-	"\x19last_resolved_at_odometer\x18\t \x01(\x03H\aR\x16lastResolvedAtOdometer\x88\x01\x01\x12/\n" +
-	"\x11next_engine_hours\x18\n" +
-	" \x01(\x03H\bR\x0fnextEngineHours\x88\x01\x01\x12(\n" +
-	"\rnext_odometer\x18\v \x01(\x03H\tR\fnextOdometer\x88\x01\x01\x12 \n" +
-	"\tnext_time\x18\f \x01(\tH\n" +
-	"R\bnextTime\x88\x01\x01\x12|\n" +
-	"\bschedule\x18\r \x01(\v2`.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefR\bschedule\x12\x1b\n" +
-	"\x06status\x18\x0e \x01(\tH\vR\x06status\x88\x01\x01\x12i\n" +
-	"\n" +
-	"work_order\x18\x0f \x01(\v2J.samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceWorkOrderRefR\tworkOrder:;\xda\xce\x187EntityListUpcomingPreventiveMaintenanceTypeResponseBodyB\x17\n" +
-	"\x15_current_engine_hoursB\x13\n" +
-	"\x11_current_odometerB\x0e\n" +
-	"\f_due_in_daysB\x16\n" +
-	"\x14_due_in_engine_hoursB\x12\n" +
-	"\x10_due_in_odometerB\x13\n" +
-	"\x11_last_resolved_atB \n" +
-	"\x1e_last_resolved_at_engine_hoursB\x1c\n" +
-	"\x1a_last_resolved_at_odometerB\x14\n" +
-	"\x12_next_engine_hoursB\x10\n" +
-	"\x0e_next_odometerB\f\n" +
-	"\n" +
-	"_next_timeB\t\n" +
-	"\a_status\"\x94\x01\n" +
-	")ListUpcomingPreventiveMaintenanceAssetRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:C\xda\xce\x18?EntityListUpcomingPreventiveMaintenanceAssetRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xc8\x01\n" +
-	"CListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:]\xda\xce\x18YEntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x9c\x01\n" +
-	"-ListUpcomingPreventiveMaintenanceWorkOrderRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:G\xda\xce\x18CEntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xb3\x01\n" +
-	"\x1bListWarrantyClaimExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:P\xda\xce\x18LListWarrantyClaimsEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xa5\x03\n" +
-	"\x16ListWarrantyClaimLabor\x12G\n" +
-	"\x04cost\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:K\xda\xce\x18GListWarrantyClaimsEntityWarrantyClaimWarrantyClaimLaborTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xae\x01\n" +
-	"\x16ListWarrantyClaimMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:>\xda\xce\x18:ListWarrantyClaimsEntityWarrantyClaimMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xc5\x04\n" +
-	"\x15ListWarrantyClaimPart\x12G\n" +
-	"\x04cost\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x121\n" +
-	"\x12part_definition_id\x18\x03 \x01(\tH\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
-	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:J\xda\xce\x18FListWarrantyClaimsEntityWarrantyClaimWarrantyClaimPartTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x15\n" +
-	"\x13_part_definition_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantityB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\x83\x02\n" +
-	"\x1eListWarrantyClaimReimbursement\x12Y\n" +
-	"\rreimbursement\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.ListWarrantyClaimMoneyR\rreimbursement\x12'\n" +
-	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:K\xda\xce\x18GListWarrantyClaimsEntityWarrantyClaimClaimReimbursementTypeResponseBodyB\x10\n" +
-	"\x0e_work_order_id\"\x8b\x02\n" +
-	"\x1eListWarrantyClaimStatusHistory\x12-\n" +
-	"\x10happened_at_time\x18\x01 \x01(\tH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1c\n" +
-	"\auser_id\x18\x03 \x01(\tH\x02R\x06userId\x88\x01\x01:S\xda\xce\x18OListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBodyB\x13\n" +
-	"\x11_happened_at_timeB\t\n" +
-	"\a_statusB\n" +
-	"\n" +
-	"\b_user_id\"\xee\a\n" +
-	"\x14ListWarrantyCoverage\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12U\n" +
-	"\n" +
-	"exclusions\x18\x05 \x03(\v25.samsara.maintenance.v1beta1.ListWarrantyCoverageItemR\n" +
-	"exclusions\x12U\n" +
-	"\n" +
-	"inclusions\x18\x06 \x03(\v25.samsara.maintenance.v1beta1.ListWarrantyCoverageItemR\n" +
-	"inclusions\x12H\n" +
-	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\b \x01(\tH\x05R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\n" +
-	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
-	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
-	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\r \x01(\tH\n" +
-	"R\tstartTime\x88\x01\x01:@\xda\xce\x18<ListWarrantiesEntityWarrantyWarrantyCoverageTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB!\n" +
-	"\x1f_is_odometer_distance_unlimitedB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB\x1b\n" +
-	"\x19_odometer_distance_metersB\x15\n" +
-	"\x13_start_engine_hoursB\x18\n" +
-	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\xdc\x01\n" +
-	"\x18ListWarrantyCoverageItem\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12 \n" +
-	"\titem_type\x18\x02 \x01(\tH\x01R\bitemType\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:D\xda\xce\x18@ListWarrantiesEntityWarrantyWarrantyCoverageItemTypeResponseBodyB\x05\n" +
-	"\x03_idB\f\n" +
-	"\n" +
-	"_item_typeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xa0\x01\n" +
-	"\x16ListWarrantyExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:B\xda\xce\x18>ListWarrantiesEntityWarrantyWarrantyExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xd0\t\n" +
+	"\t_currency\"\xfa\x03\n" +
+	"\x11PartDefinitionRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xc0\x03\xda\xce\x18BEntityCreatePartInventoryLocationPartDefinitionRefTypeResponseBody\xda\xce\x18:EntityCreatePurchaseOrderPartDefinitionRefTypeResponseBody\xda\xce\x188EntityListPartInventoryPartDefinitionRefTypeResponseBody\xda\xce\x18;EntityListPartTransactionsPartDefinitionRefTypeResponseBody\xda\xce\x189EntityListPurchaseOrdersPartDefinitionRefTypeResponseBody\xda\xce\x18BEntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBody\xda\xce\x18:EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\xb6\t\n" +
 	"\rPartInventory\x12\x19\n" +
 	"\x05aisle\x18\x01 \x01(\tH\x00R\x05aisle\x88\x01\x01\x122\n" +
 	"\x12available_quantity\x18\x02 \x01(\x01H\x01R\x11availableQuantity\x88\x01\x01\x12\x15\n" +
@@ -18882,10 +10163,10 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\fis_low_stock\x18\a \x01(\bH\x06R\n" +
 	"isLowStock\x88\x01\x01\x12+\n" +
 	"\x0fmax_stock_level\x18\b \x01(\x01H\aR\rmaxStockLevel\x88\x01\x01\x12+\n" +
-	"\x0fmin_stock_level\x18\t \x01(\x01H\bR\rminStockLevel\x88\x01\x01\x12^\n" +
+	"\x0fmin_stock_level\x18\t \x01(\x01H\bR\rminStockLevel\x88\x01\x01\x12Q\n" +
 	"\fpart_samsara\x18\n" +
-	" \x01(\v2;.samsara.maintenance.v1beta1.PartInventoryPartDefinitionRefR\vpartSamsara\x12H\n" +
-	"\x05place\x18\v \x01(\v22.samsara.maintenance.v1beta1.PartInventoryPlaceRefR\x05place\x12.\n" +
+	" \x01(\v2..samsara.maintenance.v1beta1.PartDefinitionRefR\vpartSamsara\x12;\n" +
+	"\x05place\x18\v \x01(\v2%.samsara.maintenance.v1beta1.PlaceRefR\x05place\x12.\n" +
 	"\x10reorder_quantity\x18\f \x01(\x01H\tR\x0freorderQuantity\x88\x01\x01\x120\n" +
 	"\x11reorder_threshold\x18\r \x01(\x01H\n" +
 	"R\x10reorderThreshold\x88\x01\x01\x120\n" +
@@ -18908,27 +10189,61 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x12_reserved_quantityB\x06\n" +
 	"\x04_rowB\x17\n" +
 	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_time\"\xb9\x01\n" +
+	"\x10_updated_at_time\"\x99\n" +
+	"\n" +
+	"\x15PartInventoryLocation\x12\x19\n" +
+	"\x05aisle\x18\x01 \x01(\tH\x00R\x05aisle\x88\x01\x01\x122\n" +
+	"\x12available_quantity\x18\x02 \x01(\x01H\x01R\x11availableQuantity\x88\x01\x01\x12\x15\n" +
+	"\x03bin\x18\x03 \x01(\tH\x02R\x03bin\x88\x01\x01\x12+\n" +
+	"\x0fcreated_at_time\x18\x04 \x01(\tH\x03R\rcreatedAtTime\x88\x01\x01\x12.\n" +
+	"\x10current_quantity\x18\x05 \x01(\x01H\x04R\x0fcurrentQuantity\x88\x01\x01\x12\x13\n" +
+	"\x02id\x18\x06 \x01(\tH\x05R\x02id\x88\x01\x01\x12+\n" +
+	"\x0fis_cost_tracked\x18\a \x01(\bH\x06R\risCostTracked\x88\x01\x01\x12%\n" +
+	"\fis_low_stock\x18\b \x01(\bH\aR\n" +
+	"isLowStock\x88\x01\x01\x12+\n" +
+	"\x0fmax_stock_level\x18\t \x01(\x01H\bR\rmaxStockLevel\x88\x01\x01\x12+\n" +
+	"\x0fmin_stock_level\x18\n" +
+	" \x01(\x01H\tR\rminStockLevel\x88\x01\x01\x12Q\n" +
+	"\fpart_samsara\x18\v \x01(\v2..samsara.maintenance.v1beta1.PartDefinitionRefR\vpartSamsara\x12;\n" +
+	"\x05place\x18\f \x01(\v2%.samsara.maintenance.v1beta1.PlaceRefR\x05place\x12.\n" +
+	"\x10reorder_quantity\x18\r \x01(\x01H\n" +
+	"R\x0freorderQuantity\x88\x01\x01\x120\n" +
+	"\x11reorder_threshold\x18\x0e \x01(\x01H\vR\x10reorderThreshold\x88\x01\x01\x120\n" +
+	"\x11reserved_quantity\x18\x0f \x01(\x01H\fR\x10reservedQuantity\x88\x01\x01\x12\x15\n" +
+	"\x03row\x18\x10 \x01(\tH\rR\x03row\x88\x01\x01\x12T\n" +
+	"\tunit_cost\x18\x11 \x01(\v27.samsara.maintenance.v1beta1.PartInventoryLocationMoneyR\bunitCost\x124\n" +
+	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x0eR\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
+	"\x0fupdated_at_time\x18\x13 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01:j\xda\xce\x181EntityCreatePartInventoryLocationTypeResponseBody\xda\xce\x181EntityUpdatePartInventoryLocationTypeResponseBodyB\b\n" +
+	"\x06_aisleB\x15\n" +
+	"\x13_available_quantityB\x06\n" +
+	"\x04_binB\x12\n" +
+	"\x10_created_at_timeB\x13\n" +
+	"\x11_current_quantityB\x05\n" +
+	"\x03_idB\x12\n" +
+	"\x10_is_cost_trackedB\x0f\n" +
+	"\r_is_low_stockB\x12\n" +
+	"\x10_max_stock_levelB\x12\n" +
+	"\x10_min_stock_levelB\x13\n" +
+	"\x11_reorder_quantityB\x14\n" +
+	"\x12_reorder_thresholdB\x14\n" +
+	"\x12_reserved_quantityB\x06\n" +
+	"\x04_rowB\x17\n" +
+	"\x15_unit_of_measure_typeB\x12\n" +
+	"\x10_updated_at_time\"\xfe\x03\n" +
 	"\x1aPartInventoryLocationMoney\x12\x1b\n" +
 	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:E\xda\xce\x18AListPartInventoryEntityPartInventoryLocationMoneyTypeResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:\x89\x03\xda\xce\x18OCreatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody\xda\xce\x18KCreatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBody\xda\xce\x18AListPartInventoryEntityPartInventoryLocationMoneyTypeResponseBody\xda\xce\x18OUpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBody\xda\xce\x18KUpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\x82\x01\n" +
-	"\x1ePartInventoryPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:<\xda\xce\x188EntityListPartInventoryPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"p\n" +
-	"\x15PartInventoryPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:3\xda\xce\x18/EntityListPartInventoryPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x9e\b\n" +
-	"\x10PartTransactions\x12\x19\n" +
+	"\t_currency\"\xfd\a\n" +
+	"\x0fPartTransaction\x12\x19\n" +
 	"\x05batch\x18\x01 \x01(\tH\x00R\x05batch\x88\x01\x01\x12+\n" +
 	"\x0fcreated_at_time\x18\x02 \x01(\tH\x01R\rcreatedAtTime\x88\x01\x01\x120\n" +
 	"\x12created_by_user_id\x18\x03 \x01(\tH\x02R\x0fcreatedByUserId\x88\x01\x01\x12'\n" +
 	"\rfrom_place_id\x18\x04 \x01(\tH\x03R\vfromPlaceId\x88\x01\x01\x12-\n" +
 	"\x10happened_at_time\x18\x05 \x01(\tH\x04R\x0ehappenedAtTime\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x06 \x01(\tH\x05R\x02id\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\a \x01(\tH\x06R\x05notes\x88\x01\x01\x12R\n" +
-	"\x04part\x18\b \x01(\v2>.samsara.maintenance.v1beta1.PartTransactionsPartDefinitionRefR\x04part\x12\x1e\n" +
+	"\x05notes\x18\a \x01(\tH\x06R\x05notes\x88\x01\x01\x12B\n" +
+	"\x04part\x18\b \x01(\v2..samsara.maintenance.v1beta1.PartDefinitionRefR\x04part\x12\x1e\n" +
 	"\bplace_id\x18\t \x01(\tH\aR\aplaceId\x88\x01\x01\x12*\n" +
 	"\x0epurchase_order\x18\n" +
 	" \x01(\tH\bR\rpurchaseOrder\x88\x01\x01\x12\x1f\n" +
@@ -18938,9 +10253,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\vto_place_id\x18\r \x01(\tH\vR\ttoPlaceId\x88\x01\x01\x12.\n" +
 	"\x10transaction_type\x18\x0e \x01(\tH\fR\x0ftransactionType\x88\x01\x01\x12 \n" +
 	"\tunit_cost\x18\x0f \x01(\x01H\rR\bunitCost\x88\x01\x01\x12 \n" +
-	"\tvendor_id\x18\x10 \x01(\tH\x0eR\bvendorId\x88\x01\x01\x12X\n" +
+	"\tvendor_id\x18\x10 \x01(\tH\x0eR\bvendorId\x88\x01\x01\x12H\n" +
 	"\n" +
-	"work_order\x18\x11 \x01(\v29.samsara.maintenance.v1beta1.PartTransactionsWorkOrderRefR\tworkOrder:.\xda\xce\x18*EntityListPartTransactionsTypeResponseBodyB\b\n" +
+	"work_order\x18\x11 \x01(\v2).samsara.maintenance.v1beta1.WorkOrderRefR\tworkOrder:.\xda\xce\x18*EntityListPartTransactionsTypeResponseBodyB\b\n" +
 	"\x06_batchB\x12\n" +
 	"\x10_created_at_timeB\x15\n" +
 	"\x13_created_by_user_idB\x10\n" +
@@ -18957,66 +10272,20 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_unit_costB\f\n" +
 	"\n" +
-	"_vendor_id\"\x88\x01\n" +
-	"!PartTransactionsPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:?\xda\xce\x18;EntityListPartTransactionsPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"~\n" +
-	"\x1cPartTransactionsWorkOrderRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01::\xda\xce\x186EntityListPartTransactionsWorkOrderRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xed\t\n" +
-	"\x05Parts\x12-\n" +
-	"\x10archived_at_time\x18\x01 \x01(\tH\x00R\x0earchivedAtTime\x88\x01\x01\x12*\n" +
-	"\x0ebarcode_string\x18\x02 \x01(\tH\x01R\rbarcodeString\x88\x01\x01\x12&\n" +
-	"\fbarcode_type\x18\x03 \x01(\tH\x02R\vbarcodeType\x88\x01\x01\x12\x1f\n" +
-	"\bcategory\x18\x04 \x01(\tH\x03R\bcategory\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\x05 \x01(\tH\x04R\rcreatedAtTime\x88\x01\x01\x12+\n" +
-	"\x0fdeleted_at_time\x18\x06 \x01(\tH\x05R\rdeletedAtTime\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\a \x01(\tH\x06R\vdescription\x88\x01\x01\x12$\n" +
-	"\vexternal_id\x18\b \x01(\tH\aR\n" +
-	"externalId\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\t \x01(\tH\bR\x02id\x88\x01\x01\x125\n" +
-	"\x14is_inventory_tracked\x18\n" +
-	" \x01(\bH\tR\x12isInventoryTracked\x88\x01\x01\x120\n" +
-	"\x11manufacturer_name\x18\v \x01(\tH\n" +
-	"R\x10manufacturerName\x88\x01\x01\x12=\n" +
-	"\x18manufacturer_part_number\x18\f \x01(\tH\vR\x16manufacturerPartNumber\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\r \x01(\tH\fR\x04name\x88\x01\x01\x12$\n" +
-	"\vpart_number\x18\x0e \x01(\tH\rR\n" +
-	"partNumber\x88\x01\x01\x12$\n" +
-	"\vpart_status\x18\x0f \x01(\tH\x0eR\n" +
-	"partStatus\x88\x01\x01\x12%\n" +
-	"\vsubcategory\x18\x10 \x01(\tH\x0fR\vsubcategory\x88\x01\x01\x12Q\n" +
-	"\tunit_cost\x18\x11 \x01(\v24.samsara.maintenance.v1beta1.ListPartDefinitionMoneyR\bunitCost\x124\n" +
-	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x10R\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x13 \x01(\tH\x11R\rupdatedAtTime\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x14 \x01(\tH\x12R\bvmrsCode\x88\x01\x01:#\xda\xce\x18\x1fEntityListPartsTypeResponseBodyB\x13\n" +
-	"\x11_archived_at_timeB\x11\n" +
-	"\x0f_barcode_stringB\x0f\n" +
-	"\r_barcode_typeB\v\n" +
-	"\t_categoryB\x12\n" +
-	"\x10_created_at_timeB\x12\n" +
-	"\x10_deleted_at_timeB\x0e\n" +
-	"\f_descriptionB\x0e\n" +
-	"\f_external_idB\x05\n" +
-	"\x03_idB\x17\n" +
-	"\x15_is_inventory_trackedB\x14\n" +
-	"\x12_manufacturer_nameB\x1b\n" +
-	"\x19_manufacturer_part_numberB\a\n" +
-	"\x05_nameB\x0e\n" +
-	"\f_part_numberB\x0e\n" +
-	"\f_part_statusB\x0e\n" +
-	"\f_subcategoryB\x17\n" +
-	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_timeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\x92\x05\n" +
-	"\x1ePreventiveMaintenanceSchedules\x12-\n" +
+	"_vendor_id\"\xfc\x02\n" +
+	"\bPlaceRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xcb\x02\xda\xce\x189EntityCreatePartInventoryLocationPlaceRefTypeResponseBody\xda\xce\x181EntityCreatePurchaseOrderPlaceRefTypeResponseBody\xda\xce\x18/EntityListPartInventoryPlaceRefTypeResponseBody\xda\xce\x180EntityListPurchaseOrdersPlaceRefTypeResponseBody\xda\xce\x189EntityUpdatePartInventoryLocationPlaceRefTypeResponseBody\xda\xce\x181EntityUpdatePurchaseOrderPlaceRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\xe5\x02\n" +
+	"\"PreventativeMaintenanceScheduleRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\x9a\x02\xda\xce\x18ZEntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBody\xda\xce\x18YEntityListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBody\xda\xce\x18[EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\xf2\x04\n" +
+	"\x1dPreventiveMaintenanceSchedule\x12-\n" +
 	"\x10date_interval_ms\x18\x01 \x01(\x03H\x00R\x0edateIntervalMs\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x120\n" +
 	"\x11distance_interval\x18\x03 \x01(\x03H\x02R\x10distanceInterval\x88\x01\x01\x125\n" +
 	"\x14engine_hour_interval\x18\x04 \x01(\x03H\x03R\x12engineHourInterval\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x05 \x01(\tH\x04R\x02id\x88\x01\x01\x12\x88\x01\n" +
-	"\x10linked_schedules\x18\x06 \x03(\v2].samsara.maintenance.v1beta1.PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefR\x0flinkedSchedules\x12\x19\n" +
+	"\x02id\x18\x05 \x01(\tH\x04R\x02id\x88\x01\x01\x12j\n" +
+	"\x10linked_schedules\x18\x06 \x03(\v2?.samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRefR\x0flinkedSchedules\x12\x19\n" +
 	"\x05title\x18\a \x01(\tH\x05R\x05title\x88\x01\x01\x128\n" +
 	"\x16work_order_template_id\x18\b \x01(\tH\x06R\x13workOrderTemplateId\x88\x01\x01:<\xda\xce\x188EntityListPreventiveMaintenanceSchedulesTypeResponseBodyB\x13\n" +
 	"\x11_date_interval_msB\x0e\n" +
@@ -19025,45 +10294,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x15_engine_hour_intervalB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_titleB\x19\n" +
-	"\x17_work_order_template_id\"\xc6\x01\n" +
-	"@PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:^\xda\xce\x18ZEntityListPreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xe4\x01\n" +
-	"\x1ePurchaseOrderMoneyInputVariant\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:\\\xda\xce\x18XUpdatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta34Bfd5A4152TypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xcb\x01\n" +
-	"\x19PurchaseOrderMoneyVariant\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:X\xda\xce\x18TUpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xc0\b\n" +
-	"\x11PurchaseOrderPart\x12&\n" +
-	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12Y\n" +
-	"\vcore_charge\x18\x02 \x01(\v28.samsara.maintenance.v1beta1.ListPurchaseOrderCoreChargeR\n" +
-	"coreCharge\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
-	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
-	"lineItemId\x88\x01\x01\x12_\n" +
-	"\fpart_samsara\x18\x05 \x01(\v2<.samsara.maintenance.v1beta1.PurchaseOrdersPartDefinitionRefR\vpartSamsara\x12I\n" +
-	"\x05place\x18\x06 \x01(\v23.samsara.maintenance.v1beta1.PurchaseOrdersPlaceRefR\x05place\x12.\n" +
-	"\x10quantity_ordered\x18\a \x01(\x01H\x03R\x0fquantityOrdered\x88\x01\x01\x120\n" +
-	"\x11quantity_received\x18\b \x01(\x01H\x04R\x10quantityReceived\x88\x01\x01\x12M\n" +
-	"\x03tax\x18\t \x01(\v2;.samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustmentR\x03tax\x12P\n" +
-	"\tunit_cost\x18\n" +
-	" \x01(\v23.samsara.maintenance.v1beta1.ListPurchaseOrderMoneyR\bunitCost\x12\xe8\x01\n" +
-	"\x14unit_of_measure_type\x18\v \x01(\tB\xb1\x01\xda\xce\x18\xac\x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
-	"Milliliter2\x06Gallon2\x05Quart2\n" +
-	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
-	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\x05R\x11unitOfMeasureType\x88\x01\x01:J\xda\xce\x18FListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBodyB\x0f\n" +
-	"\r_batch_numberB\x0e\n" +
-	"\f_descriptionB\x0f\n" +
-	"\r_line_item_idB\x13\n" +
-	"\x11_quantity_orderedB\x14\n" +
-	"\x12_quantity_receivedB\x17\n" +
-	"\x15_unit_of_measure_type\"\xe8\f\n" +
-	"\x0ePurchaseOrders\x12+\n" +
+	"\x17_work_order_template_id\"\xa4\r\n" +
+	"\rPurchaseOrder\x12+\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12R\n" +
 	"\x0fcreation_source\x18\x02 \x01(\tB$\xda\xce\x18 2\aUnknown2\x04User2\x0fScanPackingListH\x01R\x0ecreationSource\x88\x01\x01\x12-\n" +
 	"\x10delivery_at_time\x18\x03 \x01(\tH\x02R\x0edeliveryAtTime\x88\x01\x01\x128\n" +
@@ -19075,21 +10307,21 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x0emedia_item_ids\x18\t \x03(\tR\fmediaItemIds\x12\x19\n" +
 	"\x05notes\x18\n" +
 	" \x01(\tH\bR\x05notes\x88\x01\x01\x12\xaf\x01\n" +
-	"\forder_status\x18\v \x01(\tB\x86\x01\xda\xce\x18\x81\x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\tR\vorderStatus\x88\x01\x01\x12R\n" +
+	"\forder_status\x18\v \x01(\tB\x86\x01\xda\xce\x18\x81\x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\tR\vorderStatus\x88\x01\x01\x12N\n" +
 	"\n" +
-	"other_cost\x18\f \x01(\v23.samsara.maintenance.v1beta1.ListPurchaseOrderMoneyR\totherCost\x12D\n" +
+	"other_cost\x18\f \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\totherCost\x12D\n" +
 	"\x05parts\x18\r \x03(\v2..samsara.maintenance.v1beta1.PurchaseOrderPartR\x05parts\x12 \n" +
 	"\tpo_number\x18\x0e \x01(\tH\n" +
 	"R\bpoNumber\x88\x01\x01\x12-\n" +
 	"\x10po_number_prefix\x18\x0f \x01(\tH\vR\x0epoNumberPrefix\x88\x01\x01\x12-\n" +
 	"\x10po_number_suffix\x18\x10 \x01(\tH\fR\x0epoNumberSuffix\x88\x01\x01\x12%\n" +
 	"\fsent_at_time\x18\x11 \x01(\tH\rR\n" +
-	"sentAtTime\x88\x01\x01\x12M\n" +
-	"\x03tax\x18\x12 \x01(\v2;.samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustmentR\x03tax\x12P\n" +
-	"\ttax_total\x18\x13 \x01(\v23.samsara.maintenance.v1beta1.ListPurchaseOrderMoneyR\btaxTotal\x12,\n" +
+	"sentAtTime\x88\x01\x01\x12I\n" +
+	"\x03tax\x18\x12 \x01(\v27.samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustmentR\x03tax\x12L\n" +
+	"\ttax_total\x18\x13 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\btaxTotal\x12,\n" +
 	"\x0ftracking_number\x18\x14 \x01(\tH\x0eR\x0etrackingNumber\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x15 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01\x12P\n" +
-	"\x06vendor\x18\x16 \x01(\v28.samsara.maintenance.v1beta1.ListPurchaseOrdersVendorRefR\x06vendor:,\xda\xce\x18(EntityListPurchaseOrdersTypeResponseBodyB\x12\n" +
+	"\x0fupdated_at_time\x18\x15 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01\x12>\n" +
+	"\x06vendor\x18\x16 \x01(\v2&.samsara.maintenance.v1beta1.VendorRefR\x06vendor:\x86\x01\xda\xce\x18)EntityCreatePurchaseOrderTypeResponseBody\xda\xce\x18(EntityListPurchaseOrdersTypeResponseBody\xda\xce\x18)EntityUpdatePurchaseOrderTypeResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\x12\n" +
 	"\x10_creation_sourceB\x13\n" +
 	"\x11_delivery_at_timeB\x19\n" +
@@ -19107,18 +10339,94 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x11_po_number_suffixB\x0f\n" +
 	"\r_sent_at_timeB\x12\n" +
 	"\x10_tracking_numberB\x12\n" +
-	"\x10_updated_at_time\"\x84\x01\n" +
-	"\x1fPurchaseOrdersPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:=\xda\xce\x189EntityListPurchaseOrdersPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"r\n" +
-	"\x16PurchaseOrdersPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:4\xda\xce\x180EntityListPurchaseOrdersPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"t\n" +
-	"\x17PurchaseOrdersVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityListPurchaseOrdersVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xae\x01\n" +
-	"\x1fReplaceWarrantyAssetAssignments\x12H\n" +
-	"\x04data\x18\x01 \x03(\v24.samsara.maintenance.v1beta1.WarrantyAssetAssignmentR\x04data:A\xda\xce\x18=ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody\"\xb7\t\n" +
+	"\x10_updated_at_time\"\x92\x06\n" +
+	"\x17PurchaseOrderCoreCharge\x12[\n" +
+	"\x12core_charge_status\x18\x01 \x01(\tB(\xda\xce\x18$2\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x12Z\n" +
+	"\x11core_part_samsara\x18\x02 \x01(\v2..samsara.maintenance.v1beta1.PartDefinitionRefR\x0fcorePartSamsara\x12w\n" +
+	"\x15recoverability_policy\x18\x03 \x01(\v2B.samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicyR\x14recoverabilityPolicy\x12^\n" +
+	"\x17return_recipient_vendor\x18\x04 \x01(\v2&.samsara.maintenance.v1beta1.VendorRefR\x15returnRecipientVendor\x12Y\n" +
+	"\x10unit_core_amount\x18\x05 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\x0eunitCoreAmount:\xf2\x01\xda\xce\x18MCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody\xda\xce\x18LListPurchaseOrdersEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBody\xda\xce\x18MUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBodyB\x15\n" +
+	"\x13_core_charge_status\"\xc5\x05\n" +
+	"\x1cPurchaseOrderCoreChargeInput\x12]\n" +
+	"\x12core_charge_status\x18\x01 \x01(\tB*\xda\xce\x18& \x012\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x124\n" +
+	"\x14core_part_samsara_id\x18\x02 \x01(\tH\x01R\x11corePartSamsaraId\x88\x01\x01\x12w\n" +
+	"\x15recoverability_policy\x18\x03 \x01(\v2B.samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicyR\x14recoverabilityPolicy\x12@\n" +
+	"\x1areturn_recipient_vendor_id\x18\x04 \x01(\tH\x02R\x17returnRecipientVendorId\x88\x01\x01\x12Y\n" +
+	"\x10unit_core_amount\x18\x05 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\x0eunitCoreAmount:\xaa\x01\xda\xce\x18QCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBody\xda\xce\x18QUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBodyB\x15\n" +
+	"\x13_core_charge_statusB\x17\n" +
+	"\x15_core_part_samsara_idB\x1d\n" +
+	"\x1b_return_recipient_vendor_id\"\xfd\x05\n" +
+	"%PurchaseOrderCoreRecoverabilityPolicy\x12D\n" +
+	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12]\n" +
+	"\vpolicy_type\x18\x02 \x01(\tB7\xda\xce\x1832\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
+	"NoDeadlineH\x01R\n" +
+	"policyType\x88\x01\x01\x12=\n" +
+	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:\xa1\x03\xda\xce\x18RCreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody\xda\xce\x18NCreatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody\xda\xce\x18MListPurchaseOrdersEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBody\xda\xce\x18RUpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBody\xda\xce\x18NUpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBodyB\x1f\n" +
+	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
+	"\f_policy_typeB\x1b\n" +
+	"\x19_relative_window_duration\"\x97\x06\n" +
+	"\x12PurchaseOrderMoney\x12\x1b\n" +
+	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:\xaa\x05\xda\xce\x18XCreatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta2E1675A5A65TypeRequestBody\xda\xce\x18?CreatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody\xda\xce\x18TCreatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant8749B9E1F4AfTypeResponseBody\xda\xce\x18;CreatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBody\xda\xce\x18:ListPurchaseOrdersEntityPurchaseOrderMoneyTypeResponseBody\xda\xce\x18XUpdatePurchaseOrderEntityPurchaseOrderMoneyInputPublicVarianta34Bfd5A4152TypeRequestBody\xda\xce\x18?UpdatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBody\xda\xce\x18TUpdatePurchaseOrderEntityPurchaseOrderMoneyPublicVariant55Aeb6731578TypeResponseBody\xda\xce\x18;UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBodyB\t\n" +
+	"\a_amountB\v\n" +
+	"\t_currency\"\xe1\t\n" +
+	"\x11PurchaseOrderPart\x12&\n" +
+	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12U\n" +
+	"\vcore_charge\x18\x02 \x01(\v24.samsara.maintenance.v1beta1.PurchaseOrderCoreChargeR\n" +
+	"coreCharge\x12%\n" +
+	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
+	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
+	"lineItemId\x88\x01\x01\x12Q\n" +
+	"\fpart_samsara\x18\x05 \x01(\v2..samsara.maintenance.v1beta1.PartDefinitionRefR\vpartSamsara\x12;\n" +
+	"\x05place\x18\x06 \x01(\v2%.samsara.maintenance.v1beta1.PlaceRefR\x05place\x12.\n" +
+	"\x10quantity_ordered\x18\a \x01(\x01H\x03R\x0fquantityOrdered\x88\x01\x01\x120\n" +
+	"\x11quantity_received\x18\b \x01(\x01H\x04R\x10quantityReceived\x88\x01\x01\x12I\n" +
+	"\x03tax\x18\t \x01(\v27.samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustmentR\x03tax\x12L\n" +
+	"\tunit_cost\x18\n" +
+	" \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\bunitCost\x12\xe8\x01\n" +
+	"\x14unit_of_measure_type\x18\v \x01(\tB\xb1\x01\xda\xce\x18\xac\x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
+	"Milliliter2\x06Gallon2\x05Quart2\n" +
+	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
+	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\x05R\x11unitOfMeasureType\x88\x01\x01:\x92\x02\xda\xce\x18`CreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariant0241C1BeccaeTypeResponseBody\xda\xce\x18FListPurchaseOrdersEntityPurchaseOrderPurchaseOrderPartTypeResponseBody\xda\xce\x18`UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBodyB\x0f\n" +
+	"\r_batch_numberB\x0e\n" +
+	"\f_descriptionB\x0f\n" +
+	"\r_line_item_idB\x13\n" +
+	"\x11_quantity_orderedB\x14\n" +
+	"\x12_quantity_receivedB\x17\n" +
+	"\x15_unit_of_measure_type\"\xa1\t\n" +
+	"\x16PurchaseOrderPartInput\x12&\n" +
+	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12Z\n" +
+	"\vcore_charge\x18\x02 \x01(\v29.samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInputR\n" +
+	"coreCharge\x12%\n" +
+	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
+	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
+	"lineItemId\x88\x01\x01\x123\n" +
+	"\x0fpart_samsara_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\rpartSamsaraId\x88\x01\x01\x12\x1e\n" +
+	"\bplace_id\x18\x06 \x01(\tH\x04R\aplaceId\x88\x01\x01\x126\n" +
+	"\x10quantity_ordered\x18\a \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x05R\x0fquantityOrdered\x88\x01\x01\x128\n" +
+	"\x11quantity_received\x18\b \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x06R\x10quantityReceived\x88\x01\x01\x12I\n" +
+	"\x03tax\x18\t \x01(\v27.samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustmentR\x03tax\x12L\n" +
+	"\tunit_cost\x18\n" +
+	" \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\bunitCost\x12\xea\x01\n" +
+	"\x14unit_of_measure_type\x18\v \x01(\tB\xb3\x01\xda\xce\x18\xae\x01 \x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
+	"Milliliter2\x06Gallon2\x05Quart2\n" +
+	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
+	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\aR\x11unitOfMeasureType\x88\x01\x01:\xd0\x01\xda\xce\x18dCreatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant63E9Febe395ETypeRequestBody\xda\xce\x18dUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBodyB\x0f\n" +
+	"\r_batch_numberB\x0e\n" +
+	"\f_descriptionB\x0f\n" +
+	"\r_line_item_idB\x12\n" +
+	"\x10_part_samsara_idB\v\n" +
+	"\t_place_idB\x13\n" +
+	"\x11_quantity_orderedB\x14\n" +
+	"\x12_quantity_receivedB\x17\n" +
+	"\x15_unit_of_measure_type\"\x89\x04\n" +
+	"\x1aPurchaseOrderTaxAdjustment\x12&\n" +
+	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12E\n" +
+	"\x05money\x18\x02 \x01(\v2/.samsara.maintenance.v1beta1.PurchaseOrderMoneyR\x05money:\xea\x02\xda\xce\x18GCreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody\xda\xce\x18CCreatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBody\xda\xce\x18BListPurchaseOrdersEntityPurchaseOrderTaxAdjustmentTypeResponseBody\xda\xce\x18GUpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBody\xda\xce\x18CUpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBodyB\x0f\n" +
+	"\r_basis_points\"\x8a\x02\n" +
+	"\rStockMovement\x12e\n" +
+	"\x14destination_location\x18\x01 \x01(\v22.samsara.maintenance.v1beta1.StockMovementLocationR\x13destinationLocation\x12[\n" +
+	"\x0fsource_location\x18\x02 \x01(\v22.samsara.maintenance.v1beta1.StockMovementLocationR\x0esourceLocation:5\xda\xce\x181CreateStockMovementResponseObjectTypeResponseBody\"\xaa\t\n" +
 	"\x15StockMovementLocation\x12\x19\n" +
 	"\x05aisle\x18\x01 \x01(\tH\x00R\x05aisle\x88\x01\x01\x122\n" +
 	"\x12available_quantity\x18\x02 \x01(\x01H\x01R\x11availableQuantity\x88\x01\x01\x12\x15\n" +
@@ -19138,8 +10446,8 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x10reorder_quantity\x18\r \x01(\x01H\fR\x0freorderQuantity\x88\x01\x01\x120\n" +
 	"\x11reorder_threshold\x18\x0e \x01(\x01H\rR\x10reorderThreshold\x88\x01\x01\x120\n" +
 	"\x11reserved_quantity\x18\x0f \x01(\x01H\x0eR\x10reservedQuantity\x88\x01\x01\x12\x15\n" +
-	"\x03row\x18\x10 \x01(\tH\x0fR\x03row\x88\x01\x01\x12L\n" +
-	"\tunit_cost\x18\x11 \x01(\v2/.samsara.maintenance.v1beta1.StockMovementMoneyR\bunitCost\x124\n" +
+	"\x03row\x18\x10 \x01(\tH\x0fR\x03row\x88\x01\x01\x12?\n" +
+	"\tunit_cost\x18\x11 \x01(\v2\".samsara.maintenance.v1beta1.MoneyR\bunitCost\x124\n" +
 	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x10R\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
 	"\x0fupdated_at_time\x18\x13 \x01(\tH\x11R\rupdatedAtTime\x88\x01\x01:B\xda\xce\x18>EntityCreateStockMovementStockMovementLocationTypeResponseBodyB\b\n" +
 	"\x06_aisleB\x15\n" +
@@ -19159,19 +10467,9 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x12_reserved_quantityB\x06\n" +
 	"\x04_rowB\x17\n" +
 	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_time\"\x9e\x01\n" +
-	"\x12StockMovementMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:2\xda\xce\x18.EntityCreateStockMovementMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xb7\x01\n" +
-	"\x17StockMovementMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:6\xda\xce\x182EntityCreateStockMovementMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\x9e\n" +
+	"\x10_updated_at_time\"\x9c\n" +
 	"\n" +
-	"\vTimeEntries\x12(\n" +
+	"\tTimeEntry\x12(\n" +
 	"\ractivity_type\x18\x01 \x01(\tH\x00R\factivityType\x88\x01\x01\x12,\n" +
 	"\x10clock_in_at_time\x18\x02 \x01(\tH\x01R\rclockInAtTime\x88\x01\x01\x12Z\n" +
 	"\x11clock_in_location\x18\x03 \x01(\v2..samsara.maintenance.v1beta1.TimeEntryLocationR\x0fclockInLocation\x12+\n" +
@@ -19221,281 +10519,41 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
 	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:7\xda\xce\x183ListTimeEntriesEntityTimeEntryMoneyTypeResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xf5\t\n" +
+	"\t_currency\"\xfd\b\n" +
+	"\x1dUpcomingPreventiveMaintenance\x12;\n" +
+	"\x05asset\x18\x01 \x01(\v2%.samsara.maintenance.v1beta1.AssetRefR\x05asset\x125\n" +
+	"\x14current_engine_hours\x18\x02 \x01(\x03H\x00R\x12currentEngineHours\x88\x01\x01\x12.\n" +
+	"\x10current_odometer\x18\x03 \x01(\x03H\x01R\x0fcurrentOdometer\x88\x01\x01\x12#\n" +
+	"\vdue_in_days\x18\x04 \x01(\x03H\x02R\tdueInDays\x88\x01\x01\x122\n" +
+	"\x13due_in_engine_hours\x18\x05 \x01(\x03H\x03R\x10dueInEngineHours\x88\x01\x01\x12+\n" +
+	"\x0fdue_in_odometer\x18\x06 \x01(\x03H\x04R\rdueInOdometer\x88\x01\x01\x12-\n" +
+	"\x10last_resolved_at\x18\a \x01(\tH\x05R\x0elastResolvedAt\x88\x01\x01\x12E\n" +
+	"\x1dlast_resolved_at_engine_hours\x18\b \x01(\x03H\x06R\x19lastResolvedAtEngineHours\x88\x01\x01\x12>\n" +
+	"\x19last_resolved_at_odometer\x18\t \x01(\x03H\aR\x16lastResolvedAtOdometer\x88\x01\x01\x12/\n" +
+	"\x11next_engine_hours\x18\n" +
+	" \x01(\x03H\bR\x0fnextEngineHours\x88\x01\x01\x12(\n" +
+	"\rnext_odometer\x18\v \x01(\x03H\tR\fnextOdometer\x88\x01\x01\x12 \n" +
+	"\tnext_time\x18\f \x01(\tH\n" +
+	"R\bnextTime\x88\x01\x01\x12[\n" +
+	"\bschedule\x18\r \x01(\v2?.samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRefR\bschedule\x12\x1b\n" +
+	"\x06status\x18\x0e \x01(\tH\vR\x06status\x88\x01\x01\x12H\n" +
 	"\n" +
-	"UpdatePart\x12-\n" +
-	"\x10archived_at_time\x18\x01 \x01(\tH\x00R\x0earchivedAtTime\x88\x01\x01\x12*\n" +
-	"\x0ebarcode_string\x18\x02 \x01(\tH\x01R\rbarcodeString\x88\x01\x01\x12&\n" +
-	"\fbarcode_type\x18\x03 \x01(\tH\x02R\vbarcodeType\x88\x01\x01\x12\x1f\n" +
-	"\bcategory\x18\x04 \x01(\tH\x03R\bcategory\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\x05 \x01(\tH\x04R\rcreatedAtTime\x88\x01\x01\x12+\n" +
-	"\x0fdeleted_at_time\x18\x06 \x01(\tH\x05R\rdeletedAtTime\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\a \x01(\tH\x06R\vdescription\x88\x01\x01\x12$\n" +
-	"\vexternal_id\x18\b \x01(\tH\aR\n" +
-	"externalId\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\t \x01(\tH\bR\x02id\x88\x01\x01\x125\n" +
-	"\x14is_inventory_tracked\x18\n" +
-	" \x01(\bH\tR\x12isInventoryTracked\x88\x01\x01\x120\n" +
-	"\x11manufacturer_name\x18\v \x01(\tH\n" +
-	"R\x10manufacturerName\x88\x01\x01\x12=\n" +
-	"\x18manufacturer_part_number\x18\f \x01(\tH\vR\x16manufacturerPartNumber\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\r \x01(\tH\fR\x04name\x88\x01\x01\x12$\n" +
-	"\vpart_number\x18\x0e \x01(\tH\rR\n" +
-	"partNumber\x88\x01\x01\x12$\n" +
-	"\vpart_status\x18\x0f \x01(\tH\x0eR\n" +
-	"partStatus\x88\x01\x01\x12%\n" +
-	"\vsubcategory\x18\x10 \x01(\tH\x0fR\vsubcategory\x88\x01\x01\x12S\n" +
-	"\tunit_cost\x18\x11 \x01(\v26.samsara.maintenance.v1beta1.UpdatePartDefinitionMoneyR\bunitCost\x124\n" +
-	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x10R\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x13 \x01(\tH\x11R\rupdatedAtTime\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x14 \x01(\tH\x12R\bvmrsCode\x88\x01\x01:$\xda\xce\x18 EntityUpdatePartTypeResponseBodyB\x13\n" +
-	"\x11_archived_at_timeB\x11\n" +
-	"\x0f_barcode_stringB\x0f\n" +
-	"\r_barcode_typeB\v\n" +
-	"\t_categoryB\x12\n" +
-	"\x10_created_at_timeB\x12\n" +
-	"\x10_deleted_at_timeB\x0e\n" +
-	"\f_descriptionB\x0e\n" +
-	"\f_external_idB\x05\n" +
-	"\x03_idB\x17\n" +
-	"\x15_is_inventory_trackedB\x14\n" +
-	"\x12_manufacturer_nameB\x1b\n" +
-	"\x19_manufacturer_part_numberB\a\n" +
-	"\x05_nameB\x0e\n" +
-	"\f_part_numberB\x0e\n" +
-	"\f_part_statusB\x0e\n" +
-	"\f_subcategoryB\x17\n" +
-	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_timeB\f\n" +
+	"work_order\x18\x0f \x01(\v2).samsara.maintenance.v1beta1.WorkOrderRefR\tworkOrder:;\xda\xce\x187EntityListUpcomingPreventiveMaintenanceTypeResponseBodyB\x17\n" +
+	"\x15_current_engine_hoursB\x13\n" +
+	"\x11_current_odometerB\x0e\n" +
+	"\f_due_in_daysB\x16\n" +
+	"\x14_due_in_engine_hoursB\x12\n" +
+	"\x10_due_in_odometerB\x13\n" +
+	"\x11_last_resolved_atB \n" +
+	"\x1e_last_resolved_at_engine_hoursB\x1c\n" +
+	"\x1a_last_resolved_at_odometerB\x14\n" +
+	"\x12_next_engine_hoursB\x10\n" +
+	"\x0e_next_odometerB\f\n" +
 	"\n" +
-	"_vmrs_code\"\xaa\x01\n" +
-	"\x19UpdatePartDefinitionMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:7\xda\xce\x183UpdatePartEntityPartDefinitionMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xc3\x01\n" +
-	"\x1eUpdatePartDefinitionMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:;\xda\xce\x187UpdatePartEntityPartDefinitionMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xa6\n" +
-	"\n" +
-	"\x1bUpdatePartInventoryLocation\x12\x19\n" +
-	"\x05aisle\x18\x01 \x01(\tH\x00R\x05aisle\x88\x01\x01\x122\n" +
-	"\x12available_quantity\x18\x02 \x01(\x01H\x01R\x11availableQuantity\x88\x01\x01\x12\x15\n" +
-	"\x03bin\x18\x03 \x01(\tH\x02R\x03bin\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\x04 \x01(\tH\x03R\rcreatedAtTime\x88\x01\x01\x12.\n" +
-	"\x10current_quantity\x18\x05 \x01(\x01H\x04R\x0fcurrentQuantity\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\x06 \x01(\tH\x05R\x02id\x88\x01\x01\x12+\n" +
-	"\x0fis_cost_tracked\x18\a \x01(\bH\x06R\risCostTracked\x88\x01\x01\x12%\n" +
-	"\fis_low_stock\x18\b \x01(\bH\aR\n" +
-	"isLowStock\x88\x01\x01\x12+\n" +
-	"\x0fmax_stock_level\x18\t \x01(\x01H\bR\rmaxStockLevel\x88\x01\x01\x12+\n" +
-	"\x0fmin_stock_level\x18\n" +
-	" \x01(\x01H\tR\rminStockLevel\x88\x01\x01\x12l\n" +
-	"\fpart_samsara\x18\v \x01(\v2I.samsara.maintenance.v1beta1.UpdatePartInventoryLocationPartDefinitionRefR\vpartSamsara\x12V\n" +
-	"\x05place\x18\f \x01(\v2@.samsara.maintenance.v1beta1.UpdatePartInventoryLocationPlaceRefR\x05place\x12.\n" +
-	"\x10reorder_quantity\x18\r \x01(\x01H\n" +
-	"R\x0freorderQuantity\x88\x01\x01\x120\n" +
-	"\x11reorder_threshold\x18\x0e \x01(\x01H\vR\x10reorderThreshold\x88\x01\x01\x120\n" +
-	"\x11reserved_quantity\x18\x0f \x01(\x01H\fR\x10reservedQuantity\x88\x01\x01\x12\x15\n" +
-	"\x03row\x18\x10 \x01(\tH\rR\x03row\x88\x01\x01\x12Z\n" +
-	"\tunit_cost\x18\x11 \x01(\v2=.samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoneyR\bunitCost\x124\n" +
-	"\x14unit_of_measure_type\x18\x12 \x01(\tH\x0eR\x11unitOfMeasureType\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x13 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01:5\xda\xce\x181EntityUpdatePartInventoryLocationTypeResponseBodyB\b\n" +
-	"\x06_aisleB\x15\n" +
-	"\x13_available_quantityB\x06\n" +
-	"\x04_binB\x12\n" +
-	"\x10_created_at_timeB\x13\n" +
-	"\x11_current_quantityB\x05\n" +
-	"\x03_idB\x12\n" +
-	"\x10_is_cost_trackedB\x0f\n" +
-	"\r_is_low_stockB\x12\n" +
-	"\x10_max_stock_levelB\x12\n" +
-	"\x10_min_stock_levelB\x13\n" +
-	"\x11_reorder_quantityB\x14\n" +
-	"\x12_reorder_thresholdB\x14\n" +
-	"\x12_reserved_quantityB\x06\n" +
-	"\x04_rowB\x17\n" +
-	"\x15_unit_of_measure_typeB\x12\n" +
-	"\x10_updated_at_time\"\xc9\x01\n" +
-	" UpdatePartInventoryLocationMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:O\xda\xce\x18KUpdatePartInventoryLocationEntityPartInventoryLocationMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xe2\x01\n" +
-	"%UpdatePartInventoryLocationMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:S\xda\xce\x18OUpdatePartInventoryLocationEntityPartInventoryLocationMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\x9a\x01\n" +
-	",UpdatePartInventoryLocationPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:F\xda\xce\x18BEntityUpdatePartInventoryLocationPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x88\x01\n" +
-	"#UpdatePartInventoryLocationPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:=\xda\xce\x189EntityUpdatePartInventoryLocationPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x83\r\n" +
-	"\x13UpdatePurchaseOrder\x12+\n" +
-	"\x0fcreated_at_time\x18\x01 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12R\n" +
-	"\x0fcreation_source\x18\x02 \x01(\tB$\xda\xce\x18 2\aUnknown2\x04User2\x0fScanPackingListH\x01R\x0ecreationSource\x88\x01\x01\x12-\n" +
-	"\x10delivery_at_time\x18\x03 \x01(\tH\x02R\x0edeliveryAtTime\x88\x01\x01\x128\n" +
-	"\x16first_received_at_time\x18\x04 \x01(\tH\x03R\x13firstReceivedAtTime\x88\x01\x01\x128\n" +
-	"\x16fully_received_at_time\x18\x05 \x01(\tH\x04R\x13fullyReceivedAtTime\x88\x01\x01\x12\x1c\n" +
-	"\agl_code\x18\x06 \x01(\tH\x05R\x06glCode\x88\x01\x01\x12\x13\n" +
-	"\x02id\x18\a \x01(\tH\x06R\x02id\x88\x01\x01\x12*\n" +
-	"\x0einvoice_number\x18\b \x01(\tH\aR\rinvoiceNumber\x88\x01\x01\x12$\n" +
-	"\x0emedia_item_ids\x18\t \x03(\tR\fmediaItemIds\x12\x19\n" +
-	"\x05notes\x18\n" +
-	" \x01(\tH\bR\x05notes\x88\x01\x01\x12\xaf\x01\n" +
-	"\forder_status\x18\v \x01(\tB\x86\x01\xda\xce\x18\x81\x012\aUnknown2\x05Draft2\x04Open2\bInReview2\bApproved2\bRejected2\fSentToVendor2\x11PartiallyReceived2\rFullyReceived2\bReturned2\tCancelled2\x06ClosedH\tR\vorderStatus\x88\x01\x01\x12U\n" +
-	"\n" +
-	"other_cost\x18\f \x01(\v26.samsara.maintenance.v1beta1.PurchaseOrderMoneyVariantR\totherCost\x12J\n" +
-	"\x05parts\x18\r \x03(\v24.samsara.maintenance.v1beta1.UpdatePurchaseOrderPartR\x05parts\x12 \n" +
-	"\tpo_number\x18\x0e \x01(\tH\n" +
-	"R\bpoNumber\x88\x01\x01\x12-\n" +
-	"\x10po_number_prefix\x18\x0f \x01(\tH\vR\x0epoNumberPrefix\x88\x01\x01\x12-\n" +
-	"\x10po_number_suffix\x18\x10 \x01(\tH\fR\x0epoNumberSuffix\x88\x01\x01\x12%\n" +
-	"\fsent_at_time\x18\x11 \x01(\tH\rR\n" +
-	"sentAtTime\x88\x01\x01\x12O\n" +
-	"\x03tax\x18\x12 \x01(\v2=.samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentR\x03tax\x12R\n" +
-	"\ttax_total\x18\x13 \x01(\v25.samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyR\btaxTotal\x12,\n" +
-	"\x0ftracking_number\x18\x14 \x01(\tH\x0eR\x0etrackingNumber\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x15 \x01(\tH\x0fR\rupdatedAtTime\x88\x01\x01\x12X\n" +
-	"\x06vendor\x18\x16 \x01(\v2@.samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRefVariantR\x06vendor:-\xda\xce\x18)EntityUpdatePurchaseOrderTypeResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x12\n" +
-	"\x10_creation_sourceB\x13\n" +
-	"\x11_delivery_at_timeB\x19\n" +
-	"\x17_first_received_at_timeB\x19\n" +
-	"\x17_fully_received_at_timeB\n" +
-	"\n" +
-	"\b_gl_codeB\x05\n" +
-	"\x03_idB\x11\n" +
-	"\x0f_invoice_numberB\b\n" +
-	"\x06_notesB\x0f\n" +
-	"\r_order_statusB\f\n" +
-	"\n" +
-	"_po_numberB\x13\n" +
-	"\x11_po_number_prefixB\x13\n" +
-	"\x11_po_number_suffixB\x0f\n" +
-	"\r_sent_at_timeB\x12\n" +
-	"\x10_tracking_numberB\x12\n" +
-	"\x10_updated_at_time\"\xa8\x05\n" +
-	"\x1dUpdatePurchaseOrderCoreCharge\x12[\n" +
-	"\x12core_charge_status\x18\x01 \x01(\tB(\xda\xce\x18$2\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x12m\n" +
-	"\x11core_part_samsara\x18\x02 \x01(\v2A.samsara.maintenance.v1beta1.UpdatePurchaseOrderPartDefinitionRefR\x0fcorePartSamsara\x12}\n" +
-	"\x15recoverability_policy\x18\x03 \x01(\v2H.samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicyR\x14recoverabilityPolicy\x12q\n" +
-	"\x17return_recipient_vendor\x18\x04 \x01(\v29.samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRefR\x15returnRecipientVendor\x12_\n" +
-	"\x10unit_core_amount\x18\x05 \x01(\v25.samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyR\x0eunitCoreAmount:Q\xda\xce\x18MUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeTypeResponseBodyB\x15\n" +
-	"\x13_core_charge_status\"\x8c\x05\n" +
-	"\"UpdatePurchaseOrderCoreChargeInput\x12]\n" +
-	"\x12core_charge_status\x18\x01 \x01(\tB*\xda\xce\x18& \x012\aUnknown2\x06Active2\x11RemovedOrDisabledH\x00R\x10coreChargeStatus\x88\x01\x01\x124\n" +
-	"\x14core_part_samsara_id\x18\x02 \x01(\tH\x01R\x11corePartSamsaraId\x88\x01\x01\x12\x82\x01\n" +
-	"\x15recoverability_policy\x18\x03 \x01(\v2M.samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicyInputR\x14recoverabilityPolicy\x12@\n" +
-	"\x1areturn_recipient_vendor_id\x18\x04 \x01(\tH\x02R\x17returnRecipientVendorId\x88\x01\x01\x12d\n" +
-	"\x10unit_core_amount\x18\x05 \x01(\v2:.samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyInputR\x0eunitCoreAmount:U\xda\xce\x18QUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderCoreChargeInputTypeRequestBodyB\x15\n" +
-	"\x13_core_charge_statusB\x17\n" +
-	"\x15_core_part_samsara_idB\x1d\n" +
-	"\x1b_return_recipient_vendor_id\"\xb3\x03\n" +
-	"+UpdatePurchaseOrderCoreRecoverabilityPolicy\x12D\n" +
-	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12]\n" +
-	"\vpolicy_type\x18\x02 \x01(\tB7\xda\xce\x1832\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
-	"NoDeadlineH\x01R\n" +
-	"policyType\x88\x01\x01\x12=\n" +
-	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:R\xda\xce\x18NUpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyTypeResponseBodyB\x1f\n" +
-	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
-	"\f_policy_typeB\x1b\n" +
-	"\x19_relative_window_duration\"\xbe\x03\n" +
-	"0UpdatePurchaseOrderCoreRecoverabilityPolicyInput\x12D\n" +
-	"\x1cfixed_recoverable_until_time\x18\x01 \x01(\tH\x00R\x19fixedRecoverableUntilTime\x88\x01\x01\x12_\n" +
-	"\vpolicy_type\x18\x02 \x01(\tB9\xda\xce\x185 \x012\aUnknown2\x11RelativeToReceipt2\tFixedDate2\n" +
-	"NoDeadlineH\x01R\n" +
-	"policyType\x88\x01\x01\x12=\n" +
-	"\x18relative_window_duration\x18\x03 \x01(\x03H\x02R\x16relativeWindowDuration\x88\x01\x01:V\xda\xce\x18RUpdatePurchaseOrderEntityPurchaseOrderCoreRecoverabilityPolicyInputTypeRequestBodyB\x1f\n" +
-	"\x1d_fixed_recoverable_until_timeB\x0e\n" +
-	"\f_policy_typeB\x1b\n" +
-	"\x19_relative_window_duration\"\xb1\x01\n" +
-	"\x18UpdatePurchaseOrderMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:?\xda\xce\x18;UpdatePurchaseOrderEntityPurchaseOrderMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x01\n" +
-	"\x1dUpdatePurchaseOrderMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:C\xda\xce\x18?UpdatePurchaseOrderEntityPurchaseOrderMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xf1\b\n" +
-	"\x17UpdatePurchaseOrderPart\x12&\n" +
-	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12[\n" +
-	"\vcore_charge\x18\x02 \x01(\v2:.samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeR\n" +
-	"coreCharge\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
-	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
-	"lineItemId\x88\x01\x01\x12d\n" +
-	"\fpart_samsara\x18\x05 \x01(\v2A.samsara.maintenance.v1beta1.UpdatePurchaseOrderPartDefinitionRefR\vpartSamsara\x12N\n" +
-	"\x05place\x18\x06 \x01(\v28.samsara.maintenance.v1beta1.UpdatePurchaseOrderPlaceRefR\x05place\x12.\n" +
-	"\x10quantity_ordered\x18\a \x01(\x01H\x03R\x0fquantityOrdered\x88\x01\x01\x120\n" +
-	"\x11quantity_received\x18\b \x01(\x01H\x04R\x10quantityReceived\x88\x01\x01\x12O\n" +
-	"\x03tax\x18\t \x01(\v2=.samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentR\x03tax\x12S\n" +
-	"\tunit_cost\x18\n" +
-	" \x01(\v26.samsara.maintenance.v1beta1.PurchaseOrderMoneyVariantR\bunitCost\x12\xe8\x01\n" +
-	"\x14unit_of_measure_type\x18\v \x01(\tB\xb1\x01\xda\xce\x18\xac\x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
-	"Milliliter2\x06Gallon2\x05Quart2\n" +
-	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
-	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\x05R\x11unitOfMeasureType\x88\x01\x01:d\xda\xce\x18`UpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartPublicVariantc060A0106Cf6TypeResponseBodyB\x0f\n" +
-	"\r_batch_numberB\x0e\n" +
-	"\f_descriptionB\x0f\n" +
-	"\r_line_item_idB\x13\n" +
-	"\x11_quantity_orderedB\x14\n" +
-	"\x12_quantity_receivedB\x17\n" +
-	"\x15_unit_of_measure_type\"\x8a\x01\n" +
-	"$UpdatePurchaseOrderPartDefinitionRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:>\xda\xce\x18:EntityUpdatePurchaseOrderPartDefinitionRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xdb\b\n" +
-	"\x1cUpdatePurchaseOrderPartInput\x12&\n" +
-	"\fbatch_number\x18\x01 \x01(\tH\x00R\vbatchNumber\x88\x01\x01\x12`\n" +
-	"\vcore_charge\x18\x02 \x01(\v2?.samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeInputR\n" +
-	"coreCharge\x12%\n" +
-	"\vdescription\x18\x03 \x01(\tH\x01R\vdescription\x88\x01\x01\x12%\n" +
-	"\fline_item_id\x18\x04 \x01(\tH\x02R\n" +
-	"lineItemId\x88\x01\x01\x123\n" +
-	"\x0fpart_samsara_id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\rpartSamsaraId\x88\x01\x01\x12\x1e\n" +
-	"\bplace_id\x18\x06 \x01(\tH\x04R\aplaceId\x88\x01\x01\x126\n" +
-	"\x10quantity_ordered\x18\a \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x05R\x0fquantityOrdered\x88\x01\x01\x128\n" +
-	"\x11quantity_received\x18\b \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x06R\x10quantityReceived\x88\x01\x01\x12T\n" +
-	"\x03tax\x18\t \x01(\v2B.samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInputR\x03tax\x12X\n" +
-	"\tunit_cost\x18\n" +
-	" \x01(\v2;.samsara.maintenance.v1beta1.PurchaseOrderMoneyInputVariantR\bunitCost\x12\xea\x01\n" +
-	"\x14unit_of_measure_type\x18\v \x01(\tB\xb3\x01\xda\xce\x18\xae\x01 \x012\aUnknown2\x04Each2\x03Set2\x04Pack2\x03Box2\x05Pound2\bKilogram2\x05Ounce2\x05Liter2\n" +
-	"Milliliter2\x06Gallon2\x05Quart2\n" +
-	"FluidOunce2\x04Inch2\x04Foot2\x05Meter2\x04Yard2\n" +
-	"SquareFoot2\vSquareMeter2\x04Pint2\aHundred2\x04RollH\aR\x11unitOfMeasureType\x88\x01\x01:h\xda\xce\x18dUpdatePurchaseOrderEntityPurchaseOrderPurchaseOrderPartInputPublicVariant1A94E81632EaTypeRequestBodyB\x0f\n" +
-	"\r_batch_numberB\x0e\n" +
-	"\f_descriptionB\x0f\n" +
-	"\r_line_item_idB\x12\n" +
-	"\x10_part_samsara_idB\v\n" +
-	"\t_place_idB\x13\n" +
-	"\x11_quantity_orderedB\x14\n" +
-	"\x12_quantity_receivedB\x17\n" +
-	"\x15_unit_of_measure_type\"x\n" +
-	"\x1bUpdatePurchaseOrderPlaceRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityUpdatePurchaseOrderPlaceRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xf1\x01\n" +
-	" UpdatePurchaseOrderTaxAdjustment\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12K\n" +
-	"\x05money\x18\x02 \x01(\v25.samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyR\x05money:G\xda\xce\x18CUpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentTypeResponseBodyB\x0f\n" +
-	"\r_basis_points\"\xff\x01\n" +
-	"%UpdatePurchaseOrderTaxAdjustmentInput\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12P\n" +
-	"\x05money\x18\x02 \x01(\v2:.samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyInputR\x05money:K\xda\xce\x18GUpdatePurchaseOrderEntityPurchaseOrderTaxAdjustmentInputTypeRequestBodyB\x0f\n" +
-	"\r_basis_points\"z\n" +
-	"\x1cUpdatePurchaseOrderVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:6\xda\xce\x182EntityUpdatePurchaseOrderVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x9a\x01\n" +
-	"#UpdatePurchaseOrderVendorRefVariant\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:O\xda\xce\x18KEntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBodyB\x05\n" +
-	"\x03_id\"\x91\f\n" +
-	"#UpdateUpcomingPreventiveMaintenance\x12^\n" +
-	"\x05asset\x18\x01 \x01(\v2H.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceAssetRefR\x05asset\x125\n" +
+	"_next_timeB\t\n" +
+	"\a_status\"\xa8\v\n" +
+	"#UpdateUpcomingPreventiveMaintenance\x12;\n" +
+	"\x05asset\x18\x01 \x01(\v2%.samsara.maintenance.v1beta1.AssetRefR\x05asset\x125\n" +
 	"\x14current_engine_hours\x18\x02 \x01(\x03H\x00R\x12currentEngineHours\x88\x01\x01\x12.\n" +
 	"\x10current_odometer\x18\x03 \x01(\x03H\x01R\x0fcurrentOdometer\x88\x01\x01\x129\n" +
 	"\x16current_odometer_miles\x18\x04 \x01(\x03H\x02R\x14currentOdometerMiles\x88\x01\x01\x12#\n" +
@@ -19512,11 +10570,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\rnext_odometer\x18\r \x01(\x03H\vR\fnextOdometer\x88\x01\x01\x123\n" +
 	"\x13next_odometer_miles\x18\x0e \x01(\x03H\fR\x11nextOdometerMiles\x88\x01\x01\x12 \n" +
 	"\tnext_time\x18\x0f \x01(\tH\rR\bnextTime\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\x10 \x01(\x03H\x0eR\bpriority\x88\x01\x01\x12~\n" +
-	"\bschedule\x18\x11 \x01(\v2b.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefR\bschedule\x12\x1b\n" +
-	"\x06status\x18\x12 \x01(\tH\x0fR\x06status\x88\x01\x01\x12k\n" +
+	"\bpriority\x18\x10 \x01(\x03H\x0eR\bpriority\x88\x01\x01\x12[\n" +
+	"\bschedule\x18\x11 \x01(\v2?.samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRefR\bschedule\x12\x1b\n" +
+	"\x06status\x18\x12 \x01(\tH\x0fR\x06status\x88\x01\x01\x12H\n" +
 	"\n" +
-	"work_order\x18\x13 \x01(\v2L.samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceWorkOrderRefR\tworkOrder:=\xda\xce\x189EntityUpdateUpcomingPreventiveMaintenanceTypeResponseBodyB\x17\n" +
+	"work_order\x18\x13 \x01(\v2).samsara.maintenance.v1beta1.WorkOrderRefR\tworkOrder:=\xda\xce\x189EntityUpdateUpcomingPreventiveMaintenanceTypeResponseBodyB\x17\n" +
 	"\x15_current_engine_hoursB\x13\n" +
 	"\x11_current_odometerB\x19\n" +
 	"\x17_current_odometer_milesB\x0e\n" +
@@ -19533,285 +10591,7 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"_next_timeB\v\n" +
 	"\t_priorityB\t\n" +
-	"\a_status\"\x98\x01\n" +
-	"+UpdateUpcomingPreventiveMaintenanceAssetRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:E\xda\xce\x18AEntityUpdateUpcomingPreventiveMaintenanceAssetRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xcc\x01\n" +
-	"EUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:_\xda\xce\x18[EntityUpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xa0\x01\n" +
-	"/UpdateUpcomingPreventiveMaintenanceWorkOrderRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:I\xda\xce\x18EEntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xef\a\n" +
-	"\x0eUpdateWarranty\x12X\n" +
-	"\rbase_coverage\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.UpdateWarrantyCoverageR\fbaseCoverage\x12Q\n" +
-	"\tcoverages\x18\x02 \x03(\v23.samsara.maintenance.v1beta1.UpdateWarrantyCoverageR\tcoverages\x12+\n" +
-	"\x0fcreated_at_time\x18\x03 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12%\n" +
-	"\vdescription\x18\x04 \x01(\tH\x01R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x05 \x01(\x03H\x02R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x06 \x01(\x03H\x03R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\a \x01(\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12X\n" +
-	"\fexternal_ids\x18\b \x03(\v25.samsara.maintenance.v1beta1.UpdateWarrantyExternalIdR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\t \x01(\tH\x05R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\n" +
-	" \x01(\tH\x06R\x04name\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\v \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\f \x01(\tH\bR\rupdatedAtTime\x88\x01\x01\x12L\n" +
-	"\x06vendor\x18\r \x01(\v24.samsara.maintenance.v1beta1.UpdateWarrantyVendorRefR\x06vendor\x12(\n" +
-	"\rwarranty_type\x18\x0e \x01(\tH\tR\fwarrantyType\x88\x01\x01:(\xda\xce\x18$EntityUpdateWarrantyTypeResponseBodyB\x12\n" +
-	"\x10_created_at_timeB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x1b\n" +
-	"\x19_odometer_distance_metersB\x12\n" +
-	"\x10_updated_at_timeB\x10\n" +
-	"\x0e_warranty_type\"\xb6\x0e\n" +
-	"\x13UpdateWarrantyClaim\x12N\n" +
-	"\x05asset\x18\x01 \x01(\v28.samsara.maintenance.v1beta1.UpdateWarrantyClaimAssetRefR\x05asset\x12\x19\n" +
-	"\x05cause\x18\x02 \x01(\tH\x00R\x05cause\x88\x01\x01\x121\n" +
-	"\x12claim_engine_hours\x18\x03 \x01(\x03H\x01R\x10claimEngineHours\x88\x01\x01\x127\n" +
-	"\x15claim_odometer_meters\x18\x04 \x01(\x03H\x02R\x13claimOdometerMeters\x88\x01\x01\x12&\n" +
-	"\fclaim_status\x18\x05 \x01(\tH\x03R\vclaimStatus\x88\x01\x01\x124\n" +
-	"\x16component_instance_ids\x18\x06 \x03(\tR\x14componentInstanceIds\x12\x1d\n" +
-	"\aconcern\x18\a \x01(\tH\x04R\aconcern\x88\x01\x01\x12#\n" +
-	"\n" +
-	"correction\x18\b \x01(\tH\x05R\n" +
-	"correction\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\t \x01(\tH\x06R\rcreatedAtTime\x88\x01\x01\x12]\n" +
-	"\fexternal_ids\x18\n" +
-	" \x03(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalIdR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\v \x01(\tH\aR\x02id\x88\x01\x01\x12K\n" +
-	"\x05labor\x18\f \x03(\v25.samsara.maintenance.v1beta1.UpdateWarrantyClaimLaborR\x05labor\x12d\n" +
-	"\x0flinked_warranty\x18\r \x01(\v2;.samsara.maintenance.v1beta1.UpdateWarrantyClaimWarrantyRefR\x0elinkedWarranty\x121\n" +
-	"\x15linked_work_order_ids\x18\x0e \x03(\tR\x12linkedWorkOrderIds\x12$\n" +
-	"\x0emedia_item_ids\x18\x0f \x03(\tR\fmediaItemIds\x12T\n" +
-	"\n" +
-	"other_cost\x18\x10 \x01(\v25.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyR\totherCost\x12J\n" +
-	"\x05parts\x18\x11 \x03(\v24.samsara.maintenance.v1beta1.UpdateWarrantyClaimPartR\x05parts\x121\n" +
-	"\x12reimbursed_at_time\x18\x12 \x01(\tH\bR\x10reimbursedAtTime\x88\x01\x01\x12e\n" +
-	"\x0ereimbursements\x18\x13 \x03(\v2=.samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursementR\x0ereimbursements\x12<\n" +
-	"\x18repair_completed_at_time\x18\x14 \x01(\tH\tR\x15repairCompletedAtTime\x88\x01\x01\x121\n" +
-	"\x12resolution_at_time\x18\x15 \x01(\tH\n" +
-	"R\x10resolutionAtTime\x88\x01\x01\x12d\n" +
-	"\x0estatus_history\x18\x16 \x03(\v2=.samsara.maintenance.v1beta1.UpdateWarrantyClaimStatusHistoryR\rstatusHistory\x12/\n" +
-	"\x11submitted_at_time\x18\x17 \x01(\tH\vR\x0fsubmittedAtTime\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x18 \x01(\tH\fR\rupdatedAtTime\x88\x01\x01\x12b\n" +
-	"\x0fwarranty_vendor\x18\x19 \x01(\v29.samsara.maintenance.v1beta1.UpdateWarrantyClaimVendorRefR\x0ewarrantyVendor:-\xda\xce\x18)EntityUpdateWarrantyClaimTypeResponseBodyB\b\n" +
-	"\x06_causeB\x15\n" +
-	"\x13_claim_engine_hoursB\x18\n" +
-	"\x16_claim_odometer_metersB\x0f\n" +
-	"\r_claim_statusB\n" +
-	"\n" +
-	"\b_concernB\r\n" +
-	"\v_correctionB\x12\n" +
-	"\x10_created_at_timeB\x05\n" +
-	"\x03_idB\x15\n" +
-	"\x13_reimbursed_at_timeB\x1b\n" +
-	"\x19_repair_completed_at_timeB\x15\n" +
-	"\x13_resolution_at_timeB\x14\n" +
-	"\x12_submitted_at_timeB\x12\n" +
-	"\x10_updated_at_time\"x\n" +
-	"\x1bUpdateWarrantyClaimAssetRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityUpdateWarrantyClaimAssetRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xb6\x01\n" +
-	"\x1dUpdateWarrantyClaimExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:Q\xda\xce\x18MUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xcf\x01\n" +
-	"\"UpdateWarrantyClaimExternalIdInput\x12\x1d\n" +
-	"\x03key\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:U\xda\xce\x18QUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xaa\x03\n" +
-	"\x18UpdateWarrantyClaimLabor\x12I\n" +
-	"\x04cost\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:L\xda\xce\x18HUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xb8\x03\n" +
-	"\x1dUpdateWarrantyClaimLaborInput\x12N\n" +
-	"\x04cost\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInputR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:P\xda\xce\x18LUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xb1\x01\n" +
-	"\x18UpdateWarrantyClaimMoney\x12\x1b\n" +
-	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
-	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:?\xda\xce\x18;UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x01\n" +
-	"\x1dUpdateWarrantyClaimMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12'\n" +
-	"\bcurrency\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bcurrency\x88\x01\x01:C\xda\xce\x18?UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xca\x04\n" +
-	"\x17UpdateWarrantyClaimPart\x12I\n" +
-	"\x04cost\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x121\n" +
-	"\x12part_definition_id\x18\x03 \x01(\tH\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
-	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:K\xda\xce\x18GUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x15\n" +
-	"\x13_part_definition_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantityB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xe0\x04\n" +
-	"\x1cUpdateWarrantyClaimPartInput\x12N\n" +
-	"\x04cost\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInputR\x04cost\x12%\n" +
-	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x129\n" +
-	"\x12part_definition_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
-	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
-	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
-	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
-	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:O\xda\xce\x18KUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x15\n" +
-	"\x13_part_definition_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantityB\x12\n" +
-	"\x10_service_task_idB\x17\n" +
-	"\x15_source_work_order_idB\f\n" +
-	"\n" +
-	"_vmrs_code\"\x88\x02\n" +
-	" UpdateWarrantyClaimReimbursement\x12[\n" +
-	"\rreimbursement\x18\x01 \x01(\v25.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyR\rreimbursement\x12'\n" +
-	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:L\xda\xce\x18HUpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBodyB\x10\n" +
-	"\x0e_work_order_id\"\x96\x02\n" +
-	"%UpdateWarrantyClaimReimbursementInput\x12`\n" +
-	"\rreimbursement\x18\x01 \x01(\v2:.samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInputR\rreimbursement\x12'\n" +
-	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:P\xda\xce\x18LUpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBodyB\x10\n" +
-	"\x0e_work_order_id\"\x8e\x02\n" +
-	" UpdateWarrantyClaimStatusHistory\x12-\n" +
-	"\x10happened_at_time\x18\x01 \x01(\tH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1b\n" +
-	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1c\n" +
-	"\auser_id\x18\x03 \x01(\tH\x02R\x06userId\x88\x01\x01:T\xda\xce\x18PUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBodyB\x13\n" +
-	"\x11_happened_at_timeB\t\n" +
-	"\a_statusB\n" +
-	"\n" +
-	"\b_user_id\"z\n" +
-	"\x1cUpdateWarrantyClaimVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:6\xda\xce\x182EntityUpdateWarrantyClaimVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"~\n" +
-	"\x1eUpdateWarrantyClaimWarrantyRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:8\xda\xce\x184EntityUpdateWarrantyClaimWarrantyRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xf4\a\n" +
-	"\x16UpdateWarrantyCoverage\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12W\n" +
-	"\n" +
-	"exclusions\x18\x05 \x03(\v27.samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemR\n" +
-	"exclusions\x12W\n" +
-	"\n" +
-	"inclusions\x18\x06 \x03(\v27.samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemR\n" +
-	"inclusions\x12H\n" +
-	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\b \x01(\tH\x05R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\n" +
-	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
-	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
-	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\r \x01(\tH\n" +
-	"R\tstartTime\x88\x01\x01:@\xda\xce\x18<UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBodyB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB!\n" +
-	"\x1f_is_odometer_distance_unlimitedB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB\x1b\n" +
-	"\x19_odometer_distance_metersB\x15\n" +
-	"\x13_start_engine_hoursB\x18\n" +
-	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\x8f\b\n" +
-	"\x1bUpdateWarrantyCoverageInput\x12%\n" +
-	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
-	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
-	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12\\\n" +
-	"\n" +
-	"exclusions\x18\x05 \x03(\v2<.samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemInputR\n" +
-	"exclusions\x12\\\n" +
-	"\n" +
-	"inclusions\x18\x06 \x03(\v2<.samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemInputR\n" +
-	"inclusions\x12H\n" +
-	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\b \x01(\tB\x06\xda\xce\x18\x02 \x01H\x05R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
-	"\x18odometer_distance_meters\x18\n" +
-	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
-	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
-	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
-	"\n" +
-	"start_time\x18\r \x01(\tH\n" +
-	"R\tstartTime\x88\x01\x01:D\xda\xce\x18@UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBodyB\x0e\n" +
-	"\f_descriptionB\x10\n" +
-	"\x0e_duration_daysB\x12\n" +
-	"\x10_duration_monthsB\x18\n" +
-	"\x16_engine_duration_hoursB!\n" +
-	"\x1f_is_odometer_distance_unlimitedB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB\x1b\n" +
-	"\x19_odometer_distance_metersB\x15\n" +
-	"\x13_start_engine_hoursB\x18\n" +
-	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\xde\x01\n" +
-	"\x1aUpdateWarrantyCoverageItem\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12 \n" +
-	"\titem_type\x18\x02 \x01(\tH\x01R\bitemType\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:D\xda\xce\x18@UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBodyB\x05\n" +
-	"\x03_idB\f\n" +
-	"\n" +
-	"_item_typeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xef\x01\n" +
-	"\x1fUpdateWarrantyCoverageItemInput\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12(\n" +
-	"\titem_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\bitemType\x88\x01\x01\x12 \n" +
-	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:H\xda\xce\x18DUpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBodyB\x05\n" +
-	"\x03_idB\f\n" +
-	"\n" +
-	"_item_typeB\f\n" +
-	"\n" +
-	"_vmrs_code\"\xa2\x01\n" +
-	"\x18UpdateWarrantyExternalId\x12\x15\n" +
-	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:B\xda\xce\x18>UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\xbb\x01\n" +
-	"\x1dUpdateWarrantyExternalIdInput\x12\x1d\n" +
-	"\x03key\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:F\xda\xce\x18BUpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"p\n" +
-	"\x17UpdateWarrantyVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:1\xda\xce\x18-EntityUpdateWarrantyVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xe6\x03\n" +
+	"\a_status\"\xe6\x03\n" +
 	"\x06Vendor\x12\"\n" +
 	"\n" +
 	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x88\x01\x01\x12)\n" +
@@ -19834,24 +10614,26 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
 	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01:$\xda\xce\x18 VendorCategoryObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xe1\a\n" +
-	"\n" +
-	"Warranties\x12V\n" +
-	"\rbase_coverage\x18\x01 \x01(\v21.samsara.maintenance.v1beta1.ListWarrantyCoverageR\fbaseCoverage\x12O\n" +
-	"\tcoverages\x18\x02 \x03(\v21.samsara.maintenance.v1beta1.ListWarrantyCoverageR\tcoverages\x12+\n" +
+	"\x05_name\"\xf3\x05\n" +
+	"\tVendorRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xc1\x05\xda\xce\x18KEntityCreatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody\xda\xce\x182EntityCreatePurchaseOrderVendorRefTypeResponseBody\xda\xce\x182EntityCreateWarrantyClaimVendorRefTypeResponseBody\xda\xce\x18-EntityCreateWarrantyVendorRefTypeResponseBody\xda\xce\x18JEntityListPurchaseOrdersVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody\xda\xce\x181EntityListPurchaseOrdersVendorRefTypeResponseBody\xda\xce\x18-EntityListWarrantiesVendorRefTypeResponseBody\xda\xce\x181EntityListWarrantyClaimsVendorRefTypeResponseBody\xda\xce\x18KEntityUpdatePurchaseOrderVendorRefPublicVariant07Ae4B76C2BaTypeResponseBody\xda\xce\x182EntityUpdatePurchaseOrderVendorRefTypeResponseBody\xda\xce\x182EntityUpdateWarrantyClaimVendorRefTypeResponseBody\xda\xce\x18-EntityUpdateWarrantyVendorRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\x99\b\n" +
+	"\bWarranty\x12R\n" +
+	"\rbase_coverage\x18\x01 \x01(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageR\fbaseCoverage\x12K\n" +
+	"\tcoverages\x18\x02 \x03(\v2-.samsara.maintenance.v1beta1.WarrantyCoverageR\tcoverages\x12+\n" +
 	"\x0fcreated_at_time\x18\x03 \x01(\tH\x00R\rcreatedAtTime\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x04 \x01(\tH\x01R\vdescription\x88\x01\x01\x12(\n" +
 	"\rduration_days\x18\x05 \x01(\x03H\x02R\fdurationDays\x88\x01\x01\x12,\n" +
 	"\x0fduration_months\x18\x06 \x01(\x03H\x03R\x0edurationMonths\x88\x01\x01\x127\n" +
-	"\x15engine_duration_hours\x18\a \x01(\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12V\n" +
-	"\fexternal_ids\x18\b \x03(\v23.samsara.maintenance.v1beta1.ListWarrantyExternalIdR\vexternalIds\x12\x13\n" +
+	"\x15engine_duration_hours\x18\a \x01(\x03H\x04R\x13engineDurationHours\x88\x01\x01\x12R\n" +
+	"\fexternal_ids\x18\b \x03(\v2/.samsara.maintenance.v1beta1.WarrantyExternalIdR\vexternalIds\x12\x13\n" +
 	"\x02id\x18\t \x01(\tH\x05R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\n" +
 	" \x01(\tH\x06R\x04name\x88\x01\x01\x12=\n" +
 	"\x18odometer_distance_meters\x18\v \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\f \x01(\tH\bR\rupdatedAtTime\x88\x01\x01\x12H\n" +
-	"\x06vendor\x18\r \x01(\v20.samsara.maintenance.v1beta1.WarrantiesVendorRefR\x06vendor\x12(\n" +
-	"\rwarranty_type\x18\x0e \x01(\tH\tR\fwarrantyType\x88\x01\x01:(\xda\xce\x18$EntityListWarrantiesTypeResponseBodyB\x12\n" +
+	"\x0fupdated_at_time\x18\f \x01(\tH\bR\rupdatedAtTime\x88\x01\x01\x12>\n" +
+	"\x06vendor\x18\r \x01(\v2&.samsara.maintenance.v1beta1.VendorRefR\x06vendor\x12(\n" +
+	"\rwarranty_type\x18\x0e \x01(\tH\tR\fwarrantyType\x88\x01\x01:x\xda\xce\x18$EntityCreateWarrantyTypeResponseBody\xda\xce\x18$EntityListWarrantiesTypeResponseBody\xda\xce\x18$EntityUpdateWarrantyTypeResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\x0e\n" +
 	"\f_descriptionB\x10\n" +
 	"\x0e_duration_daysB\x12\n" +
@@ -19861,10 +10643,7 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x05_nameB\x1b\n" +
 	"\x19_odometer_distance_metersB\x12\n" +
 	"\x10_updated_at_timeB\x10\n" +
-	"\x0e_warranty_type\"l\n" +
-	"\x13WarrantiesVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:1\xda\xce\x18-EntityListWarrantiesVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"\xbc\x04\n" +
+	"\x0e_warranty_type\"\xbc\x04\n" +
 	"\x17WarrantyAssetAssignment\x12\x1e\n" +
 	"\basset_id\x18\x01 \x01(\tH\x00R\aassetId\x88\x01\x01\x12+\n" +
 	"\x0fcreated_at_time\x18\x02 \x01(\tH\x01R\rcreatedAtTime\x88\x01\x01\x12\x13\n" +
@@ -19893,9 +10672,11 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\t_asset_idB\x15\n" +
 	"\x13_start_engine_hoursB\x18\n" +
 	"\x16_start_odometer_metersB\r\n" +
-	"\v_start_time\"\x95\x0e\n" +
-	"\x0eWarrantyClaims\x12I\n" +
-	"\x05asset\x18\x01 \x01(\v23.samsara.maintenance.v1beta1.WarrantyClaimsAssetRefR\x05asset\x12\x19\n" +
+	"\v_start_time\"\xa7\x01\n" +
+	"\x18WarrantyAssetAssignments\x12H\n" +
+	"\x04data\x18\x01 \x03(\v24.samsara.maintenance.v1beta1.WarrantyAssetAssignmentR\x04data:A\xda\xce\x18=ReplaceWarrantyAssetAssignmentsResponseObjectTypeResponseBody\"\xad\x0e\n" +
+	"\rWarrantyClaim\x12;\n" +
+	"\x05asset\x18\x01 \x01(\v2%.samsara.maintenance.v1beta1.AssetRefR\x05asset\x12\x19\n" +
 	"\x05cause\x18\x02 \x01(\tH\x00R\x05cause\x88\x01\x01\x121\n" +
 	"\x12claim_engine_hours\x18\x03 \x01(\x03H\x01R\x10claimEngineHours\x88\x01\x01\x127\n" +
 	"\x15claim_odometer_meters\x18\x04 \x01(\x03H\x02R\x13claimOdometerMeters\x88\x01\x01\x12&\n" +
@@ -19905,26 +10686,26 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\n" +
 	"correction\x18\b \x01(\tH\x05R\n" +
 	"correction\x88\x01\x01\x12+\n" +
-	"\x0fcreated_at_time\x18\t \x01(\tH\x06R\rcreatedAtTime\x88\x01\x01\x12[\n" +
+	"\x0fcreated_at_time\x18\t \x01(\tH\x06R\rcreatedAtTime\x88\x01\x01\x12W\n" +
 	"\fexternal_ids\x18\n" +
-	" \x03(\v28.samsara.maintenance.v1beta1.ListWarrantyClaimExternalIdR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\v \x01(\tH\aR\x02id\x88\x01\x01\x12I\n" +
-	"\x05labor\x18\f \x03(\v23.samsara.maintenance.v1beta1.ListWarrantyClaimLaborR\x05labor\x12_\n" +
-	"\x0flinked_warranty\x18\r \x01(\v26.samsara.maintenance.v1beta1.WarrantyClaimsWarrantyRefR\x0elinkedWarranty\x121\n" +
+	" \x03(\v24.samsara.maintenance.v1beta1.WarrantyClaimExternalIdR\vexternalIds\x12\x13\n" +
+	"\x02id\x18\v \x01(\tH\aR\x02id\x88\x01\x01\x12E\n" +
+	"\x05labor\x18\f \x03(\v2/.samsara.maintenance.v1beta1.WarrantyClaimLaborR\x05labor\x12Q\n" +
+	"\x0flinked_warranty\x18\r \x01(\v2(.samsara.maintenance.v1beta1.WarrantyRefR\x0elinkedWarranty\x121\n" +
 	"\x15linked_work_order_ids\x18\x0e \x03(\tR\x12linkedWorkOrderIds\x12$\n" +
-	"\x0emedia_item_ids\x18\x0f \x03(\tR\fmediaItemIds\x12R\n" +
+	"\x0emedia_item_ids\x18\x0f \x03(\tR\fmediaItemIds\x12N\n" +
 	"\n" +
-	"other_cost\x18\x10 \x01(\v23.samsara.maintenance.v1beta1.ListWarrantyClaimMoneyR\totherCost\x12H\n" +
-	"\x05parts\x18\x11 \x03(\v22.samsara.maintenance.v1beta1.ListWarrantyClaimPartR\x05parts\x121\n" +
-	"\x12reimbursed_at_time\x18\x12 \x01(\tH\bR\x10reimbursedAtTime\x88\x01\x01\x12c\n" +
-	"\x0ereimbursements\x18\x13 \x03(\v2;.samsara.maintenance.v1beta1.ListWarrantyClaimReimbursementR\x0ereimbursements\x12<\n" +
+	"other_cost\x18\x10 \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyR\totherCost\x12D\n" +
+	"\x05parts\x18\x11 \x03(\v2..samsara.maintenance.v1beta1.WarrantyClaimPartR\x05parts\x121\n" +
+	"\x12reimbursed_at_time\x18\x12 \x01(\tH\bR\x10reimbursedAtTime\x88\x01\x01\x12_\n" +
+	"\x0ereimbursements\x18\x13 \x03(\v27.samsara.maintenance.v1beta1.WarrantyClaimReimbursementR\x0ereimbursements\x12<\n" +
 	"\x18repair_completed_at_time\x18\x14 \x01(\tH\tR\x15repairCompletedAtTime\x88\x01\x01\x121\n" +
 	"\x12resolution_at_time\x18\x15 \x01(\tH\n" +
-	"R\x10resolutionAtTime\x88\x01\x01\x12b\n" +
-	"\x0estatus_history\x18\x16 \x03(\v2;.samsara.maintenance.v1beta1.ListWarrantyClaimStatusHistoryR\rstatusHistory\x12/\n" +
+	"R\x10resolutionAtTime\x88\x01\x01\x12^\n" +
+	"\x0estatus_history\x18\x16 \x03(\v27.samsara.maintenance.v1beta1.WarrantyClaimStatusHistoryR\rstatusHistory\x12/\n" +
 	"\x11submitted_at_time\x18\x17 \x01(\tH\vR\x0fsubmittedAtTime\x88\x01\x01\x12+\n" +
-	"\x0fupdated_at_time\x18\x18 \x01(\tH\fR\rupdatedAtTime\x88\x01\x01\x12]\n" +
-	"\x0fwarranty_vendor\x18\x19 \x01(\v24.samsara.maintenance.v1beta1.WarrantyClaimsVendorRefR\x0ewarrantyVendor:,\xda\xce\x18(EntityListWarrantyClaimsTypeResponseBodyB\b\n" +
+	"\x0fupdated_at_time\x18\x18 \x01(\tH\fR\rupdatedAtTime\x88\x01\x01\x12O\n" +
+	"\x0fwarranty_vendor\x18\x19 \x01(\v2&.samsara.maintenance.v1beta1.VendorRefR\x0ewarrantyVendor:\x86\x01\xda\xce\x18)EntityCreateWarrantyClaimTypeResponseBody\xda\xce\x18(EntityListWarrantyClaimsTypeResponseBody\xda\xce\x18)EntityUpdateWarrantyClaimTypeResponseBodyB\b\n" +
 	"\x06_causeB\x15\n" +
 	"\x13_claim_engine_hoursB\x18\n" +
 	"\x16_claim_odometer_metersB\x0f\n" +
@@ -19938,15 +10719,109 @@ const file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc = "" +
 	"\x19_repair_completed_at_timeB\x15\n" +
 	"\x13_resolution_at_timeB\x14\n" +
 	"\x12_submitted_at_timeB\x12\n" +
-	"\x10_updated_at_time\"r\n" +
-	"\x16WarrantyClaimsAssetRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:4\xda\xce\x180EntityListWarrantyClaimsAssetRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"t\n" +
-	"\x17WarrantyClaimsVendorRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:5\xda\xce\x181EntityListWarrantyClaimsVendorRefTypeResponseBodyB\x05\n" +
-	"\x03_id\"x\n" +
-	"\x19WarrantyClaimsWarrantyRef\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:7\xda\xce\x183EntityListWarrantyClaimsWarrantyRefTypeResponseBodyB\x05\n" +
+	"\x10_updated_at_time\"\xfc\x03\n" +
+	"\x17WarrantyClaimExternalId\x12\x15\n" +
+	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\x9c\x03\xda\xce\x18QCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody\xda\xce\x18MCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody\xda\xce\x18LListWarrantyClaimsEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBody\xda\xce\x18QUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdInputTypeRequestBody\xda\xce\x18MUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimExternalIdTypeResponseBodyB\x06\n" +
+	"\x04_keyB\b\n" +
+	"\x06_value\"\xd6\x05\n" +
+	"\x12WarrantyClaimLabor\x12C\n" +
+	"\x04cost\x18\x01 \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyR\x04cost\x12%\n" +
+	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12+\n" +
+	"\x0fservice_task_id\x18\x03 \x01(\tH\x01R\rserviceTaskId\x88\x01\x01\x124\n" +
+	"\x14source_work_order_id\x18\x04 \x01(\tH\x02R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
+	"\tvmrs_code\x18\x05 \x01(\tH\x03R\bvmrsCode\x88\x01\x01:\x83\x03\xda\xce\x18LCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody\xda\xce\x18HCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody\xda\xce\x18GListWarrantyClaimsEntityWarrantyClaimWarrantyClaimLaborTypeResponseBody\xda\xce\x18LUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborInputTypeRequestBody\xda\xce\x18HUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimLaborTypeResponseBodyB\x0e\n" +
+	"\f_descriptionB\x12\n" +
+	"\x10_service_task_idB\x17\n" +
+	"\x15_source_work_order_idB\f\n" +
+	"\n" +
+	"_vmrs_code\"\xaf\x03\n" +
+	"\x12WarrantyClaimMoney\x12\x1b\n" +
+	"\x06amount\x18\x01 \x01(\tH\x00R\x06amount\x88\x01\x01\x12\x1f\n" +
+	"\bcurrency\x18\x02 \x01(\tH\x01R\bcurrency\x88\x01\x01:\xc2\x02\xda\xce\x18?CreateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody\xda\xce\x18;CreateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBody\xda\xce\x18:ListWarrantyClaimsEntityWarrantyClaimMoneyTypeResponseBody\xda\xce\x18?UpdateWarrantyClaimEntityWarrantyClaimMoneyInputTypeRequestBody\xda\xce\x18;UpdateWarrantyClaimEntityWarrantyClaimMoneyTypeResponseBodyB\t\n" +
+	"\a_amountB\v\n" +
+	"\t_currency\"\xf2\x06\n" +
+	"\x11WarrantyClaimPart\x12C\n" +
+	"\x04cost\x18\x01 \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyR\x04cost\x12%\n" +
+	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x121\n" +
+	"\x12part_definition_id\x18\x03 \x01(\tH\x01R\x10partDefinitionId\x88\x01\x01\x12\x1c\n" +
+	"\apart_id\x18\x04 \x01(\tH\x02R\x06partId\x88\x01\x01\x12\x1f\n" +
+	"\bquantity\x18\x05 \x01(\x03H\x03R\bquantity\x88\x01\x01\x12+\n" +
+	"\x0fservice_task_id\x18\x06 \x01(\tH\x04R\rserviceTaskId\x88\x01\x01\x124\n" +
+	"\x14source_work_order_id\x18\a \x01(\tH\x05R\x11sourceWorkOrderId\x88\x01\x01\x12 \n" +
+	"\tvmrs_code\x18\b \x01(\tH\x06R\bvmrsCode\x88\x01\x01:\xfe\x02\xda\xce\x18KCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody\xda\xce\x18GCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBody\xda\xce\x18FListWarrantyClaimsEntityWarrantyClaimWarrantyClaimPartTypeResponseBody\xda\xce\x18KUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartInputTypeRequestBody\xda\xce\x18GUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimPartTypeResponseBodyB\x0e\n" +
+	"\f_descriptionB\x15\n" +
+	"\x13_part_definition_idB\n" +
+	"\n" +
+	"\b_part_idB\v\n" +
+	"\t_quantityB\x12\n" +
+	"\x10_service_task_idB\x17\n" +
+	"\x15_source_work_order_idB\f\n" +
+	"\n" +
+	"_vmrs_code\"\xb4\x04\n" +
+	"\x1aWarrantyClaimReimbursement\x12U\n" +
+	"\rreimbursement\x18\x01 \x01(\v2/.samsara.maintenance.v1beta1.WarrantyClaimMoneyR\rreimbursement\x12'\n" +
+	"\rwork_order_id\x18\x02 \x01(\tH\x00R\vworkOrderId\x88\x01\x01:\x83\x03\xda\xce\x18LCreateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody\xda\xce\x18HCreateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBody\xda\xce\x18GListWarrantyClaimsEntityWarrantyClaimClaimReimbursementTypeResponseBody\xda\xce\x18LUpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementInputTypeRequestBody\xda\xce\x18HUpdateWarrantyClaimEntityWarrantyClaimClaimReimbursementTypeResponseBodyB\x10\n" +
+	"\x0e_work_order_id\"\xb0\x03\n" +
+	"\x1aWarrantyClaimStatusHistory\x12-\n" +
+	"\x10happened_at_time\x18\x01 \x01(\tH\x00R\x0ehappenedAtTime\x88\x01\x01\x12\x1b\n" +
+	"\x06status\x18\x02 \x01(\tH\x01R\x06status\x88\x01\x01\x12\x1c\n" +
+	"\auser_id\x18\x03 \x01(\tH\x02R\x06userId\x88\x01\x01:\xfb\x01\xda\xce\x18PCreateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody\xda\xce\x18OListWarrantyClaimsEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBody\xda\xce\x18PUpdateWarrantyClaimEntityWarrantyClaimWarrantyClaimStatusHistoryTypeResponseBodyB\x13\n" +
+	"\x11_happened_at_timeB\t\n" +
+	"\a_statusB\n" +
+	"\n" +
+	"\b_user_id\"\xeb\t\n" +
+	"\x10WarrantyCoverage\x12%\n" +
+	"\vdescription\x18\x01 \x01(\tH\x00R\vdescription\x88\x01\x01\x12(\n" +
+	"\rduration_days\x18\x02 \x01(\x03H\x01R\fdurationDays\x88\x01\x01\x12,\n" +
+	"\x0fduration_months\x18\x03 \x01(\x03H\x02R\x0edurationMonths\x88\x01\x01\x127\n" +
+	"\x15engine_duration_hours\x18\x04 \x01(\x03H\x03R\x13engineDurationHours\x88\x01\x01\x12Q\n" +
+	"\n" +
+	"exclusions\x18\x05 \x03(\v21.samsara.maintenance.v1beta1.WarrantyCoverageItemR\n" +
+	"exclusions\x12Q\n" +
+	"\n" +
+	"inclusions\x18\x06 \x03(\v21.samsara.maintenance.v1beta1.WarrantyCoverageItemR\n" +
+	"inclusions\x12H\n" +
+	"\x1eis_odometer_distance_unlimited\x18\a \x01(\bH\x04R\x1bisOdometerDistanceUnlimited\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\b \x01(\tH\x05R\x04name\x88\x01\x01\x12\x19\n" +
+	"\x05notes\x18\t \x01(\tH\x06R\x05notes\x88\x01\x01\x12=\n" +
+	"\x18odometer_distance_meters\x18\n" +
+	" \x01(\x03H\aR\x16odometerDistanceMeters\x88\x01\x01\x121\n" +
+	"\x12start_engine_hours\x18\v \x01(\x03H\bR\x10startEngineHours\x88\x01\x01\x127\n" +
+	"\x15start_odometer_meters\x18\f \x01(\x03H\tR\x13startOdometerMeters\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"start_time\x18\r \x01(\tH\n" +
+	"R\tstartTime\x88\x01\x01:\xc8\x02\xda\xce\x18@CreateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody\xda\xce\x18<CreateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBody\xda\xce\x18<ListWarrantiesEntityWarrantyWarrantyCoverageTypeResponseBody\xda\xce\x18@UpdateWarrantyEntityWarrantyWarrantyCoverageInputTypeRequestBody\xda\xce\x18<UpdateWarrantyEntityWarrantyWarrantyCoverageTypeResponseBodyB\x0e\n" +
+	"\f_descriptionB\x10\n" +
+	"\x0e_duration_daysB\x12\n" +
+	"\x10_duration_monthsB\x18\n" +
+	"\x16_engine_duration_hoursB!\n" +
+	"\x1f_is_odometer_distance_unlimitedB\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_notesB\x1b\n" +
+	"\x19_odometer_distance_metersB\x15\n" +
+	"\x13_start_engine_hoursB\x18\n" +
+	"\x16_start_odometer_metersB\r\n" +
+	"\v_start_time\"\xf1\x03\n" +
+	"\x14WarrantyCoverageItem\x12\x13\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12 \n" +
+	"\titem_type\x18\x02 \x01(\tH\x01R\bitemType\x88\x01\x01\x12 \n" +
+	"\tvmrs_code\x18\x03 \x01(\tH\x02R\bvmrsCode\x88\x01\x01:\xdc\x02\xda\xce\x18DCreateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody\xda\xce\x18@CreateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBody\xda\xce\x18@ListWarrantiesEntityWarrantyWarrantyCoverageItemTypeResponseBody\xda\xce\x18DUpdateWarrantyEntityWarrantyWarrantyCoverageItemInputTypeRequestBody\xda\xce\x18@UpdateWarrantyEntityWarrantyWarrantyCoverageItemTypeResponseBodyB\x05\n" +
+	"\x03_idB\f\n" +
+	"\n" +
+	"_item_typeB\f\n" +
+	"\n" +
+	"_vmrs_code\"\xad\x03\n" +
+	"\x12WarrantyExternalId\x12\x15\n" +
+	"\x03key\x18\x01 \x01(\tH\x00R\x03key\x88\x01\x01\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:\xd2\x02\xda\xce\x18BCreateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody\xda\xce\x18>CreateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBody\xda\xce\x18>ListWarrantiesEntityWarrantyWarrantyExternalIdTypeResponseBody\xda\xce\x18BUpdateWarrantyEntityWarrantyWarrantyExternalIdInputTypeRequestBody\xda\xce\x18>UpdateWarrantyEntityWarrantyWarrantyExternalIdTypeResponseBodyB\x06\n" +
+	"\x04_keyB\b\n" +
+	"\x06_value\"\xdb\x01\n" +
+	"\vWarrantyRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xa7\x01\xda\xce\x184EntityCreateWarrantyClaimWarrantyRefTypeResponseBody\xda\xce\x183EntityListWarrantyClaimsWarrantyRefTypeResponseBody\xda\xce\x184EntityUpdateWarrantyClaimWarrantyRefTypeResponseBodyB\x05\n" +
+	"\x03_id\"\xff\x01\n" +
+	"\fWorkOrderRef\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\xca\x01\xda\xce\x186EntityListPartTransactionsWorkOrderRefTypeResponseBody\xda\xce\x18CEntityListUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBody\xda\xce\x18EEntityUpdateUpcomingPreventiveMaintenanceWorkOrderRefTypeResponseBodyB\x05\n" +
 	"\x03_id\"\x8a\x01\n" +
 	"\x11WorkOrderTemplate\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
@@ -20036,514 +10911,320 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_rawDescGZIP() []byte {
 	return file_samsara_maintenance_v1beta1_maintenance_proto_rawDescData
 }
 
-var file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 214)
+var file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
 var file_samsara_maintenance_v1beta1_maintenance_proto_goTypes = []any{
-	(*ListVendorCategoriesRequest)(nil),                                           // 0: samsara.maintenance.v1beta1.ListVendorCategoriesRequest
-	(*ListVendorCategoriesResponse)(nil),                                          // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse
-	(*ListMaintenanceVendorsRequest)(nil),                                         // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
-	(*ListMaintenanceVendorsResponse)(nil),                                        // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
-	(*ListPartsRequest)(nil),                                                      // 4: samsara.maintenance.v1beta1.ListPartsRequest
-	(*ListPartsResponse)(nil),                                                     // 5: samsara.maintenance.v1beta1.ListPartsResponse
-	(*CreatePartRequest)(nil),                                                     // 6: samsara.maintenance.v1beta1.CreatePartRequest
-	(*CreatePartResponse)(nil),                                                    // 7: samsara.maintenance.v1beta1.CreatePartResponse
-	(*UpdatePartRequest)(nil),                                                     // 8: samsara.maintenance.v1beta1.UpdatePartRequest
-	(*UpdatePartResponse)(nil),                                                    // 9: samsara.maintenance.v1beta1.UpdatePartResponse
-	(*DeletePartRequest)(nil),                                                     // 10: samsara.maintenance.v1beta1.DeletePartRequest
-	(*DeletePartResponse)(nil),                                                    // 11: samsara.maintenance.v1beta1.DeletePartResponse
-	(*ListPartInventoryRequest)(nil),                                              // 12: samsara.maintenance.v1beta1.ListPartInventoryRequest
-	(*ListPartInventoryResponse)(nil),                                             // 13: samsara.maintenance.v1beta1.ListPartInventoryResponse
-	(*CreatePartInventoryLocationRequest)(nil),                                    // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
-	(*CreatePartInventoryLocationResponse)(nil),                                   // 15: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
-	(*UpdatePartInventoryLocationRequest)(nil),                                    // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
-	(*UpdatePartInventoryLocationResponse)(nil),                                   // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
-	(*CreateStockMovementRequest)(nil),                                            // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest
-	(*CreateStockMovementResponse)(nil),                                           // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse
-	(*ListPartTransactionsRequest)(nil),                                           // 20: samsara.maintenance.v1beta1.ListPartTransactionsRequest
-	(*ListPartTransactionsResponse)(nil),                                          // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse
-	(*ResolvePreventiveMaintenanceRequest)(nil),                                   // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
-	(*ResolvePreventiveMaintenanceResponse)(nil),                                  // 23: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
-	(*ListPreventiveMaintenanceSchedulesRequest)(nil),                             // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
-	(*ListPreventiveMaintenanceSchedulesResponse)(nil),                            // 25: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
-	(*ListUpcomingPreventiveMaintenanceRequest)(nil),                              // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
-	(*ListUpcomingPreventiveMaintenanceResponse)(nil),                             // 27: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
-	(*UpdateUpcomingPreventiveMaintenanceRequest)(nil),                            // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
-	(*UpdateUpcomingPreventiveMaintenanceResponse)(nil),                           // 29: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
-	(*ListPurchaseOrdersRequest)(nil),                                             // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
-	(*ListPurchaseOrdersResponse)(nil),                                            // 31: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
-	(*CreatePurchaseOrderRequest)(nil),                                            // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
-	(*CreatePurchaseOrderResponse)(nil),                                           // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
-	(*UpdatePurchaseOrderRequest)(nil),                                            // 34: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
-	(*UpdatePurchaseOrderResponse)(nil),                                           // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
-	(*DeletePurchaseOrderRequest)(nil),                                            // 36: samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
-	(*DeletePurchaseOrderResponse)(nil),                                           // 37: samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
-	(*ListTimeEntriesRequest)(nil),                                                // 38: samsara.maintenance.v1beta1.ListTimeEntriesRequest
-	(*ListTimeEntriesResponse)(nil),                                               // 39: samsara.maintenance.v1beta1.ListTimeEntriesResponse
-	(*ListWarrantiesRequest)(nil),                                                 // 40: samsara.maintenance.v1beta1.ListWarrantiesRequest
-	(*ListWarrantiesResponse)(nil),                                                // 41: samsara.maintenance.v1beta1.ListWarrantiesResponse
-	(*CreateWarrantyRequest)(nil),                                                 // 42: samsara.maintenance.v1beta1.CreateWarrantyRequest
-	(*CreateWarrantyResponse)(nil),                                                // 43: samsara.maintenance.v1beta1.CreateWarrantyResponse
-	(*UpdateWarrantyRequest)(nil),                                                 // 44: samsara.maintenance.v1beta1.UpdateWarrantyRequest
-	(*UpdateWarrantyResponse)(nil),                                                // 45: samsara.maintenance.v1beta1.UpdateWarrantyResponse
-	(*DeleteWarrantyRequest)(nil),                                                 // 46: samsara.maintenance.v1beta1.DeleteWarrantyRequest
-	(*DeleteWarrantyResponse)(nil),                                                // 47: samsara.maintenance.v1beta1.DeleteWarrantyResponse
-	(*ReplaceWarrantyAssetAssignmentsRequest)(nil),                                // 48: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
-	(*ReplaceWarrantyAssetAssignmentsResponse)(nil),                               // 49: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
-	(*ListWarrantyClaimsRequest)(nil),                                             // 50: samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
-	(*ListWarrantyClaimsResponse)(nil),                                            // 51: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
-	(*CreateWarrantyClaimRequest)(nil),                                            // 52: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
-	(*CreateWarrantyClaimResponse)(nil),                                           // 53: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
-	(*UpdateWarrantyClaimRequest)(nil),                                            // 54: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
-	(*UpdateWarrantyClaimResponse)(nil),                                           // 55: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
-	(*DeleteWarrantyClaimRequest)(nil),                                            // 56: samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
-	(*DeleteWarrantyClaimResponse)(nil),                                           // 57: samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
-	(*GetWorkOrderTemplatesRequest)(nil),                                          // 58: samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
-	(*GetWorkOrderTemplatesResponse)(nil),                                         // 59: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
-	(*CreatePart)(nil),                                                            // 60: samsara.maintenance.v1beta1.CreatePart
-	(*CreatePartDefinitionMoney)(nil),                                             // 61: samsara.maintenance.v1beta1.CreatePartDefinitionMoney
-	(*CreatePartDefinitionMoneyInput)(nil),                                        // 62: samsara.maintenance.v1beta1.CreatePartDefinitionMoneyInput
-	(*CreatePartInventoryLocation)(nil),                                           // 63: samsara.maintenance.v1beta1.CreatePartInventoryLocation
-	(*CreatePartInventoryLocationMoney)(nil),                                      // 64: samsara.maintenance.v1beta1.CreatePartInventoryLocationMoney
-	(*CreatePartInventoryLocationMoneyInput)(nil),                                 // 65: samsara.maintenance.v1beta1.CreatePartInventoryLocationMoneyInput
-	(*CreatePartInventoryLocationPartDefinitionRef)(nil),                          // 66: samsara.maintenance.v1beta1.CreatePartInventoryLocationPartDefinitionRef
-	(*CreatePartInventoryLocationPlaceRef)(nil),                                   // 67: samsara.maintenance.v1beta1.CreatePartInventoryLocationPlaceRef
-	(*CreatePurchaseOrder)(nil),                                                   // 68: samsara.maintenance.v1beta1.CreatePurchaseOrder
-	(*CreatePurchaseOrderCoreCharge)(nil),                                         // 69: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge
-	(*CreatePurchaseOrderCoreChargeInput)(nil),                                    // 70: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeInput
-	(*CreatePurchaseOrderCoreRecoverabilityPolicy)(nil),                           // 71: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicy
-	(*CreatePurchaseOrderCoreRecoverabilityPolicyInput)(nil),                      // 72: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicyInput
-	(*CreatePurchaseOrderMoney)(nil),                                              // 73: samsara.maintenance.v1beta1.CreatePurchaseOrderMoney
-	(*CreatePurchaseOrderMoneyInput)(nil),                                         // 74: samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInput
-	(*CreatePurchaseOrderMoneyInputVariant)(nil),                                  // 75: samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputVariant
-	(*CreatePurchaseOrderMoneyVariant)(nil),                                       // 76: samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyVariant
-	(*CreatePurchaseOrderPart)(nil),                                               // 77: samsara.maintenance.v1beta1.CreatePurchaseOrderPart
-	(*CreatePurchaseOrderPartDefinitionRef)(nil),                                  // 78: samsara.maintenance.v1beta1.CreatePurchaseOrderPartDefinitionRef
-	(*CreatePurchaseOrderPartInput)(nil),                                          // 79: samsara.maintenance.v1beta1.CreatePurchaseOrderPartInput
-	(*CreatePurchaseOrderPlaceRef)(nil),                                           // 80: samsara.maintenance.v1beta1.CreatePurchaseOrderPlaceRef
-	(*CreatePurchaseOrderTaxAdjustment)(nil),                                      // 81: samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustment
-	(*CreatePurchaseOrderTaxAdjustmentInput)(nil),                                 // 82: samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInput
-	(*CreatePurchaseOrderVendorRef)(nil),                                          // 83: samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRef
-	(*CreatePurchaseOrderVendorRefVariant)(nil),                                   // 84: samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRefVariant
-	(*CreateStockMovement)(nil),                                                   // 85: samsara.maintenance.v1beta1.CreateStockMovement
-	(*CreateWarranty)(nil),                                                        // 86: samsara.maintenance.v1beta1.CreateWarranty
-	(*CreateWarrantyClaim)(nil),                                                   // 87: samsara.maintenance.v1beta1.CreateWarrantyClaim
-	(*CreateWarrantyClaimAssetRef)(nil),                                           // 88: samsara.maintenance.v1beta1.CreateWarrantyClaimAssetRef
-	(*CreateWarrantyClaimExternalId)(nil),                                         // 89: samsara.maintenance.v1beta1.CreateWarrantyClaimExternalId
-	(*CreateWarrantyClaimExternalIdInput)(nil),                                    // 90: samsara.maintenance.v1beta1.CreateWarrantyClaimExternalIdInput
-	(*CreateWarrantyClaimLabor)(nil),                                              // 91: samsara.maintenance.v1beta1.CreateWarrantyClaimLabor
-	(*CreateWarrantyClaimLaborInput)(nil),                                         // 92: samsara.maintenance.v1beta1.CreateWarrantyClaimLaborInput
-	(*CreateWarrantyClaimMoney)(nil),                                              // 93: samsara.maintenance.v1beta1.CreateWarrantyClaimMoney
-	(*CreateWarrantyClaimMoneyInput)(nil),                                         // 94: samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInput
-	(*CreateWarrantyClaimPart)(nil),                                               // 95: samsara.maintenance.v1beta1.CreateWarrantyClaimPart
-	(*CreateWarrantyClaimPartInput)(nil),                                          // 96: samsara.maintenance.v1beta1.CreateWarrantyClaimPartInput
-	(*CreateWarrantyClaimReimbursement)(nil),                                      // 97: samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursement
-	(*CreateWarrantyClaimReimbursementInput)(nil),                                 // 98: samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursementInput
-	(*CreateWarrantyClaimStatusHistory)(nil),                                      // 99: samsara.maintenance.v1beta1.CreateWarrantyClaimStatusHistory
-	(*CreateWarrantyClaimVendorRef)(nil),                                          // 100: samsara.maintenance.v1beta1.CreateWarrantyClaimVendorRef
-	(*CreateWarrantyClaimWarrantyRef)(nil),                                        // 101: samsara.maintenance.v1beta1.CreateWarrantyClaimWarrantyRef
-	(*CreateWarrantyCoverage)(nil),                                                // 102: samsara.maintenance.v1beta1.CreateWarrantyCoverage
-	(*CreateWarrantyCoverageInput)(nil),                                           // 103: samsara.maintenance.v1beta1.CreateWarrantyCoverageInput
-	(*CreateWarrantyCoverageItem)(nil),                                            // 104: samsara.maintenance.v1beta1.CreateWarrantyCoverageItem
-	(*CreateWarrantyCoverageItemInput)(nil),                                       // 105: samsara.maintenance.v1beta1.CreateWarrantyCoverageItemInput
-	(*CreateWarrantyExternalId)(nil),                                              // 106: samsara.maintenance.v1beta1.CreateWarrantyExternalId
-	(*CreateWarrantyExternalIdInput)(nil),                                         // 107: samsara.maintenance.v1beta1.CreateWarrantyExternalIdInput
-	(*CreateWarrantyVendorRef)(nil),                                               // 108: samsara.maintenance.v1beta1.CreateWarrantyVendorRef
-	(*ListPartDefinitionMoney)(nil),                                               // 109: samsara.maintenance.v1beta1.ListPartDefinitionMoney
-	(*ListPurchaseOrderCoreCharge)(nil),                                           // 110: samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge
-	(*ListPurchaseOrderCoreRecoverabilityPolicy)(nil),                             // 111: samsara.maintenance.v1beta1.ListPurchaseOrderCoreRecoverabilityPolicy
-	(*ListPurchaseOrderMoney)(nil),                                                // 112: samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	(*ListPurchaseOrderTaxAdjustment)(nil),                                        // 113: samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustment
-	(*ListPurchaseOrdersVendorRef)(nil),                                           // 114: samsara.maintenance.v1beta1.ListPurchaseOrdersVendorRef
-	(*ListUpcomingPreventiveMaintenance)(nil),                                     // 115: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenance
-	(*ListUpcomingPreventiveMaintenanceAssetRef)(nil),                             // 116: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceAssetRef
-	(*ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef)(nil),   // 117: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef
-	(*ListUpcomingPreventiveMaintenanceWorkOrderRef)(nil),                         // 118: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceWorkOrderRef
-	(*ListWarrantyClaimExternalId)(nil),                                           // 119: samsara.maintenance.v1beta1.ListWarrantyClaimExternalId
-	(*ListWarrantyClaimLabor)(nil),                                                // 120: samsara.maintenance.v1beta1.ListWarrantyClaimLabor
-	(*ListWarrantyClaimMoney)(nil),                                                // 121: samsara.maintenance.v1beta1.ListWarrantyClaimMoney
-	(*ListWarrantyClaimPart)(nil),                                                 // 122: samsara.maintenance.v1beta1.ListWarrantyClaimPart
-	(*ListWarrantyClaimReimbursement)(nil),                                        // 123: samsara.maintenance.v1beta1.ListWarrantyClaimReimbursement
-	(*ListWarrantyClaimStatusHistory)(nil),                                        // 124: samsara.maintenance.v1beta1.ListWarrantyClaimStatusHistory
-	(*ListWarrantyCoverage)(nil),                                                  // 125: samsara.maintenance.v1beta1.ListWarrantyCoverage
-	(*ListWarrantyCoverageItem)(nil),                                              // 126: samsara.maintenance.v1beta1.ListWarrantyCoverageItem
-	(*ListWarrantyExternalId)(nil),                                                // 127: samsara.maintenance.v1beta1.ListWarrantyExternalId
-	(*PartInventory)(nil),                                                         // 128: samsara.maintenance.v1beta1.PartInventory
-	(*PartInventoryLocationMoney)(nil),                                            // 129: samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	(*PartInventoryPartDefinitionRef)(nil),                                        // 130: samsara.maintenance.v1beta1.PartInventoryPartDefinitionRef
-	(*PartInventoryPlaceRef)(nil),                                                 // 131: samsara.maintenance.v1beta1.PartInventoryPlaceRef
-	(*PartTransactions)(nil),                                                      // 132: samsara.maintenance.v1beta1.PartTransactions
-	(*PartTransactionsPartDefinitionRef)(nil),                                     // 133: samsara.maintenance.v1beta1.PartTransactionsPartDefinitionRef
-	(*PartTransactionsWorkOrderRef)(nil),                                          // 134: samsara.maintenance.v1beta1.PartTransactionsWorkOrderRef
-	(*Parts)(nil),                                                                 // 135: samsara.maintenance.v1beta1.Parts
-	(*PreventiveMaintenanceSchedules)(nil),                                        // 136: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedules
-	(*PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef)(nil),      // 137: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef
-	(*PurchaseOrderMoneyInputVariant)(nil),                                        // 138: samsara.maintenance.v1beta1.PurchaseOrderMoneyInputVariant
-	(*PurchaseOrderMoneyVariant)(nil),                                             // 139: samsara.maintenance.v1beta1.PurchaseOrderMoneyVariant
-	(*PurchaseOrderPart)(nil),                                                     // 140: samsara.maintenance.v1beta1.PurchaseOrderPart
-	(*PurchaseOrders)(nil),                                                        // 141: samsara.maintenance.v1beta1.PurchaseOrders
-	(*PurchaseOrdersPartDefinitionRef)(nil),                                       // 142: samsara.maintenance.v1beta1.PurchaseOrdersPartDefinitionRef
-	(*PurchaseOrdersPlaceRef)(nil),                                                // 143: samsara.maintenance.v1beta1.PurchaseOrdersPlaceRef
-	(*PurchaseOrdersVendorRef)(nil),                                               // 144: samsara.maintenance.v1beta1.PurchaseOrdersVendorRef
-	(*ReplaceWarrantyAssetAssignments)(nil),                                       // 145: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignments
-	(*StockMovementLocation)(nil),                                                 // 146: samsara.maintenance.v1beta1.StockMovementLocation
-	(*StockMovementMoney)(nil),                                                    // 147: samsara.maintenance.v1beta1.StockMovementMoney
-	(*StockMovementMoneyInput)(nil),                                               // 148: samsara.maintenance.v1beta1.StockMovementMoneyInput
-	(*TimeEntries)(nil),                                                           // 149: samsara.maintenance.v1beta1.TimeEntries
-	(*TimeEntryLocation)(nil),                                                     // 150: samsara.maintenance.v1beta1.TimeEntryLocation
-	(*TimeEntryMoney)(nil),                                                        // 151: samsara.maintenance.v1beta1.TimeEntryMoney
-	(*UpdatePart)(nil),                                                            // 152: samsara.maintenance.v1beta1.UpdatePart
-	(*UpdatePartDefinitionMoney)(nil),                                             // 153: samsara.maintenance.v1beta1.UpdatePartDefinitionMoney
-	(*UpdatePartDefinitionMoneyInput)(nil),                                        // 154: samsara.maintenance.v1beta1.UpdatePartDefinitionMoneyInput
-	(*UpdatePartInventoryLocation)(nil),                                           // 155: samsara.maintenance.v1beta1.UpdatePartInventoryLocation
-	(*UpdatePartInventoryLocationMoney)(nil),                                      // 156: samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoney
-	(*UpdatePartInventoryLocationMoneyInput)(nil),                                 // 157: samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoneyInput
-	(*UpdatePartInventoryLocationPartDefinitionRef)(nil),                          // 158: samsara.maintenance.v1beta1.UpdatePartInventoryLocationPartDefinitionRef
-	(*UpdatePartInventoryLocationPlaceRef)(nil),                                   // 159: samsara.maintenance.v1beta1.UpdatePartInventoryLocationPlaceRef
-	(*UpdatePurchaseOrder)(nil),                                                   // 160: samsara.maintenance.v1beta1.UpdatePurchaseOrder
-	(*UpdatePurchaseOrderCoreCharge)(nil),                                         // 161: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge
-	(*UpdatePurchaseOrderCoreChargeInput)(nil),                                    // 162: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeInput
-	(*UpdatePurchaseOrderCoreRecoverabilityPolicy)(nil),                           // 163: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicy
-	(*UpdatePurchaseOrderCoreRecoverabilityPolicyInput)(nil),                      // 164: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicyInput
-	(*UpdatePurchaseOrderMoney)(nil),                                              // 165: samsara.maintenance.v1beta1.UpdatePurchaseOrderMoney
-	(*UpdatePurchaseOrderMoneyInput)(nil),                                         // 166: samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyInput
-	(*UpdatePurchaseOrderPart)(nil),                                               // 167: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart
-	(*UpdatePurchaseOrderPartDefinitionRef)(nil),                                  // 168: samsara.maintenance.v1beta1.UpdatePurchaseOrderPartDefinitionRef
-	(*UpdatePurchaseOrderPartInput)(nil),                                          // 169: samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInput
-	(*UpdatePurchaseOrderPlaceRef)(nil),                                           // 170: samsara.maintenance.v1beta1.UpdatePurchaseOrderPlaceRef
-	(*UpdatePurchaseOrderTaxAdjustment)(nil),                                      // 171: samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustment
-	(*UpdatePurchaseOrderTaxAdjustmentInput)(nil),                                 // 172: samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInput
-	(*UpdatePurchaseOrderVendorRef)(nil),                                          // 173: samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRef
-	(*UpdatePurchaseOrderVendorRefVariant)(nil),                                   // 174: samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRefVariant
-	(*UpdateUpcomingPreventiveMaintenance)(nil),                                   // 175: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
-	(*UpdateUpcomingPreventiveMaintenanceAssetRef)(nil),                           // 176: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceAssetRef
-	(*UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef)(nil), // 177: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef
-	(*UpdateUpcomingPreventiveMaintenanceWorkOrderRef)(nil),                       // 178: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceWorkOrderRef
-	(*UpdateWarranty)(nil),                                                        // 179: samsara.maintenance.v1beta1.UpdateWarranty
-	(*UpdateWarrantyClaim)(nil),                                                   // 180: samsara.maintenance.v1beta1.UpdateWarrantyClaim
-	(*UpdateWarrantyClaimAssetRef)(nil),                                           // 181: samsara.maintenance.v1beta1.UpdateWarrantyClaimAssetRef
-	(*UpdateWarrantyClaimExternalId)(nil),                                         // 182: samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalId
-	(*UpdateWarrantyClaimExternalIdInput)(nil),                                    // 183: samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalIdInput
-	(*UpdateWarrantyClaimLabor)(nil),                                              // 184: samsara.maintenance.v1beta1.UpdateWarrantyClaimLabor
-	(*UpdateWarrantyClaimLaborInput)(nil),                                         // 185: samsara.maintenance.v1beta1.UpdateWarrantyClaimLaborInput
-	(*UpdateWarrantyClaimMoney)(nil),                                              // 186: samsara.maintenance.v1beta1.UpdateWarrantyClaimMoney
-	(*UpdateWarrantyClaimMoneyInput)(nil),                                         // 187: samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInput
-	(*UpdateWarrantyClaimPart)(nil),                                               // 188: samsara.maintenance.v1beta1.UpdateWarrantyClaimPart
-	(*UpdateWarrantyClaimPartInput)(nil),                                          // 189: samsara.maintenance.v1beta1.UpdateWarrantyClaimPartInput
-	(*UpdateWarrantyClaimReimbursement)(nil),                                      // 190: samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursement
-	(*UpdateWarrantyClaimReimbursementInput)(nil),                                 // 191: samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursementInput
-	(*UpdateWarrantyClaimStatusHistory)(nil),                                      // 192: samsara.maintenance.v1beta1.UpdateWarrantyClaimStatusHistory
-	(*UpdateWarrantyClaimVendorRef)(nil),                                          // 193: samsara.maintenance.v1beta1.UpdateWarrantyClaimVendorRef
-	(*UpdateWarrantyClaimWarrantyRef)(nil),                                        // 194: samsara.maintenance.v1beta1.UpdateWarrantyClaimWarrantyRef
-	(*UpdateWarrantyCoverage)(nil),                                                // 195: samsara.maintenance.v1beta1.UpdateWarrantyCoverage
-	(*UpdateWarrantyCoverageInput)(nil),                                           // 196: samsara.maintenance.v1beta1.UpdateWarrantyCoverageInput
-	(*UpdateWarrantyCoverageItem)(nil),                                            // 197: samsara.maintenance.v1beta1.UpdateWarrantyCoverageItem
-	(*UpdateWarrantyCoverageItemInput)(nil),                                       // 198: samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemInput
-	(*UpdateWarrantyExternalId)(nil),                                              // 199: samsara.maintenance.v1beta1.UpdateWarrantyExternalId
-	(*UpdateWarrantyExternalIdInput)(nil),                                         // 200: samsara.maintenance.v1beta1.UpdateWarrantyExternalIdInput
-	(*UpdateWarrantyVendorRef)(nil),                                               // 201: samsara.maintenance.v1beta1.UpdateWarrantyVendorRef
-	(*Vendor)(nil),                                                                // 202: samsara.maintenance.v1beta1.Vendor
-	(*VendorCategory)(nil),                                                        // 203: samsara.maintenance.v1beta1.VendorCategory
-	(*Warranties)(nil),                                                            // 204: samsara.maintenance.v1beta1.Warranties
-	(*WarrantiesVendorRef)(nil),                                                   // 205: samsara.maintenance.v1beta1.WarrantiesVendorRef
-	(*WarrantyAssetAssignment)(nil),                                               // 206: samsara.maintenance.v1beta1.WarrantyAssetAssignment
-	(*WarrantyAssetAssignmentInput)(nil),                                          // 207: samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
-	(*WarrantyClaims)(nil),                                                        // 208: samsara.maintenance.v1beta1.WarrantyClaims
-	(*WarrantyClaimsAssetRef)(nil),                                                // 209: samsara.maintenance.v1beta1.WarrantyClaimsAssetRef
-	(*WarrantyClaimsVendorRef)(nil),                                               // 210: samsara.maintenance.v1beta1.WarrantyClaimsVendorRef
-	(*WarrantyClaimsWarrantyRef)(nil),                                             // 211: samsara.maintenance.v1beta1.WarrantyClaimsWarrantyRef
-	(*WorkOrderTemplate)(nil),                                                     // 212: samsara.maintenance.v1beta1.WorkOrderTemplate
-	nil,                                                                           // 213: samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                                                      // 214: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                                                 // 215: google.protobuf.FieldMask
-	(*structpb.Value)(nil),                                                        // 216: google.protobuf.Value
+	(*ListVendorCategoriesRequest)(nil),                 // 0: samsara.maintenance.v1beta1.ListVendorCategoriesRequest
+	(*ListVendorCategoriesResponse)(nil),                // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse
+	(*ListMaintenanceVendorsRequest)(nil),               // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
+	(*ListMaintenanceVendorsResponse)(nil),              // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
+	(*ListPartsRequest)(nil),                            // 4: samsara.maintenance.v1beta1.ListPartsRequest
+	(*ListPartsResponse)(nil),                           // 5: samsara.maintenance.v1beta1.ListPartsResponse
+	(*CreatePartRequest)(nil),                           // 6: samsara.maintenance.v1beta1.CreatePartRequest
+	(*CreatePartResponse)(nil),                          // 7: samsara.maintenance.v1beta1.CreatePartResponse
+	(*UpdatePartRequest)(nil),                           // 8: samsara.maintenance.v1beta1.UpdatePartRequest
+	(*UpdatePartResponse)(nil),                          // 9: samsara.maintenance.v1beta1.UpdatePartResponse
+	(*DeletePartRequest)(nil),                           // 10: samsara.maintenance.v1beta1.DeletePartRequest
+	(*DeletePartResponse)(nil),                          // 11: samsara.maintenance.v1beta1.DeletePartResponse
+	(*ListPartInventoryRequest)(nil),                    // 12: samsara.maintenance.v1beta1.ListPartInventoryRequest
+	(*ListPartInventoryResponse)(nil),                   // 13: samsara.maintenance.v1beta1.ListPartInventoryResponse
+	(*CreatePartInventoryLocationRequest)(nil),          // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
+	(*CreatePartInventoryLocationResponse)(nil),         // 15: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
+	(*UpdatePartInventoryLocationRequest)(nil),          // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
+	(*UpdatePartInventoryLocationResponse)(nil),         // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
+	(*CreateStockMovementRequest)(nil),                  // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest
+	(*CreateStockMovementResponse)(nil),                 // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse
+	(*ListPartTransactionsRequest)(nil),                 // 20: samsara.maintenance.v1beta1.ListPartTransactionsRequest
+	(*ListPartTransactionsResponse)(nil),                // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse
+	(*ResolvePreventiveMaintenanceRequest)(nil),         // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
+	(*ResolvePreventiveMaintenanceResponse)(nil),        // 23: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
+	(*ListPreventiveMaintenanceSchedulesRequest)(nil),   // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
+	(*ListPreventiveMaintenanceSchedulesResponse)(nil),  // 25: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
+	(*ListUpcomingPreventiveMaintenanceRequest)(nil),    // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
+	(*ListUpcomingPreventiveMaintenanceResponse)(nil),   // 27: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
+	(*UpdateUpcomingPreventiveMaintenanceRequest)(nil),  // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
+	(*UpdateUpcomingPreventiveMaintenanceResponse)(nil), // 29: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
+	(*ListPurchaseOrdersRequest)(nil),                   // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
+	(*ListPurchaseOrdersResponse)(nil),                  // 31: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
+	(*CreatePurchaseOrderRequest)(nil),                  // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
+	(*CreatePurchaseOrderResponse)(nil),                 // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
+	(*UpdatePurchaseOrderRequest)(nil),                  // 34: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
+	(*UpdatePurchaseOrderResponse)(nil),                 // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
+	(*DeletePurchaseOrderRequest)(nil),                  // 36: samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
+	(*DeletePurchaseOrderResponse)(nil),                 // 37: samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
+	(*ListTimeEntriesRequest)(nil),                      // 38: samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	(*ListTimeEntriesResponse)(nil),                     // 39: samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	(*ListWarrantiesRequest)(nil),                       // 40: samsara.maintenance.v1beta1.ListWarrantiesRequest
+	(*ListWarrantiesResponse)(nil),                      // 41: samsara.maintenance.v1beta1.ListWarrantiesResponse
+	(*CreateWarrantyRequest)(nil),                       // 42: samsara.maintenance.v1beta1.CreateWarrantyRequest
+	(*CreateWarrantyResponse)(nil),                      // 43: samsara.maintenance.v1beta1.CreateWarrantyResponse
+	(*UpdateWarrantyRequest)(nil),                       // 44: samsara.maintenance.v1beta1.UpdateWarrantyRequest
+	(*UpdateWarrantyResponse)(nil),                      // 45: samsara.maintenance.v1beta1.UpdateWarrantyResponse
+	(*DeleteWarrantyRequest)(nil),                       // 46: samsara.maintenance.v1beta1.DeleteWarrantyRequest
+	(*DeleteWarrantyResponse)(nil),                      // 47: samsara.maintenance.v1beta1.DeleteWarrantyResponse
+	(*ReplaceWarrantyAssetAssignmentsRequest)(nil),      // 48: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
+	(*ReplaceWarrantyAssetAssignmentsResponse)(nil),     // 49: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
+	(*ListWarrantyClaimsRequest)(nil),                   // 50: samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
+	(*ListWarrantyClaimsResponse)(nil),                  // 51: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
+	(*CreateWarrantyClaimRequest)(nil),                  // 52: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
+	(*CreateWarrantyClaimResponse)(nil),                 // 53: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
+	(*UpdateWarrantyClaimRequest)(nil),                  // 54: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
+	(*UpdateWarrantyClaimResponse)(nil),                 // 55: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
+	(*DeleteWarrantyClaimRequest)(nil),                  // 56: samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
+	(*DeleteWarrantyClaimResponse)(nil),                 // 57: samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
+	(*GetWorkOrderTemplatesRequest)(nil),                // 58: samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
+	(*GetWorkOrderTemplatesResponse)(nil),               // 59: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
+	(*AssetRef)(nil),                                    // 60: samsara.maintenance.v1beta1.AssetRef
+	(*Money)(nil),                                       // 61: samsara.maintenance.v1beta1.Money
+	(*Part)(nil),                                        // 62: samsara.maintenance.v1beta1.Part
+	(*PartDefinitionMoney)(nil),                         // 63: samsara.maintenance.v1beta1.PartDefinitionMoney
+	(*PartDefinitionRef)(nil),                           // 64: samsara.maintenance.v1beta1.PartDefinitionRef
+	(*PartInventory)(nil),                               // 65: samsara.maintenance.v1beta1.PartInventory
+	(*PartInventoryLocation)(nil),                       // 66: samsara.maintenance.v1beta1.PartInventoryLocation
+	(*PartInventoryLocationMoney)(nil),                  // 67: samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	(*PartTransaction)(nil),                             // 68: samsara.maintenance.v1beta1.PartTransaction
+	(*PlaceRef)(nil),                                    // 69: samsara.maintenance.v1beta1.PlaceRef
+	(*PreventativeMaintenanceScheduleRef)(nil),          // 70: samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	(*PreventiveMaintenanceSchedule)(nil),               // 71: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
+	(*PurchaseOrder)(nil),                               // 72: samsara.maintenance.v1beta1.PurchaseOrder
+	(*PurchaseOrderCoreCharge)(nil),                     // 73: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
+	(*PurchaseOrderCoreChargeInput)(nil),                // 74: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
+	(*PurchaseOrderCoreRecoverabilityPolicy)(nil),       // 75: samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	(*PurchaseOrderMoney)(nil),                          // 76: samsara.maintenance.v1beta1.PurchaseOrderMoney
+	(*PurchaseOrderPart)(nil),                           // 77: samsara.maintenance.v1beta1.PurchaseOrderPart
+	(*PurchaseOrderPartInput)(nil),                      // 78: samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	(*PurchaseOrderTaxAdjustment)(nil),                  // 79: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	(*StockMovement)(nil),                               // 80: samsara.maintenance.v1beta1.StockMovement
+	(*StockMovementLocation)(nil),                       // 81: samsara.maintenance.v1beta1.StockMovementLocation
+	(*TimeEntry)(nil),                                   // 82: samsara.maintenance.v1beta1.TimeEntry
+	(*TimeEntryLocation)(nil),                           // 83: samsara.maintenance.v1beta1.TimeEntryLocation
+	(*TimeEntryMoney)(nil),                              // 84: samsara.maintenance.v1beta1.TimeEntryMoney
+	(*UpcomingPreventiveMaintenance)(nil),               // 85: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
+	(*UpdateUpcomingPreventiveMaintenance)(nil),         // 86: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
+	(*Vendor)(nil),                                      // 87: samsara.maintenance.v1beta1.Vendor
+	(*VendorCategory)(nil),                              // 88: samsara.maintenance.v1beta1.VendorCategory
+	(*VendorRef)(nil),                                   // 89: samsara.maintenance.v1beta1.VendorRef
+	(*Warranty)(nil),                                    // 90: samsara.maintenance.v1beta1.Warranty
+	(*WarrantyAssetAssignment)(nil),                     // 91: samsara.maintenance.v1beta1.WarrantyAssetAssignment
+	(*WarrantyAssetAssignmentInput)(nil),                // 92: samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
+	(*WarrantyAssetAssignments)(nil),                    // 93: samsara.maintenance.v1beta1.WarrantyAssetAssignments
+	(*WarrantyClaim)(nil),                               // 94: samsara.maintenance.v1beta1.WarrantyClaim
+	(*WarrantyClaimExternalId)(nil),                     // 95: samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	(*WarrantyClaimLabor)(nil),                          // 96: samsara.maintenance.v1beta1.WarrantyClaimLabor
+	(*WarrantyClaimMoney)(nil),                          // 97: samsara.maintenance.v1beta1.WarrantyClaimMoney
+	(*WarrantyClaimPart)(nil),                           // 98: samsara.maintenance.v1beta1.WarrantyClaimPart
+	(*WarrantyClaimReimbursement)(nil),                  // 99: samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	(*WarrantyClaimStatusHistory)(nil),                  // 100: samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
+	(*WarrantyCoverage)(nil),                            // 101: samsara.maintenance.v1beta1.WarrantyCoverage
+	(*WarrantyCoverageItem)(nil),                        // 102: samsara.maintenance.v1beta1.WarrantyCoverageItem
+	(*WarrantyExternalId)(nil),                          // 103: samsara.maintenance.v1beta1.WarrantyExternalId
+	(*WarrantyRef)(nil),                                 // 104: samsara.maintenance.v1beta1.WarrantyRef
+	(*WorkOrderRef)(nil),                                // 105: samsara.maintenance.v1beta1.WorkOrderRef
+	(*WorkOrderTemplate)(nil),                           // 106: samsara.maintenance.v1beta1.WorkOrderTemplate
+	nil,                                                 // 107: samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
+	(*v1.Pagination)(nil),                               // 108: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                       // 109: google.protobuf.FieldMask
+	(*structpb.Value)(nil),                              // 110: google.protobuf.Value
 }
 var file_samsara_maintenance_v1beta1_maintenance_proto_depIdxs = []int32{
-	203, // 0: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.data:type_name -> samsara.maintenance.v1beta1.VendorCategory
-	214, // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	202, // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.data:type_name -> samsara.maintenance.v1beta1.Vendor
-	214, // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	135, // 4: samsara.maintenance.v1beta1.ListPartsResponse.data:type_name -> samsara.maintenance.v1beta1.Parts
-	214, // 5: samsara.maintenance.v1beta1.ListPartsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	62,  // 6: samsara.maintenance.v1beta1.CreatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePartDefinitionMoneyInput
-	60,  // 7: samsara.maintenance.v1beta1.CreatePartResponse.data:type_name -> samsara.maintenance.v1beta1.CreatePart
-	154, // 8: samsara.maintenance.v1beta1.UpdatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.UpdatePartDefinitionMoneyInput
-	215, // 9: samsara.maintenance.v1beta1.UpdatePartRequest.update_mask:type_name -> google.protobuf.FieldMask
-	152, // 10: samsara.maintenance.v1beta1.UpdatePartResponse.data:type_name -> samsara.maintenance.v1beta1.UpdatePart
-	128, // 11: samsara.maintenance.v1beta1.ListPartInventoryResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventory
-	214, // 12: samsara.maintenance.v1beta1.ListPartInventoryResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	65,  // 13: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePartInventoryLocationMoneyInput
-	63,  // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.CreatePartInventoryLocation
-	157, // 15: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoneyInput
-	215, // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	155, // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.UpdatePartInventoryLocation
-	148, // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.StockMovementMoneyInput
-	85,  // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse.data:type_name -> samsara.maintenance.v1beta1.CreateStockMovement
-	132, // 20: samsara.maintenance.v1beta1.ListPartTransactionsResponse.data:type_name -> samsara.maintenance.v1beta1.PartTransactions
-	214, // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	216, // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse.data:type_name -> google.protobuf.Value
-	136, // 23: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.data:type_name -> samsara.maintenance.v1beta1.PreventiveMaintenanceSchedules
-	214, // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	115, // 25: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenance
-	214, // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	215, // 27: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest.update_mask:type_name -> google.protobuf.FieldMask
-	175, // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
-	141, // 29: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrders
-	214, // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	75,  // 31: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputVariant
-	79,  // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderPartInput
-	82,  // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInput
-	68,  // 34: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrder
-	138, // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoneyInputVariant
-	169, // 36: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInput
-	172, // 37: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInput
-	215, // 38: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.update_mask:type_name -> google.protobuf.FieldMask
-	160, // 39: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrder
-	149, // 40: samsara.maintenance.v1beta1.ListTimeEntriesResponse.data:type_name -> samsara.maintenance.v1beta1.TimeEntries
-	214, // 41: samsara.maintenance.v1beta1.ListTimeEntriesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	204, // 42: samsara.maintenance.v1beta1.ListWarrantiesResponse.data:type_name -> samsara.maintenance.v1beta1.Warranties
-	214, // 43: samsara.maintenance.v1beta1.ListWarrantiesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	103, // 44: samsara.maintenance.v1beta1.CreateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageInput
-	103, // 45: samsara.maintenance.v1beta1.CreateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageInput
-	107, // 46: samsara.maintenance.v1beta1.CreateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.CreateWarrantyExternalIdInput
-	86,  // 47: samsara.maintenance.v1beta1.CreateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.CreateWarranty
-	196, // 48: samsara.maintenance.v1beta1.UpdateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageInput
-	196, // 49: samsara.maintenance.v1beta1.UpdateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageInput
-	200, // 50: samsara.maintenance.v1beta1.UpdateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyExternalIdInput
-	215, // 51: samsara.maintenance.v1beta1.UpdateWarrantyRequest.update_mask:type_name -> google.protobuf.FieldMask
-	179, // 52: samsara.maintenance.v1beta1.UpdateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateWarranty
-	207, // 53: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest.assets:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
-	145, // 54: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse.data:type_name -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignments
-	208, // 55: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaims
-	214, // 56: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	90,  // 57: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimExternalIdInput
-	92,  // 58: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimLaborInput
-	94,  // 59: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInput
-	96,  // 60: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimPartInput
-	98,  // 61: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursementInput
-	87,  // 62: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaim
-	183, // 63: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalIdInput
-	185, // 64: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimLaborInput
-	187, // 65: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInput
-	189, // 66: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimPartInput
-	191, // 67: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursementInput
-	215, // 68: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.update_mask:type_name -> google.protobuf.FieldMask
-	180, // 69: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaim
-	212, // 70: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.data:type_name -> samsara.maintenance.v1beta1.WorkOrderTemplate
-	214, // 71: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	61,  // 72: samsara.maintenance.v1beta1.CreatePart.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePartDefinitionMoney
-	66,  // 73: samsara.maintenance.v1beta1.CreatePartInventoryLocation.part_samsara:type_name -> samsara.maintenance.v1beta1.CreatePartInventoryLocationPartDefinitionRef
-	67,  // 74: samsara.maintenance.v1beta1.CreatePartInventoryLocation.place:type_name -> samsara.maintenance.v1beta1.CreatePartInventoryLocationPlaceRef
-	64,  // 75: samsara.maintenance.v1beta1.CreatePartInventoryLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePartInventoryLocationMoney
-	76,  // 76: samsara.maintenance.v1beta1.CreatePurchaseOrder.other_cost:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyVariant
-	77,  // 77: samsara.maintenance.v1beta1.CreatePurchaseOrder.parts:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderPart
-	81,  // 78: samsara.maintenance.v1beta1.CreatePurchaseOrder.tax:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustment
-	73,  // 79: samsara.maintenance.v1beta1.CreatePurchaseOrder.tax_total:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoney
-	84,  // 80: samsara.maintenance.v1beta1.CreatePurchaseOrder.vendor:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRefVariant
-	78,  // 81: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderPartDefinitionRef
-	71,  // 82: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicy
-	83,  // 83: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderVendorRef
-	73,  // 84: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoney
-	72,  // 85: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeInput.recoverability_policy:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderCoreRecoverabilityPolicyInput
-	74,  // 86: samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeInput.unit_core_amount:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInput
-	69,  // 87: samsara.maintenance.v1beta1.CreatePurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderCoreCharge
-	78,  // 88: samsara.maintenance.v1beta1.CreatePurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderPartDefinitionRef
-	80,  // 89: samsara.maintenance.v1beta1.CreatePurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderPlaceRef
-	81,  // 90: samsara.maintenance.v1beta1.CreatePurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustment
-	76,  // 91: samsara.maintenance.v1beta1.CreatePurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyVariant
-	70,  // 92: samsara.maintenance.v1beta1.CreatePurchaseOrderPartInput.core_charge:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderCoreChargeInput
-	82,  // 93: samsara.maintenance.v1beta1.CreatePurchaseOrderPartInput.tax:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInput
-	75,  // 94: samsara.maintenance.v1beta1.CreatePurchaseOrderPartInput.unit_cost:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInputVariant
-	73,  // 95: samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoney
-	74,  // 96: samsara.maintenance.v1beta1.CreatePurchaseOrderTaxAdjustmentInput.money:type_name -> samsara.maintenance.v1beta1.CreatePurchaseOrderMoneyInput
-	146, // 97: samsara.maintenance.v1beta1.CreateStockMovement.destination_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
-	146, // 98: samsara.maintenance.v1beta1.CreateStockMovement.source_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
-	102, // 99: samsara.maintenance.v1beta1.CreateWarranty.base_coverage:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverage
-	102, // 100: samsara.maintenance.v1beta1.CreateWarranty.coverages:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverage
-	106, // 101: samsara.maintenance.v1beta1.CreateWarranty.external_ids:type_name -> samsara.maintenance.v1beta1.CreateWarrantyExternalId
-	108, // 102: samsara.maintenance.v1beta1.CreateWarranty.vendor:type_name -> samsara.maintenance.v1beta1.CreateWarrantyVendorRef
-	88,  // 103: samsara.maintenance.v1beta1.CreateWarrantyClaim.asset:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimAssetRef
-	89,  // 104: samsara.maintenance.v1beta1.CreateWarrantyClaim.external_ids:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimExternalId
-	91,  // 105: samsara.maintenance.v1beta1.CreateWarrantyClaim.labor:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimLabor
-	101, // 106: samsara.maintenance.v1beta1.CreateWarrantyClaim.linked_warranty:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimWarrantyRef
-	93,  // 107: samsara.maintenance.v1beta1.CreateWarrantyClaim.other_cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoney
-	95,  // 108: samsara.maintenance.v1beta1.CreateWarrantyClaim.parts:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimPart
-	97,  // 109: samsara.maintenance.v1beta1.CreateWarrantyClaim.reimbursements:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursement
-	99,  // 110: samsara.maintenance.v1beta1.CreateWarrantyClaim.status_history:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimStatusHistory
-	100, // 111: samsara.maintenance.v1beta1.CreateWarrantyClaim.warranty_vendor:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimVendorRef
-	93,  // 112: samsara.maintenance.v1beta1.CreateWarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoney
-	94,  // 113: samsara.maintenance.v1beta1.CreateWarrantyClaimLaborInput.cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInput
-	93,  // 114: samsara.maintenance.v1beta1.CreateWarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoney
-	94,  // 115: samsara.maintenance.v1beta1.CreateWarrantyClaimPartInput.cost:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInput
-	93,  // 116: samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoney
-	94,  // 117: samsara.maintenance.v1beta1.CreateWarrantyClaimReimbursementInput.reimbursement:type_name -> samsara.maintenance.v1beta1.CreateWarrantyClaimMoneyInput
-	104, // 118: samsara.maintenance.v1beta1.CreateWarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageItem
-	104, // 119: samsara.maintenance.v1beta1.CreateWarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageItem
-	105, // 120: samsara.maintenance.v1beta1.CreateWarrantyCoverageInput.exclusions:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageItemInput
-	105, // 121: samsara.maintenance.v1beta1.CreateWarrantyCoverageInput.inclusions:type_name -> samsara.maintenance.v1beta1.CreateWarrantyCoverageItemInput
-	142, // 122: samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.PurchaseOrdersPartDefinitionRef
-	111, // 123: samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderCoreRecoverabilityPolicy
-	144, // 124: samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.PurchaseOrdersVendorRef
-	112, // 125: samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	112, // 126: samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	116, // 127: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceAssetRef
-	117, // 128: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef
-	118, // 129: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceWorkOrderRef
-	121, // 130: samsara.maintenance.v1beta1.ListWarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimMoney
-	121, // 131: samsara.maintenance.v1beta1.ListWarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimMoney
-	121, // 132: samsara.maintenance.v1beta1.ListWarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimMoney
-	126, // 133: samsara.maintenance.v1beta1.ListWarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.ListWarrantyCoverageItem
-	126, // 134: samsara.maintenance.v1beta1.ListWarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.ListWarrantyCoverageItem
-	130, // 135: samsara.maintenance.v1beta1.PartInventory.part_samsara:type_name -> samsara.maintenance.v1beta1.PartInventoryPartDefinitionRef
-	131, // 136: samsara.maintenance.v1beta1.PartInventory.place:type_name -> samsara.maintenance.v1beta1.PartInventoryPlaceRef
-	129, // 137: samsara.maintenance.v1beta1.PartInventory.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
-	133, // 138: samsara.maintenance.v1beta1.PartTransactions.part:type_name -> samsara.maintenance.v1beta1.PartTransactionsPartDefinitionRef
-	134, // 139: samsara.maintenance.v1beta1.PartTransactions.work_order:type_name -> samsara.maintenance.v1beta1.PartTransactionsWorkOrderRef
-	109, // 140: samsara.maintenance.v1beta1.Parts.unit_cost:type_name -> samsara.maintenance.v1beta1.ListPartDefinitionMoney
-	137, // 141: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedules.linked_schedules:type_name -> samsara.maintenance.v1beta1.PreventiveMaintenanceSchedulesPreventativeMaintenanceScheduleRef
-	110, // 142: samsara.maintenance.v1beta1.PurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderCoreCharge
-	142, // 143: samsara.maintenance.v1beta1.PurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.PurchaseOrdersPartDefinitionRef
-	143, // 144: samsara.maintenance.v1beta1.PurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.PurchaseOrdersPlaceRef
-	113, // 145: samsara.maintenance.v1beta1.PurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustment
-	112, // 146: samsara.maintenance.v1beta1.PurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	112, // 147: samsara.maintenance.v1beta1.PurchaseOrders.other_cost:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	140, // 148: samsara.maintenance.v1beta1.PurchaseOrders.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPart
-	113, // 149: samsara.maintenance.v1beta1.PurchaseOrders.tax:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderTaxAdjustment
-	112, // 150: samsara.maintenance.v1beta1.PurchaseOrders.tax_total:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrderMoney
-	114, // 151: samsara.maintenance.v1beta1.PurchaseOrders.vendor:type_name -> samsara.maintenance.v1beta1.ListPurchaseOrdersVendorRef
-	206, // 152: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignments.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignment
-	147, // 153: samsara.maintenance.v1beta1.StockMovementLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.StockMovementMoney
-	150, // 154: samsara.maintenance.v1beta1.TimeEntries.clock_in_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
-	150, // 155: samsara.maintenance.v1beta1.TimeEntries.clock_out_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
-	151, // 156: samsara.maintenance.v1beta1.TimeEntries.hourly_rate:type_name -> samsara.maintenance.v1beta1.TimeEntryMoney
-	153, // 157: samsara.maintenance.v1beta1.UpdatePart.unit_cost:type_name -> samsara.maintenance.v1beta1.UpdatePartDefinitionMoney
-	158, // 158: samsara.maintenance.v1beta1.UpdatePartInventoryLocation.part_samsara:type_name -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationPartDefinitionRef
-	159, // 159: samsara.maintenance.v1beta1.UpdatePartInventoryLocation.place:type_name -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationPlaceRef
-	156, // 160: samsara.maintenance.v1beta1.UpdatePartInventoryLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationMoney
-	139, // 161: samsara.maintenance.v1beta1.UpdatePurchaseOrder.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoneyVariant
-	167, // 162: samsara.maintenance.v1beta1.UpdatePurchaseOrder.parts:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderPart
-	171, // 163: samsara.maintenance.v1beta1.UpdatePurchaseOrder.tax:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustment
-	165, // 164: samsara.maintenance.v1beta1.UpdatePurchaseOrder.tax_total:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderMoney
-	174, // 165: samsara.maintenance.v1beta1.UpdatePurchaseOrder.vendor:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRefVariant
-	168, // 166: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderPartDefinitionRef
-	163, // 167: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicy
-	173, // 168: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderVendorRef
-	165, // 169: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderMoney
-	164, // 170: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeInput.recoverability_policy:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreRecoverabilityPolicyInput
-	166, // 171: samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeInput.unit_core_amount:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyInput
-	161, // 172: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreCharge
-	168, // 173: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderPartDefinitionRef
-	170, // 174: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderPlaceRef
-	171, // 175: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustment
-	139, // 176: samsara.maintenance.v1beta1.UpdatePurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoneyVariant
-	162, // 177: samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInput.core_charge:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderCoreChargeInput
-	172, // 178: samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInput.tax:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInput
-	138, // 179: samsara.maintenance.v1beta1.UpdatePurchaseOrderPartInput.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoneyInputVariant
-	165, // 180: samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderMoney
-	166, // 181: samsara.maintenance.v1beta1.UpdatePurchaseOrderTaxAdjustmentInput.money:type_name -> samsara.maintenance.v1beta1.UpdatePurchaseOrderMoneyInput
-	176, // 182: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceAssetRef
-	177, // 183: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenancePreventativeMaintenanceScheduleRef
-	178, // 184: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceWorkOrderRef
-	195, // 185: samsara.maintenance.v1beta1.UpdateWarranty.base_coverage:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverage
-	195, // 186: samsara.maintenance.v1beta1.UpdateWarranty.coverages:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverage
-	199, // 187: samsara.maintenance.v1beta1.UpdateWarranty.external_ids:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyExternalId
-	201, // 188: samsara.maintenance.v1beta1.UpdateWarranty.vendor:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyVendorRef
-	181, // 189: samsara.maintenance.v1beta1.UpdateWarrantyClaim.asset:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimAssetRef
-	182, // 190: samsara.maintenance.v1beta1.UpdateWarrantyClaim.external_ids:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimExternalId
-	184, // 191: samsara.maintenance.v1beta1.UpdateWarrantyClaim.labor:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimLabor
-	194, // 192: samsara.maintenance.v1beta1.UpdateWarrantyClaim.linked_warranty:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimWarrantyRef
-	186, // 193: samsara.maintenance.v1beta1.UpdateWarrantyClaim.other_cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoney
-	188, // 194: samsara.maintenance.v1beta1.UpdateWarrantyClaim.parts:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimPart
-	190, // 195: samsara.maintenance.v1beta1.UpdateWarrantyClaim.reimbursements:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursement
-	192, // 196: samsara.maintenance.v1beta1.UpdateWarrantyClaim.status_history:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimStatusHistory
-	193, // 197: samsara.maintenance.v1beta1.UpdateWarrantyClaim.warranty_vendor:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimVendorRef
-	186, // 198: samsara.maintenance.v1beta1.UpdateWarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoney
-	187, // 199: samsara.maintenance.v1beta1.UpdateWarrantyClaimLaborInput.cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInput
-	186, // 200: samsara.maintenance.v1beta1.UpdateWarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoney
-	187, // 201: samsara.maintenance.v1beta1.UpdateWarrantyClaimPartInput.cost:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInput
-	186, // 202: samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoney
-	187, // 203: samsara.maintenance.v1beta1.UpdateWarrantyClaimReimbursementInput.reimbursement:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyClaimMoneyInput
-	197, // 204: samsara.maintenance.v1beta1.UpdateWarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageItem
-	197, // 205: samsara.maintenance.v1beta1.UpdateWarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageItem
-	198, // 206: samsara.maintenance.v1beta1.UpdateWarrantyCoverageInput.exclusions:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemInput
-	198, // 207: samsara.maintenance.v1beta1.UpdateWarrantyCoverageInput.inclusions:type_name -> samsara.maintenance.v1beta1.UpdateWarrantyCoverageItemInput
-	213, // 208: samsara.maintenance.v1beta1.Vendor.external_ids:type_name -> samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
-	125, // 209: samsara.maintenance.v1beta1.Warranties.base_coverage:type_name -> samsara.maintenance.v1beta1.ListWarrantyCoverage
-	125, // 210: samsara.maintenance.v1beta1.Warranties.coverages:type_name -> samsara.maintenance.v1beta1.ListWarrantyCoverage
-	127, // 211: samsara.maintenance.v1beta1.Warranties.external_ids:type_name -> samsara.maintenance.v1beta1.ListWarrantyExternalId
-	205, // 212: samsara.maintenance.v1beta1.Warranties.vendor:type_name -> samsara.maintenance.v1beta1.WarrantiesVendorRef
-	209, // 213: samsara.maintenance.v1beta1.WarrantyClaims.asset:type_name -> samsara.maintenance.v1beta1.WarrantyClaimsAssetRef
-	119, // 214: samsara.maintenance.v1beta1.WarrantyClaims.external_ids:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimExternalId
-	120, // 215: samsara.maintenance.v1beta1.WarrantyClaims.labor:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimLabor
-	211, // 216: samsara.maintenance.v1beta1.WarrantyClaims.linked_warranty:type_name -> samsara.maintenance.v1beta1.WarrantyClaimsWarrantyRef
-	121, // 217: samsara.maintenance.v1beta1.WarrantyClaims.other_cost:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimMoney
-	122, // 218: samsara.maintenance.v1beta1.WarrantyClaims.parts:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimPart
-	123, // 219: samsara.maintenance.v1beta1.WarrantyClaims.reimbursements:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimReimbursement
-	124, // 220: samsara.maintenance.v1beta1.WarrantyClaims.status_history:type_name -> samsara.maintenance.v1beta1.ListWarrantyClaimStatusHistory
-	210, // 221: samsara.maintenance.v1beta1.WarrantyClaims.warranty_vendor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimsVendorRef
-	0,   // 222: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:input_type -> samsara.maintenance.v1beta1.ListVendorCategoriesRequest
-	2,   // 223: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:input_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
-	4,   // 224: samsara.maintenance.v1beta1.MaintenanceService.ListParts:input_type -> samsara.maintenance.v1beta1.ListPartsRequest
-	6,   // 225: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:input_type -> samsara.maintenance.v1beta1.CreatePartRequest
-	8,   // 226: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:input_type -> samsara.maintenance.v1beta1.UpdatePartRequest
-	10,  // 227: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:input_type -> samsara.maintenance.v1beta1.DeletePartRequest
-	12,  // 228: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:input_type -> samsara.maintenance.v1beta1.ListPartInventoryRequest
-	14,  // 229: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
-	16,  // 230: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
-	18,  // 231: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:input_type -> samsara.maintenance.v1beta1.CreateStockMovementRequest
-	20,  // 232: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:input_type -> samsara.maintenance.v1beta1.ListPartTransactionsRequest
-	22,  // 233: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
-	24,  // 234: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:input_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
-	26,  // 235: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
-	28,  // 236: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
-	30,  // 237: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:input_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
-	32,  // 238: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
-	34,  // 239: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
-	36,  // 240: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:input_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
-	38,  // 241: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:input_type -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
-	40,  // 242: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:input_type -> samsara.maintenance.v1beta1.ListWarrantiesRequest
-	42,  // 243: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:input_type -> samsara.maintenance.v1beta1.CreateWarrantyRequest
-	44,  // 244: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyRequest
-	46,  // 245: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyRequest
-	48,  // 246: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:input_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
-	50,  // 247: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:input_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
-	52,  // 248: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
-	54,  // 249: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
-	56,  // 250: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
-	58,  // 251: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:input_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
-	1,   // 252: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:output_type -> samsara.maintenance.v1beta1.ListVendorCategoriesResponse
-	3,   // 253: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:output_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
-	5,   // 254: samsara.maintenance.v1beta1.MaintenanceService.ListParts:output_type -> samsara.maintenance.v1beta1.ListPartsResponse
-	7,   // 255: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:output_type -> samsara.maintenance.v1beta1.CreatePartResponse
-	9,   // 256: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:output_type -> samsara.maintenance.v1beta1.UpdatePartResponse
-	11,  // 257: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:output_type -> samsara.maintenance.v1beta1.DeletePartResponse
-	13,  // 258: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:output_type -> samsara.maintenance.v1beta1.ListPartInventoryResponse
-	15,  // 259: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
-	17,  // 260: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
-	19,  // 261: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:output_type -> samsara.maintenance.v1beta1.CreateStockMovementResponse
-	21,  // 262: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:output_type -> samsara.maintenance.v1beta1.ListPartTransactionsResponse
-	23,  // 263: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
-	25,  // 264: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:output_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
-	27,  // 265: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
-	29,  // 266: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
-	31,  // 267: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:output_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
-	33,  // 268: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
-	35,  // 269: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
-	37,  // 270: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:output_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
-	39,  // 271: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:output_type -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
-	41,  // 272: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:output_type -> samsara.maintenance.v1beta1.ListWarrantiesResponse
-	43,  // 273: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:output_type -> samsara.maintenance.v1beta1.CreateWarrantyResponse
-	45,  // 274: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyResponse
-	47,  // 275: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyResponse
-	49,  // 276: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:output_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
-	51,  // 277: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:output_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
-	53,  // 278: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
-	55,  // 279: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
-	57,  // 280: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
-	59,  // 281: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:output_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
-	252, // [252:282] is the sub-list for method output_type
-	222, // [222:252] is the sub-list for method input_type
-	222, // [222:222] is the sub-list for extension type_name
-	222, // [222:222] is the sub-list for extension extendee
-	0,   // [0:222] is the sub-list for field type_name
+	88,  // 0: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.data:type_name -> samsara.maintenance.v1beta1.VendorCategory
+	108, // 1: samsara.maintenance.v1beta1.ListVendorCategoriesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	87,  // 2: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.data:type_name -> samsara.maintenance.v1beta1.Vendor
+	108, // 3: samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	62,  // 4: samsara.maintenance.v1beta1.ListPartsResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	108, // 5: samsara.maintenance.v1beta1.ListPartsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	63,  // 6: samsara.maintenance.v1beta1.CreatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	62,  // 7: samsara.maintenance.v1beta1.CreatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	63,  // 8: samsara.maintenance.v1beta1.UpdatePartRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	109, // 9: samsara.maintenance.v1beta1.UpdatePartRequest.update_mask:type_name -> google.protobuf.FieldMask
+	62,  // 10: samsara.maintenance.v1beta1.UpdatePartResponse.data:type_name -> samsara.maintenance.v1beta1.Part
+	65,  // 11: samsara.maintenance.v1beta1.ListPartInventoryResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventory
+	108, // 12: samsara.maintenance.v1beta1.ListPartInventoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	67,  // 13: samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	66,  // 14: samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
+	67,  // 15: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	109, // 16: samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	66,  // 17: samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse.data:type_name -> samsara.maintenance.v1beta1.PartInventoryLocation
+	61,  // 18: samsara.maintenance.v1beta1.CreateStockMovementRequest.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
+	80,  // 19: samsara.maintenance.v1beta1.CreateStockMovementResponse.data:type_name -> samsara.maintenance.v1beta1.StockMovement
+	68,  // 20: samsara.maintenance.v1beta1.ListPartTransactionsResponse.data:type_name -> samsara.maintenance.v1beta1.PartTransaction
+	108, // 21: samsara.maintenance.v1beta1.ListPartTransactionsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	110, // 22: samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse.data:type_name -> google.protobuf.Value
+	71,  // 23: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.data:type_name -> samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule
+	108, // 24: samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	85,  // 25: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance
+	108, // 26: samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse.pagination:type_name -> samsara.types.v1.Pagination
+	109, // 27: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	86,  // 28: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse.data:type_name -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance
+	72,  // 29: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	108, // 30: samsara.maintenance.v1beta1.ListPurchaseOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	76,  // 31: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	78,  // 32: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	79,  // 33: samsara.maintenance.v1beta1.CreatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	72,  // 34: samsara.maintenance.v1beta1.CreatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	76,  // 35: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	78,  // 36: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPartInput
+	79,  // 37: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	109, // 38: samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest.update_mask:type_name -> google.protobuf.FieldMask
+	72,  // 39: samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse.data:type_name -> samsara.maintenance.v1beta1.PurchaseOrder
+	82,  // 40: samsara.maintenance.v1beta1.ListTimeEntriesResponse.data:type_name -> samsara.maintenance.v1beta1.TimeEntry
+	108, // 41: samsara.maintenance.v1beta1.ListTimeEntriesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	90,  // 42: samsara.maintenance.v1beta1.ListWarrantiesResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	108, // 43: samsara.maintenance.v1beta1.ListWarrantiesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	101, // 44: samsara.maintenance.v1beta1.CreateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	101, // 45: samsara.maintenance.v1beta1.CreateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	103, // 46: samsara.maintenance.v1beta1.CreateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	90,  // 47: samsara.maintenance.v1beta1.CreateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	101, // 48: samsara.maintenance.v1beta1.UpdateWarrantyRequest.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	101, // 49: samsara.maintenance.v1beta1.UpdateWarrantyRequest.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	103, // 50: samsara.maintenance.v1beta1.UpdateWarrantyRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	109, // 51: samsara.maintenance.v1beta1.UpdateWarrantyRequest.update_mask:type_name -> google.protobuf.FieldMask
+	90,  // 52: samsara.maintenance.v1beta1.UpdateWarrantyResponse.data:type_name -> samsara.maintenance.v1beta1.Warranty
+	92,  // 53: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest.assets:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignmentInput
+	93,  // 54: samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignments
+	94,  // 55: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	108, // 56: samsara.maintenance.v1beta1.ListWarrantyClaimsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	95,  // 57: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	96,  // 58: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	97,  // 59: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	98,  // 60: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	99,  // 61: samsara.maintenance.v1beta1.CreateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	94,  // 62: samsara.maintenance.v1beta1.CreateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	95,  // 63: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	96,  // 64: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	97,  // 65: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	98,  // 66: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	99,  // 67: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	109, // 68: samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest.update_mask:type_name -> google.protobuf.FieldMask
+	94,  // 69: samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse.data:type_name -> samsara.maintenance.v1beta1.WarrantyClaim
+	106, // 70: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.data:type_name -> samsara.maintenance.v1beta1.WorkOrderTemplate
+	108, // 71: samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	63,  // 72: samsara.maintenance.v1beta1.Part.unit_cost:type_name -> samsara.maintenance.v1beta1.PartDefinitionMoney
+	64,  // 73: samsara.maintenance.v1beta1.PartInventory.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	69,  // 74: samsara.maintenance.v1beta1.PartInventory.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	67,  // 75: samsara.maintenance.v1beta1.PartInventory.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	64,  // 76: samsara.maintenance.v1beta1.PartInventoryLocation.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	69,  // 77: samsara.maintenance.v1beta1.PartInventoryLocation.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	67,  // 78: samsara.maintenance.v1beta1.PartInventoryLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.PartInventoryLocationMoney
+	64,  // 79: samsara.maintenance.v1beta1.PartTransaction.part:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	105, // 80: samsara.maintenance.v1beta1.PartTransaction.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	70,  // 81: samsara.maintenance.v1beta1.PreventiveMaintenanceSchedule.linked_schedules:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	76,  // 82: samsara.maintenance.v1beta1.PurchaseOrder.other_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	77,  // 83: samsara.maintenance.v1beta1.PurchaseOrder.parts:type_name -> samsara.maintenance.v1beta1.PurchaseOrderPart
+	79,  // 84: samsara.maintenance.v1beta1.PurchaseOrder.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	76,  // 85: samsara.maintenance.v1beta1.PurchaseOrder.tax_total:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	89,  // 86: samsara.maintenance.v1beta1.PurchaseOrder.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	64,  // 87: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.core_part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	75,  // 88: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	89,  // 89: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.return_recipient_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	76,  // 90: samsara.maintenance.v1beta1.PurchaseOrderCoreCharge.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	75,  // 91: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.recoverability_policy:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreRecoverabilityPolicy
+	76,  // 92: samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput.unit_core_amount:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	73,  // 93: samsara.maintenance.v1beta1.PurchaseOrderPart.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreCharge
+	64,  // 94: samsara.maintenance.v1beta1.PurchaseOrderPart.part_samsara:type_name -> samsara.maintenance.v1beta1.PartDefinitionRef
+	69,  // 95: samsara.maintenance.v1beta1.PurchaseOrderPart.place:type_name -> samsara.maintenance.v1beta1.PlaceRef
+	79,  // 96: samsara.maintenance.v1beta1.PurchaseOrderPart.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	76,  // 97: samsara.maintenance.v1beta1.PurchaseOrderPart.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	74,  // 98: samsara.maintenance.v1beta1.PurchaseOrderPartInput.core_charge:type_name -> samsara.maintenance.v1beta1.PurchaseOrderCoreChargeInput
+	79,  // 99: samsara.maintenance.v1beta1.PurchaseOrderPartInput.tax:type_name -> samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment
+	76,  // 100: samsara.maintenance.v1beta1.PurchaseOrderPartInput.unit_cost:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	76,  // 101: samsara.maintenance.v1beta1.PurchaseOrderTaxAdjustment.money:type_name -> samsara.maintenance.v1beta1.PurchaseOrderMoney
+	81,  // 102: samsara.maintenance.v1beta1.StockMovement.destination_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
+	81,  // 103: samsara.maintenance.v1beta1.StockMovement.source_location:type_name -> samsara.maintenance.v1beta1.StockMovementLocation
+	61,  // 104: samsara.maintenance.v1beta1.StockMovementLocation.unit_cost:type_name -> samsara.maintenance.v1beta1.Money
+	83,  // 105: samsara.maintenance.v1beta1.TimeEntry.clock_in_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
+	83,  // 106: samsara.maintenance.v1beta1.TimeEntry.clock_out_location:type_name -> samsara.maintenance.v1beta1.TimeEntryLocation
+	84,  // 107: samsara.maintenance.v1beta1.TimeEntry.hourly_rate:type_name -> samsara.maintenance.v1beta1.TimeEntryMoney
+	60,  // 108: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	70,  // 109: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	105, // 110: samsara.maintenance.v1beta1.UpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	60,  // 111: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	70,  // 112: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.schedule:type_name -> samsara.maintenance.v1beta1.PreventativeMaintenanceScheduleRef
+	105, // 113: samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenance.work_order:type_name -> samsara.maintenance.v1beta1.WorkOrderRef
+	107, // 114: samsara.maintenance.v1beta1.Vendor.external_ids:type_name -> samsara.maintenance.v1beta1.Vendor.ExternalIdsEntry
+	101, // 115: samsara.maintenance.v1beta1.Warranty.base_coverage:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	101, // 116: samsara.maintenance.v1beta1.Warranty.coverages:type_name -> samsara.maintenance.v1beta1.WarrantyCoverage
+	103, // 117: samsara.maintenance.v1beta1.Warranty.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyExternalId
+	89,  // 118: samsara.maintenance.v1beta1.Warranty.vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	91,  // 119: samsara.maintenance.v1beta1.WarrantyAssetAssignments.data:type_name -> samsara.maintenance.v1beta1.WarrantyAssetAssignment
+	60,  // 120: samsara.maintenance.v1beta1.WarrantyClaim.asset:type_name -> samsara.maintenance.v1beta1.AssetRef
+	95,  // 121: samsara.maintenance.v1beta1.WarrantyClaim.external_ids:type_name -> samsara.maintenance.v1beta1.WarrantyClaimExternalId
+	96,  // 122: samsara.maintenance.v1beta1.WarrantyClaim.labor:type_name -> samsara.maintenance.v1beta1.WarrantyClaimLabor
+	104, // 123: samsara.maintenance.v1beta1.WarrantyClaim.linked_warranty:type_name -> samsara.maintenance.v1beta1.WarrantyRef
+	97,  // 124: samsara.maintenance.v1beta1.WarrantyClaim.other_cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	98,  // 125: samsara.maintenance.v1beta1.WarrantyClaim.parts:type_name -> samsara.maintenance.v1beta1.WarrantyClaimPart
+	99,  // 126: samsara.maintenance.v1beta1.WarrantyClaim.reimbursements:type_name -> samsara.maintenance.v1beta1.WarrantyClaimReimbursement
+	100, // 127: samsara.maintenance.v1beta1.WarrantyClaim.status_history:type_name -> samsara.maintenance.v1beta1.WarrantyClaimStatusHistory
+	89,  // 128: samsara.maintenance.v1beta1.WarrantyClaim.warranty_vendor:type_name -> samsara.maintenance.v1beta1.VendorRef
+	97,  // 129: samsara.maintenance.v1beta1.WarrantyClaimLabor.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	97,  // 130: samsara.maintenance.v1beta1.WarrantyClaimPart.cost:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	97,  // 131: samsara.maintenance.v1beta1.WarrantyClaimReimbursement.reimbursement:type_name -> samsara.maintenance.v1beta1.WarrantyClaimMoney
+	102, // 132: samsara.maintenance.v1beta1.WarrantyCoverage.exclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
+	102, // 133: samsara.maintenance.v1beta1.WarrantyCoverage.inclusions:type_name -> samsara.maintenance.v1beta1.WarrantyCoverageItem
+	0,   // 134: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:input_type -> samsara.maintenance.v1beta1.ListVendorCategoriesRequest
+	2,   // 135: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:input_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsRequest
+	4,   // 136: samsara.maintenance.v1beta1.MaintenanceService.ListParts:input_type -> samsara.maintenance.v1beta1.ListPartsRequest
+	6,   // 137: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:input_type -> samsara.maintenance.v1beta1.CreatePartRequest
+	8,   // 138: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:input_type -> samsara.maintenance.v1beta1.UpdatePartRequest
+	10,  // 139: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:input_type -> samsara.maintenance.v1beta1.DeletePartRequest
+	12,  // 140: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:input_type -> samsara.maintenance.v1beta1.ListPartInventoryRequest
+	14,  // 141: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationRequest
+	16,  // 142: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:input_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationRequest
+	18,  // 143: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:input_type -> samsara.maintenance.v1beta1.CreateStockMovementRequest
+	20,  // 144: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:input_type -> samsara.maintenance.v1beta1.ListPartTransactionsRequest
+	22,  // 145: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceRequest
+	24,  // 146: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:input_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesRequest
+	26,  // 147: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceRequest
+	28,  // 148: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:input_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceRequest
+	30,  // 149: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:input_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersRequest
+	32,  // 150: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderRequest
+	34,  // 151: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:input_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderRequest
+	36,  // 152: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:input_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderRequest
+	38,  // 153: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:input_type -> samsara.maintenance.v1beta1.ListTimeEntriesRequest
+	40,  // 154: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:input_type -> samsara.maintenance.v1beta1.ListWarrantiesRequest
+	42,  // 155: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:input_type -> samsara.maintenance.v1beta1.CreateWarrantyRequest
+	44,  // 156: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyRequest
+	46,  // 157: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyRequest
+	48,  // 158: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:input_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsRequest
+	50,  // 159: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:input_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsRequest
+	52,  // 160: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimRequest
+	54,  // 161: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:input_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimRequest
+	56,  // 162: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:input_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimRequest
+	58,  // 163: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:input_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesRequest
+	1,   // 164: samsara.maintenance.v1beta1.MaintenanceService.ListVendorCategories:output_type -> samsara.maintenance.v1beta1.ListVendorCategoriesResponse
+	3,   // 165: samsara.maintenance.v1beta1.MaintenanceService.ListMaintenanceVendors:output_type -> samsara.maintenance.v1beta1.ListMaintenanceVendorsResponse
+	5,   // 166: samsara.maintenance.v1beta1.MaintenanceService.ListParts:output_type -> samsara.maintenance.v1beta1.ListPartsResponse
+	7,   // 167: samsara.maintenance.v1beta1.MaintenanceService.CreatePart:output_type -> samsara.maintenance.v1beta1.CreatePartResponse
+	9,   // 168: samsara.maintenance.v1beta1.MaintenanceService.UpdatePart:output_type -> samsara.maintenance.v1beta1.UpdatePartResponse
+	11,  // 169: samsara.maintenance.v1beta1.MaintenanceService.DeletePart:output_type -> samsara.maintenance.v1beta1.DeletePartResponse
+	13,  // 170: samsara.maintenance.v1beta1.MaintenanceService.ListPartInventory:output_type -> samsara.maintenance.v1beta1.ListPartInventoryResponse
+	15,  // 171: samsara.maintenance.v1beta1.MaintenanceService.CreatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.CreatePartInventoryLocationResponse
+	17,  // 172: samsara.maintenance.v1beta1.MaintenanceService.UpdatePartInventoryLocation:output_type -> samsara.maintenance.v1beta1.UpdatePartInventoryLocationResponse
+	19,  // 173: samsara.maintenance.v1beta1.MaintenanceService.CreateStockMovement:output_type -> samsara.maintenance.v1beta1.CreateStockMovementResponse
+	21,  // 174: samsara.maintenance.v1beta1.MaintenanceService.ListPartTransactions:output_type -> samsara.maintenance.v1beta1.ListPartTransactionsResponse
+	23,  // 175: samsara.maintenance.v1beta1.MaintenanceService.ResolvePreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ResolvePreventiveMaintenanceResponse
+	25,  // 176: samsara.maintenance.v1beta1.MaintenanceService.ListPreventiveMaintenanceSchedules:output_type -> samsara.maintenance.v1beta1.ListPreventiveMaintenanceSchedulesResponse
+	27,  // 177: samsara.maintenance.v1beta1.MaintenanceService.ListUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.ListUpcomingPreventiveMaintenanceResponse
+	29,  // 178: samsara.maintenance.v1beta1.MaintenanceService.UpdateUpcomingPreventiveMaintenance:output_type -> samsara.maintenance.v1beta1.UpdateUpcomingPreventiveMaintenanceResponse
+	31,  // 179: samsara.maintenance.v1beta1.MaintenanceService.ListPurchaseOrders:output_type -> samsara.maintenance.v1beta1.ListPurchaseOrdersResponse
+	33,  // 180: samsara.maintenance.v1beta1.MaintenanceService.CreatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.CreatePurchaseOrderResponse
+	35,  // 181: samsara.maintenance.v1beta1.MaintenanceService.UpdatePurchaseOrder:output_type -> samsara.maintenance.v1beta1.UpdatePurchaseOrderResponse
+	37,  // 182: samsara.maintenance.v1beta1.MaintenanceService.DeletePurchaseOrder:output_type -> samsara.maintenance.v1beta1.DeletePurchaseOrderResponse
+	39,  // 183: samsara.maintenance.v1beta1.MaintenanceService.ListTimeEntries:output_type -> samsara.maintenance.v1beta1.ListTimeEntriesResponse
+	41,  // 184: samsara.maintenance.v1beta1.MaintenanceService.ListWarranties:output_type -> samsara.maintenance.v1beta1.ListWarrantiesResponse
+	43,  // 185: samsara.maintenance.v1beta1.MaintenanceService.CreateWarranty:output_type -> samsara.maintenance.v1beta1.CreateWarrantyResponse
+	45,  // 186: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarranty:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyResponse
+	47,  // 187: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarranty:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyResponse
+	49,  // 188: samsara.maintenance.v1beta1.MaintenanceService.ReplaceWarrantyAssetAssignments:output_type -> samsara.maintenance.v1beta1.ReplaceWarrantyAssetAssignmentsResponse
+	51,  // 189: samsara.maintenance.v1beta1.MaintenanceService.ListWarrantyClaims:output_type -> samsara.maintenance.v1beta1.ListWarrantyClaimsResponse
+	53,  // 190: samsara.maintenance.v1beta1.MaintenanceService.CreateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.CreateWarrantyClaimResponse
+	55,  // 191: samsara.maintenance.v1beta1.MaintenanceService.UpdateWarrantyClaim:output_type -> samsara.maintenance.v1beta1.UpdateWarrantyClaimResponse
+	57,  // 192: samsara.maintenance.v1beta1.MaintenanceService.DeleteWarrantyClaim:output_type -> samsara.maintenance.v1beta1.DeleteWarrantyClaimResponse
+	59,  // 193: samsara.maintenance.v1beta1.MaintenanceService.GetWorkOrderTemplates:output_type -> samsara.maintenance.v1beta1.GetWorkOrderTemplatesResponse
+	164, // [164:194] is the sub-list for method output_type
+	134, // [134:164] is the sub-list for method input_type
+	134, // [134:134] is the sub-list for extension type_name
+	134, // [134:134] is the sub-list for extension extendee
+	0,   // [0:134] is the sub-list for field type_name
 }
 
 func init() { file_samsara_maintenance_v1beta1_maintenance_proto_init() }
@@ -20601,11 +11282,11 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[77].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[78].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[79].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[80].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[81].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[82].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[83].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[84].OneofWrappers = []any{}
+	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[85].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[86].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[87].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[88].OneofWrappers = []any{}
@@ -20613,7 +11294,6 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[90].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[91].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[92].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[93].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[94].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[95].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[96].OneofWrappers = []any{}
@@ -20627,118 +11307,13 @@ func file_samsara_maintenance_v1beta1_maintenance_proto_init() {
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[104].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[105].OneofWrappers = []any{}
 	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[106].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[107].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[108].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[109].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[110].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[111].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[112].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[113].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[114].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[115].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[116].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[117].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[118].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[119].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[120].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[121].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[122].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[123].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[124].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[125].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[126].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[127].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[128].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[129].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[130].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[131].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[132].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[133].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[134].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[135].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[136].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[137].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[138].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[139].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[140].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[141].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[142].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[143].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[144].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[146].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[147].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[148].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[149].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[150].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[151].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[152].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[153].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[154].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[155].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[156].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[157].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[158].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[159].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[160].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[161].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[162].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[163].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[164].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[165].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[166].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[167].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[168].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[169].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[170].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[171].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[172].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[173].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[174].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[175].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[176].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[177].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[178].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[179].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[180].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[181].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[182].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[183].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[184].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[185].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[186].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[187].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[188].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[189].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[190].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[191].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[192].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[193].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[194].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[195].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[196].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[197].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[198].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[199].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[200].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[201].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[202].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[203].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[204].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[205].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[206].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[207].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[208].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[209].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[210].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[211].OneofWrappers = []any{}
-	file_samsara_maintenance_v1beta1_maintenance_proto_msgTypes[212].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc), len(file_samsara_maintenance_v1beta1_maintenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   214,
+			NumMessages:   108,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

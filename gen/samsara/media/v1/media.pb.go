@@ -143,7 +143,7 @@ type ListUploadedMediaResponse struct {
 	// Member `data`. Required.
 	Data *ListUploadedMedia `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,7 +185,7 @@ func (x *ListUploadedMediaResponse) GetData() *ListUploadedMedia {
 	return nil
 }
 
-func (x *ListUploadedMediaResponse) GetPagination() *v1.GoaPagination {
+func (x *ListUploadedMediaResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -242,7 +242,7 @@ func (x *GetMediaRetrievalRequest) GetRetrievalId() string {
 type GetMediaRetrievalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *GetMediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *MediaRetrieval `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -277,7 +277,7 @@ func (*GetMediaRetrievalResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *GetMediaRetrievalResponse) GetData() *GetMediaRetrieval {
+func (x *GetMediaRetrievalResponse) GetData() *MediaRetrieval {
 	if x != nil {
 		return x.Data
 	}
@@ -425,52 +425,6 @@ func (x *PostMediaRetrievalResponse) GetData() *PostMediaRetrieval {
 	return nil
 }
 
-// Schema GetMediaRetrievalObjectResponseBody.
-type GetMediaRetrieval struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `media`. Required.
-	Media         []*Media `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetMediaRetrieval) Reset() {
-	*x = GetMediaRetrieval{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetMediaRetrieval) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetMediaRetrieval) ProtoMessage() {}
-
-func (x *GetMediaRetrieval) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetMediaRetrieval.ProtoReflect.Descriptor instead.
-func (*GetMediaRetrieval) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *GetMediaRetrieval) GetMedia() []*Media {
-	if x != nil {
-		return x.Media
-	}
-	return nil
-}
-
 // Schema ListUploadedMediaObjectResponseBody.
 type ListUploadedMedia struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -482,7 +436,7 @@ type ListUploadedMedia struct {
 
 func (x *ListUploadedMedia) Reset() {
 	*x = ListUploadedMedia{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +448,7 @@ func (x *ListUploadedMedia) String() string {
 func (*ListUploadedMedia) ProtoMessage() {}
 
 func (x *ListUploadedMedia) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +461,7 @@ func (x *ListUploadedMedia) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUploadedMedia.ProtoReflect.Descriptor instead.
 func (*ListUploadedMedia) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{7}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListUploadedMedia) GetMedia() []*UploadedMedia {
@@ -551,7 +505,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +517,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	mi := &file_samsara_media_v1_media_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +530,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{8}
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Media) GetAuxcamSerial() string {
@@ -647,6 +601,52 @@ func (x *Media) GetVehicleId() string {
 		return *x.VehicleId
 	}
 	return ""
+}
+
+// Schema GetMediaRetrievalObjectResponseBody.
+type MediaRetrieval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `media`. Required.
+	Media         []*Media `protobuf:"bytes,1,rep,name=media,proto3" json:"media,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MediaRetrieval) Reset() {
+	*x = MediaRetrieval{}
+	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MediaRetrieval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MediaRetrieval) ProtoMessage() {}
+
+func (x *MediaRetrieval) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_media_v1_media_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MediaRetrieval.ProtoReflect.Descriptor instead.
+func (*MediaRetrieval) Descriptor() ([]byte, []int) {
+	return file_samsara_media_v1_media_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MediaRetrieval) GetMedia() []*Media {
+	if x != nil {
+		return x.Media
+	}
+	return nil
 }
 
 // Schema PostMediaRetrievalObjectResponseBody.
@@ -912,17 +912,17 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\x15_available_after_timeB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xa5\x01\n" +
+	"\f_vehicle_ids\"\xa2\x01\n" +
 	"\x19ListUploadedMediaResponse\x12?\n" +
-	"\x04data\x18\x01 \x01(\v2#.samsara.media.v1.ListUploadedMediaB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x01(\v2#.samsara.media.v1.ListUploadedMediaB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"]\n" +
 	"\x18GetMediaRetrievalRequest\x120\n" +
 	"\fretrieval_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\vretrievalId\x88\x01\x01B\x0f\n" +
-	"\r_retrieval_id\"\\\n" +
-	"\x19GetMediaRetrievalResponse\x12?\n" +
-	"\x04data\x18\x01 \x01(\v2#.samsara.media.v1.GetMediaRetrievalB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x05\n" +
+	"\r_retrieval_id\"Y\n" +
+	"\x19GetMediaRetrievalResponse\x12<\n" +
+	"\x04data\x18\x01 \x01(\v2 .samsara.media.v1.MediaRetrievalB\x06\xda\xce\x18\x02 \x01R\x04data\"\xa7\x05\n" +
 	"\x19PostMediaRetrievalRequest\x12\xeb\x01\n" +
 	"\fcamera_roles\x18\x01 \x03(\tB\xc7\x01\xda\xce\x18\xc2\x01\b\x032\x0fleftMirrorMount2\bleftSide2\x10rightMirrorMount2\trightSide2\brearHigh2\n" +
 	"rearBumper2\x05inCab2\x05front2\x06hopper2\x06other12\x06other22\x06other32\x06other42\aleftBev2\brightBev2\arearBev2\bfrontBev2\botherBev2\n" +
@@ -941,9 +941,7 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\v_start_timeB\r\n" +
 	"\v_vehicle_id\"^\n" +
 	"\x1aPostMediaRetrievalResponse\x12@\n" +
-	"\x04data\x18\x01 \x01(\v2$.samsara.media.v1.PostMediaRetrievalB\x06\xda\xce\x18\x02 \x01R\x04data\"s\n" +
-	"\x11GetMediaRetrieval\x125\n" +
-	"\x05media\x18\x01 \x03(\v2\x17.samsara.media.v1.MediaB\x06\xda\xce\x18\x02 \x01R\x05media:'\xda\xce\x18#GetMediaRetrievalObjectResponseBody\"{\n" +
+	"\x04data\x18\x01 \x01(\v2$.samsara.media.v1.PostMediaRetrievalB\x06\xda\xce\x18\x02 \x01R\x04data\"{\n" +
 	"\x11ListUploadedMedia\x12=\n" +
 	"\x05media\x18\x01 \x03(\v2\x1f.samsara.media.v1.UploadedMediaB\x06\xda\xce\x18\x02 \x01R\x05media:'\xda\xce\x18#ListUploadedMediaObjectResponseBody\"\xf2\a\n" +
 	"\x05Media\x12(\n" +
@@ -973,7 +971,9 @@ const file_samsara_media_v1_media_proto_rawDesc = "" +
 	"\v_media_typeB\r\n" +
 	"\v_start_timeB\t\n" +
 	"\a_statusB\r\n" +
-	"\v_vehicle_id\"\xc0\x01\n" +
+	"\v_vehicle_id\"p\n" +
+	"\x0eMediaRetrieval\x125\n" +
+	"\x05media\x18\x01 \x03(\v2\x17.samsara.media.v1.MediaB\x06\xda\xce\x18\x02 \x01R\x05media:'\xda\xce\x18#GetMediaRetrievalObjectResponseBody\"\xc0\x01\n" +
 	"\x12PostMediaRetrieval\x12.\n" +
 	"\fquota_status\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vquotaStatus\x88\x01\x01\x12.\n" +
 	"\fretrieval_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\vretrievalId\x88\x01\x01:(\xda\xce\x18$PostMediaRetrievalObjectResponseBodyB\x0f\n" +
@@ -1040,22 +1040,22 @@ var file_samsara_media_v1_media_proto_goTypes = []any{
 	(*GetMediaRetrievalResponse)(nil),  // 3: samsara.media.v1.GetMediaRetrievalResponse
 	(*PostMediaRetrievalRequest)(nil),  // 4: samsara.media.v1.PostMediaRetrievalRequest
 	(*PostMediaRetrievalResponse)(nil), // 5: samsara.media.v1.PostMediaRetrievalResponse
-	(*GetMediaRetrieval)(nil),          // 6: samsara.media.v1.GetMediaRetrieval
-	(*ListUploadedMedia)(nil),          // 7: samsara.media.v1.ListUploadedMedia
-	(*Media)(nil),                      // 8: samsara.media.v1.Media
+	(*ListUploadedMedia)(nil),          // 6: samsara.media.v1.ListUploadedMedia
+	(*Media)(nil),                      // 7: samsara.media.v1.Media
+	(*MediaRetrieval)(nil),             // 8: samsara.media.v1.MediaRetrieval
 	(*PostMediaRetrieval)(nil),         // 9: samsara.media.v1.PostMediaRetrieval
 	(*UploadedMedia)(nil),              // 10: samsara.media.v1.UploadedMedia
 	(*UrlInfo)(nil),                    // 11: samsara.media.v1.UrlInfo
-	(*v1.GoaPagination)(nil),           // 12: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),              // 12: samsara.types.v1.Pagination
 }
 var file_samsara_media_v1_media_proto_depIdxs = []int32{
-	7,  // 0: samsara.media.v1.ListUploadedMediaResponse.data:type_name -> samsara.media.v1.ListUploadedMedia
-	12, // 1: samsara.media.v1.ListUploadedMediaResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	6,  // 2: samsara.media.v1.GetMediaRetrievalResponse.data:type_name -> samsara.media.v1.GetMediaRetrieval
+	6,  // 0: samsara.media.v1.ListUploadedMediaResponse.data:type_name -> samsara.media.v1.ListUploadedMedia
+	12, // 1: samsara.media.v1.ListUploadedMediaResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 2: samsara.media.v1.GetMediaRetrievalResponse.data:type_name -> samsara.media.v1.MediaRetrieval
 	9,  // 3: samsara.media.v1.PostMediaRetrievalResponse.data:type_name -> samsara.media.v1.PostMediaRetrieval
-	8,  // 4: samsara.media.v1.GetMediaRetrieval.media:type_name -> samsara.media.v1.Media
-	10, // 5: samsara.media.v1.ListUploadedMedia.media:type_name -> samsara.media.v1.UploadedMedia
-	11, // 6: samsara.media.v1.Media.url_info:type_name -> samsara.media.v1.UrlInfo
+	10, // 4: samsara.media.v1.ListUploadedMedia.media:type_name -> samsara.media.v1.UploadedMedia
+	11, // 5: samsara.media.v1.Media.url_info:type_name -> samsara.media.v1.UrlInfo
+	7,  // 6: samsara.media.v1.MediaRetrieval.media:type_name -> samsara.media.v1.Media
 	11, // 7: samsara.media.v1.UploadedMedia.url_info:type_name -> samsara.media.v1.UrlInfo
 	0,  // 8: samsara.media.v1.MediaService.ListUploadedMedia:input_type -> samsara.media.v1.ListUploadedMediaRequest
 	2,  // 9: samsara.media.v1.MediaService.GetMediaRetrieval:input_type -> samsara.media.v1.GetMediaRetrievalRequest
@@ -1078,7 +1078,7 @@ func file_samsara_media_v1_media_proto_init() {
 	file_samsara_media_v1_media_proto_msgTypes[0].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[4].OneofWrappers = []any{}
-	file_samsara_media_v1_media_proto_msgTypes[8].OneofWrappers = []any{}
+	file_samsara_media_v1_media_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[9].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_media_v1_media_proto_msgTypes[11].OneofWrappers = []any{}

@@ -389,7 +389,7 @@ type GetOrderDeletionsResponse struct {
 	// Member `data`. Required.
 	Data []*FleetOrderDeletionMarker `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -431,7 +431,7 @@ func (x *GetOrderDeletionsResponse) GetData() []*FleetOrderDeletionMarker {
 	return nil
 }
 
-func (x *GetOrderDeletionsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetOrderDeletionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -526,7 +526,7 @@ type GetOrdersStreamResponse struct {
 	// Member `data`. Required.
 	Data []*FleetOrder `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,7 +568,7 @@ func (x *GetOrdersStreamResponse) GetData() []*FleetOrder {
 	return nil
 }
 
-func (x *GetOrdersStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetOrdersStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1964,11 +1964,11 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xb3\x01\n" +
+	"\v_start_time\"\xb0\x01\n" +
 	"\x19GetOrderDeletionsResponse\x12M\n" +
-	"\x04data\x18\x01 \x03(\v21.samsara.orders.v1alpha1.FleetOrderDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v21.samsara.orders.v1alpha1.FleetOrderDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xda\x02\n" +
 	"\x16GetOrdersStreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x121\n" +
@@ -1981,11 +1981,11 @@ const file_samsara_orders_v1alpha1_orders_proto_rawDesc = "" +
 	"\t_end_timeB\x17\n" +
 	"\x15_include_external_idsB\v\n" +
 	"\t_route_idB\r\n" +
-	"\v_start_time\"\xa3\x01\n" +
+	"\v_start_time\"\xa0\x01\n" +
 	"\x17GetOrdersStreamResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.orders.v1alpha1.FleetOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.orders.v1alpha1.FleetOrderB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xac\x05\n" +
 	"\n" +
 	"FleetOrder\x12>\n" +
@@ -2236,16 +2236,16 @@ var file_samsara_orders_v1alpha1_orders_proto_goTypes = []any{
 	(*FleetOrderTask)(nil),                          // 25: samsara.orders.v1alpha1.FleetOrderTask
 	nil,                                             // 26: samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
 	nil,                                             // 27: samsara.orders.v1alpha1.FleetOrderBatchUpsertInput.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                        // 28: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                           // 28: samsara.types.v1.Pagination
 }
 var file_samsara_orders_v1alpha1_orders_proto_depIdxs = []int32{
 	10, // 0: samsara.orders.v1alpha1.GetOrdersResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
 	18, // 1: samsara.orders.v1alpha1.PostOrdersBatchRequest.data:type_name -> samsara.orders.v1alpha1.FleetOrderBatchUpsertInput
 	13, // 2: samsara.orders.v1alpha1.PostOrdersBatchResponse.responses:type_name -> samsara.orders.v1alpha1.FleetOrderBatchItem
 	21, // 3: samsara.orders.v1alpha1.GetOrderDeletionsResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrderDeletionMarker
-	28, // 4: samsara.orders.v1alpha1.GetOrderDeletionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	28, // 4: samsara.orders.v1alpha1.GetOrderDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	10, // 5: samsara.orders.v1alpha1.GetOrdersStreamResponse.data:type_name -> samsara.orders.v1alpha1.FleetOrder
-	28, // 6: samsara.orders.v1alpha1.GetOrdersStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	28, // 6: samsara.orders.v1alpha1.GetOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	20, // 7: samsara.orders.v1alpha1.FleetOrder.customer_properties:type_name -> samsara.orders.v1alpha1.FleetOrderCustomerProperty
 	26, // 8: samsara.orders.v1alpha1.FleetOrder.external_ids:type_name -> samsara.orders.v1alpha1.FleetOrder.ExternalIdsEntry
 	25, // 9: samsara.orders.v1alpha1.FleetOrder.tasks:type_name -> samsara.orders.v1alpha1.FleetOrderTask

@@ -159,7 +159,7 @@ type GetPlacesResponse struct {
 	// Member `data`. Required.
 	Data []*Place `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,7 +201,7 @@ func (x *GetPlacesResponse) GetData() []*Place {
 	return nil
 }
 
-func (x *GetPlacesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetPlacesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -218,7 +218,7 @@ type PostPlaceRequest struct {
 	// Body member `addressLongitude`.
 	AddressLongitude *float64 `protobuf:"fixed64,3,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
 	// Body member `businessContacts`.
-	BusinessContacts *PostPlaceBusinessContactsInput `protobuf:"bytes,4,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
+	BusinessContacts *PlaceBusinessContacts `protobuf:"bytes,4,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
 	// Body member `cameraRecordingModeType`. Known values: `fullRecording`, `driverPrivacy`,
 	// `completePrivacy`, `inherit`, `unknown`, `unspecified`.
 	CameraRecordingModeType *string `protobuf:"bytes,5,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
@@ -233,7 +233,7 @@ type PostPlaceRequest struct {
 	// Body member `name`. Required.
 	Name *string `protobuf:"bytes,10,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `navigation`.
-	Navigation *PostPlaceNavigationInput `protobuf:"bytes,11,opt,name=navigation,proto3" json:"navigation,omitempty"`
+	Navigation *PlaceNavigation `protobuf:"bytes,11,opt,name=navigation,proto3" json:"navigation,omitempty"`
 	// Body member `notes`.
 	Notes *string `protobuf:"bytes,12,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Body member `placeTypes`.
@@ -243,9 +243,9 @@ type PostPlaceRequest struct {
 	// Body member `safetyEventExclusions`.
 	SafetyEventExclusions []string `protobuf:"bytes,15,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
 	// Body member `streetView`.
-	StreetView *PlaceStreetViewInput `protobuf:"bytes,16,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
+	StreetView *PlaceStreetView `protobuf:"bytes,16,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
 	// Body member `tags`.
-	Tags          []*PostPlaceTagRef `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*PlaceTagRef `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -301,7 +301,7 @@ func (x *PostPlaceRequest) GetAddressLongitude() float64 {
 	return 0
 }
 
-func (x *PostPlaceRequest) GetBusinessContacts() *PostPlaceBusinessContactsInput {
+func (x *PostPlaceRequest) GetBusinessContacts() *PlaceBusinessContacts {
 	if x != nil {
 		return x.BusinessContacts
 	}
@@ -350,7 +350,7 @@ func (x *PostPlaceRequest) GetName() string {
 	return ""
 }
 
-func (x *PostPlaceRequest) GetNavigation() *PostPlaceNavigationInput {
+func (x *PostPlaceRequest) GetNavigation() *PlaceNavigation {
 	if x != nil {
 		return x.Navigation
 	}
@@ -385,14 +385,14 @@ func (x *PostPlaceRequest) GetSafetyEventExclusions() []string {
 	return nil
 }
 
-func (x *PostPlaceRequest) GetStreetView() *PlaceStreetViewInput {
+func (x *PostPlaceRequest) GetStreetView() *PlaceStreetView {
 	if x != nil {
 		return x.StreetView
 	}
 	return nil
 }
 
-func (x *PostPlaceRequest) GetTags() []*PostPlaceTagRef {
+func (x *PostPlaceRequest) GetTags() []*PlaceTagRef {
 	if x != nil {
 		return x.Tags
 	}
@@ -459,7 +459,7 @@ type PatchPlaceRequest struct {
 	// Body member `addressLongitude`.
 	AddressLongitude *float64 `protobuf:"fixed64,5,opt,name=address_longitude,json=addressLongitude,proto3,oneof" json:"address_longitude,omitempty"`
 	// Body member `businessContacts`.
-	BusinessContacts *PostPlaceBusinessContactsInput `protobuf:"bytes,6,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
+	BusinessContacts *PlaceBusinessContacts `protobuf:"bytes,6,opt,name=business_contacts,json=businessContacts,proto3" json:"business_contacts,omitempty"`
 	// Body member `cameraRecordingModeType`. Known values: `fullRecording`, `driverPrivacy`,
 	// `completePrivacy`, `inherit`, `unknown`, `unspecified`.
 	CameraRecordingModeType *string `protobuf:"bytes,7,opt,name=camera_recording_mode_type,json=cameraRecordingModeType,proto3,oneof" json:"camera_recording_mode_type,omitempty"`
@@ -474,7 +474,7 @@ type PatchPlaceRequest struct {
 	// Body member `name`.
 	Name *string `protobuf:"bytes,12,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `navigation`.
-	Navigation *PostPlaceNavigationInput `protobuf:"bytes,13,opt,name=navigation,proto3" json:"navigation,omitempty"`
+	Navigation *PlaceNavigation `protobuf:"bytes,13,opt,name=navigation,proto3" json:"navigation,omitempty"`
 	// Body member `notes`.
 	Notes *string `protobuf:"bytes,14,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Body member `placeTypes`.
@@ -484,9 +484,9 @@ type PatchPlaceRequest struct {
 	// Body member `safetyEventExclusions`.
 	SafetyEventExclusions []string `protobuf:"bytes,17,rep,name=safety_event_exclusions,json=safetyEventExclusions,proto3" json:"safety_event_exclusions,omitempty"`
 	// Body member `streetView`.
-	StreetView *PlaceStreetViewInput `protobuf:"bytes,18,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
+	StreetView *PlaceStreetView `protobuf:"bytes,18,opt,name=street_view,json=streetView,proto3" json:"street_view,omitempty"`
 	// Body member `tags`.
-	Tags []*PostPlaceTagRef `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*PlaceTagRef `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,20,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -559,7 +559,7 @@ func (x *PatchPlaceRequest) GetAddressLongitude() float64 {
 	return 0
 }
 
-func (x *PatchPlaceRequest) GetBusinessContacts() *PostPlaceBusinessContactsInput {
+func (x *PatchPlaceRequest) GetBusinessContacts() *PlaceBusinessContacts {
 	if x != nil {
 		return x.BusinessContacts
 	}
@@ -608,7 +608,7 @@ func (x *PatchPlaceRequest) GetName() string {
 	return ""
 }
 
-func (x *PatchPlaceRequest) GetNavigation() *PostPlaceNavigationInput {
+func (x *PatchPlaceRequest) GetNavigation() *PlaceNavigation {
 	if x != nil {
 		return x.Navigation
 	}
@@ -643,14 +643,14 @@ func (x *PatchPlaceRequest) GetSafetyEventExclusions() []string {
 	return nil
 }
 
-func (x *PatchPlaceRequest) GetStreetView() *PlaceStreetViewInput {
+func (x *PatchPlaceRequest) GetStreetView() *PlaceStreetView {
 	if x != nil {
 		return x.StreetView
 	}
 	return nil
 }
 
-func (x *PatchPlaceRequest) GetTags() []*PostPlaceTagRef {
+func (x *PatchPlaceRequest) GetTags() []*PlaceTagRef {
 	if x != nil {
 		return x.Tags
 	}
@@ -854,7 +854,7 @@ type GetPlaceDeletionsResponse struct {
 	// Member `data`. Required.
 	Data []*PlaceDeletionMarker `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -896,7 +896,7 @@ func (x *GetPlaceDeletionsResponse) GetData() []*PlaceDeletionMarker {
 	return nil
 }
 
-func (x *GetPlaceDeletionsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetPlaceDeletionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -973,7 +973,7 @@ type GetPlaceGeocodeResponse struct {
 	// Member `data`. Required.
 	Data []*PlaceGeocodeResult `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1015,7 +1015,7 @@ func (x *GetPlaceGeocodeResponse) GetData() []*PlaceGeocodeResult {
 	return nil
 }
 
-func (x *GetPlaceGeocodeResponse) GetPagination() *v1.GoaPagination {
+func (x *GetPlaceGeocodeResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1182,7 +1182,7 @@ type GetPlaceGeofenceResponse struct {
 	// Member `data`. Required.
 	Data []*PlaceGeofenceSuggestionCandidate `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	// Member `recommended`.
 	Recommended   *PlaceGeofenceSuggestionCandidate `protobuf:"bytes,3,opt,name=recommended,proto3" json:"recommended,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1226,7 +1226,7 @@ func (x *GetPlaceGeofenceResponse) GetData() []*PlaceGeofenceSuggestionCandidate
 	return nil
 }
 
-func (x *GetPlaceGeofenceResponse) GetPagination() *v1.GoaPagination {
+func (x *GetPlaceGeofenceResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1521,7 +1521,7 @@ func (x *Place) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema PlaceBusinessContactResponseResponseBody.
+// Schemas PlaceBusinessContactResponseResponseBody, PostPlaceBusinessContactInputRequestBody.
 type PlaceBusinessContact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `email`.
@@ -1585,7 +1585,7 @@ func (x *PlaceBusinessContact) GetPhoneNumber() string {
 	return ""
 }
 
-// Schema PlaceBusinessContactsResponseResponseBody.
+// Schemas PlaceBusinessContactsResponseResponseBody, PostPlaceBusinessContactsInputRequestBody.
 type PlaceBusinessContacts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `contacts`.
@@ -2143,12 +2143,12 @@ func (x *PlaceGeofenceAutoSearchBoundsInput) GetMinLongitude() float64 {
 	return 0
 }
 
-// Schema PlaceGeofenceCircleResponseResponseBody.
+// Schemas PlaceGeofenceCircleInputRequestBody, PlaceGeofenceCircleResponseResponseBody.
 type PlaceGeofenceCircle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`. Required.
+	// Member `latitude`.
 	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
+	// Member `longitude`.
 	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	// Member `radiusMeters`. Required. In metres.
 	RadiusMeters  *int64 `protobuf:"varint,3,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
@@ -2207,77 +2207,13 @@ func (x *PlaceGeofenceCircle) GetRadiusMeters() int64 {
 	return 0
 }
 
-// Schema PlaceGeofenceCircleInputRequestBody.
-type PlaceGeofenceCircleInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,1,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,2,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. Required. In metres.
-	RadiusMeters  *int64 `protobuf:"varint,3,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PlaceGeofenceCircleInput) Reset() {
-	*x = PlaceGeofenceCircleInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PlaceGeofenceCircleInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PlaceGeofenceCircleInput) ProtoMessage() {}
-
-func (x *PlaceGeofenceCircleInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PlaceGeofenceCircleInput.ProtoReflect.Descriptor instead.
-func (*PlaceGeofenceCircleInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *PlaceGeofenceCircleInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *PlaceGeofenceCircleInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *PlaceGeofenceCircleInput) GetRadiusMeters() int64 {
-	if x != nil && x.RadiusMeters != nil {
-		return *x.RadiusMeters
-	}
-	return 0
-}
-
 // Schema PlaceGeofenceInputRequestBody.
 type PlaceGeofenceInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `auto`.
 	Auto *PlaceGeofenceAutoInput `protobuf:"bytes,1,opt,name=auto,proto3" json:"auto,omitempty"`
 	// Member `circle`.
-	Circle *PlaceGeofenceCircleInput `protobuf:"bytes,2,opt,name=circle,proto3" json:"circle,omitempty"`
+	Circle *PlaceGeofenceCircle `protobuf:"bytes,2,opt,name=circle,proto3" json:"circle,omitempty"`
 	// Member `polygon`.
 	Polygon *PlaceGeofencePolygonInput `protobuf:"bytes,3,opt,name=polygon,proto3" json:"polygon,omitempty"`
 	// Member `type`. Known values: `circle`, `polygon`, `auto`.
@@ -2288,7 +2224,7 @@ type PlaceGeofenceInput struct {
 
 func (x *PlaceGeofenceInput) Reset() {
 	*x = PlaceGeofenceInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2236,7 @@ func (x *PlaceGeofenceInput) String() string {
 func (*PlaceGeofenceInput) ProtoMessage() {}
 
 func (x *PlaceGeofenceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2249,7 @@ func (x *PlaceGeofenceInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{27}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PlaceGeofenceInput) GetAuto() *PlaceGeofenceAutoInput {
@@ -2323,7 +2259,7 @@ func (x *PlaceGeofenceInput) GetAuto() *PlaceGeofenceAutoInput {
 	return nil
 }
 
-func (x *PlaceGeofenceInput) GetCircle() *PlaceGeofenceCircleInput {
+func (x *PlaceGeofenceInput) GetCircle() *PlaceGeofenceCircle {
 	if x != nil {
 		return x.Circle
 	}
@@ -2355,7 +2291,7 @@ type PlaceGeofencePolygon struct {
 
 func (x *PlaceGeofencePolygon) Reset() {
 	*x = PlaceGeofencePolygon{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2303,7 @@ func (x *PlaceGeofencePolygon) String() string {
 func (*PlaceGeofencePolygon) ProtoMessage() {}
 
 func (x *PlaceGeofencePolygon) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2316,7 @@ func (x *PlaceGeofencePolygon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofencePolygon.ProtoReflect.Descriptor instead.
 func (*PlaceGeofencePolygon) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{28}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PlaceGeofencePolygon) GetVertices() []*PlaceGeofenceVertex {
@@ -2401,7 +2337,7 @@ type PlaceGeofencePolygonInput struct {
 
 func (x *PlaceGeofencePolygonInput) Reset() {
 	*x = PlaceGeofencePolygonInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2349,7 @@ func (x *PlaceGeofencePolygonInput) String() string {
 func (*PlaceGeofencePolygonInput) ProtoMessage() {}
 
 func (x *PlaceGeofencePolygonInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2362,7 @@ func (x *PlaceGeofencePolygonInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofencePolygonInput.ProtoReflect.Descriptor instead.
 func (*PlaceGeofencePolygonInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{29}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlaceGeofencePolygonInput) GetVertices() []*GeofenceVertexInput {
@@ -2454,7 +2390,7 @@ type PlaceGeofenceSuggestionCandidate struct {
 
 func (x *PlaceGeofenceSuggestionCandidate) Reset() {
 	*x = PlaceGeofenceSuggestionCandidate{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2402,7 @@ func (x *PlaceGeofenceSuggestionCandidate) String() string {
 func (*PlaceGeofenceSuggestionCandidate) ProtoMessage() {}
 
 func (x *PlaceGeofenceSuggestionCandidate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2415,7 @@ func (x *PlaceGeofenceSuggestionCandidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceSuggestionCandidate.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceSuggestionCandidate) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{30}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlaceGeofenceSuggestionCandidate) GetAreaSquareMeters() float64 {
@@ -2523,7 +2459,7 @@ type PlaceGeofenceVertex struct {
 
 func (x *PlaceGeofenceVertex) Reset() {
 	*x = PlaceGeofenceVertex{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2471,7 @@ func (x *PlaceGeofenceVertex) String() string {
 func (*PlaceGeofenceVertex) ProtoMessage() {}
 
 func (x *PlaceGeofenceVertex) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2484,7 @@ func (x *PlaceGeofenceVertex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceGeofenceVertex.ProtoReflect.Descriptor instead.
 func (*PlaceGeofenceVertex) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{31}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PlaceGeofenceVertex) GetLatitude() float64 {
@@ -2565,7 +2501,7 @@ func (x *PlaceGeofenceVertex) GetLongitude() float64 {
 	return 0
 }
 
-// Schema PlaceNavigationResponseResponseBody.
+// Schemas PlaceNavigationResponseResponseBody, PostPlaceNavigationInputRequestBody.
 type PlaceNavigation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `locations`. Required.
@@ -2576,7 +2512,7 @@ type PlaceNavigation struct {
 
 func (x *PlaceNavigation) Reset() {
 	*x = PlaceNavigation{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2524,7 @@ func (x *PlaceNavigation) String() string {
 func (*PlaceNavigation) ProtoMessage() {}
 
 func (x *PlaceNavigation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2537,7 @@ func (x *PlaceNavigation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceNavigation.ProtoReflect.Descriptor instead.
 func (*PlaceNavigation) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{32}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlaceNavigation) GetLocations() []*PlaceNavigationLocation {
@@ -2611,14 +2547,14 @@ func (x *PlaceNavigation) GetLocations() []*PlaceNavigationLocation {
 	return nil
 }
 
-// Schema PlaceNavigationLocationResponseResponseBody.
+// Schemas PlaceNavigationLocationResponseResponseBody, PostPlaceNavigationLocationInputRequestBody.
 type PlaceNavigationLocation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driverInstructions`.
 	DriverInstructions *string `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
 	// Member `latitude`. Required.
 	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `locationType`. Required.
+	// Member `locationType`. Required. Known values: `entrance`, `exit`, `twoWay`.
 	LocationType *string `protobuf:"bytes,3,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
 	// Member `longitude`. Required.
 	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
@@ -2630,7 +2566,7 @@ type PlaceNavigationLocation struct {
 
 func (x *PlaceNavigationLocation) Reset() {
 	*x = PlaceNavigationLocation{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2578,7 @@ func (x *PlaceNavigationLocation) String() string {
 func (*PlaceNavigationLocation) ProtoMessage() {}
 
 func (x *PlaceNavigationLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2591,7 @@ func (x *PlaceNavigationLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceNavigationLocation.ProtoReflect.Descriptor instead.
 func (*PlaceNavigationLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{33}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PlaceNavigationLocation) GetDriverInstructions() string {
@@ -2708,7 +2644,7 @@ type PlaceRoutingCapacityServiceTimeInput struct {
 
 func (x *PlaceRoutingCapacityServiceTimeInput) Reset() {
 	*x = PlaceRoutingCapacityServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2720,7 +2656,7 @@ func (x *PlaceRoutingCapacityServiceTimeInput) String() string {
 func (*PlaceRoutingCapacityServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingCapacityServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2733,7 +2669,7 @@ func (x *PlaceRoutingCapacityServiceTimeInput) ProtoReflect() protoreflect.Messa
 
 // Deprecated: Use PlaceRoutingCapacityServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingCapacityServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{34}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlaceRoutingCapacityServiceTimeInput) GetCapacityId() string {
@@ -2788,7 +2724,7 @@ type PlaceRoutingInput struct {
 
 func (x *PlaceRoutingInput) Reset() {
 	*x = PlaceRoutingInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +2736,7 @@ func (x *PlaceRoutingInput) String() string {
 func (*PlaceRoutingInput) ProtoMessage() {}
 
 func (x *PlaceRoutingInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +2749,7 @@ func (x *PlaceRoutingInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{35}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PlaceRoutingInput) GetDriverInstructions() string {
@@ -2910,7 +2846,7 @@ type PlaceRoutingOrderServiceTimeInput struct {
 
 func (x *PlaceRoutingOrderServiceTimeInput) Reset() {
 	*x = PlaceRoutingOrderServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +2858,7 @@ func (x *PlaceRoutingOrderServiceTimeInput) String() string {
 func (*PlaceRoutingOrderServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingOrderServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +2871,7 @@ func (x *PlaceRoutingOrderServiceTimeInput) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use PlaceRoutingOrderServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingOrderServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{36}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PlaceRoutingOrderServiceTimeInput) GetCapacityServiceTime() *PlaceRoutingCapacityServiceTimeInput {
@@ -2979,7 +2915,7 @@ type PlaceRoutingPatchInput struct {
 
 func (x *PlaceRoutingPatchInput) Reset() {
 	*x = PlaceRoutingPatchInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +2927,7 @@ func (x *PlaceRoutingPatchInput) String() string {
 func (*PlaceRoutingPatchInput) ProtoMessage() {}
 
 func (x *PlaceRoutingPatchInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +2940,7 @@ func (x *PlaceRoutingPatchInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingPatchInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingPatchInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{37}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PlaceRoutingPatchInput) GetRemoveHubIds() []string {
@@ -3032,7 +2968,7 @@ type PlaceRoutingRequiredSkillInput struct {
 
 func (x *PlaceRoutingRequiredSkillInput) Reset() {
 	*x = PlaceRoutingRequiredSkillInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +2980,7 @@ func (x *PlaceRoutingRequiredSkillInput) String() string {
 func (*PlaceRoutingRequiredSkillInput) ProtoMessage() {}
 
 func (x *PlaceRoutingRequiredSkillInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +2993,7 @@ func (x *PlaceRoutingRequiredSkillInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingRequiredSkillInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingRequiredSkillInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{38}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PlaceRoutingRequiredSkillInput) GetId() string {
@@ -3080,7 +3016,7 @@ type PlaceRoutingServiceTimeInput struct {
 
 func (x *PlaceRoutingServiceTimeInput) Reset() {
 	*x = PlaceRoutingServiceTimeInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3028,7 @@ func (x *PlaceRoutingServiceTimeInput) String() string {
 func (*PlaceRoutingServiceTimeInput) ProtoMessage() {}
 
 func (x *PlaceRoutingServiceTimeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3041,7 @@ func (x *PlaceRoutingServiceTimeInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingServiceTimeInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingServiceTimeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{39}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PlaceRoutingServiceTimeInput) GetIsEnabled() bool {
@@ -3137,7 +3073,7 @@ type PlaceRoutingServiceWindowInput struct {
 
 func (x *PlaceRoutingServiceWindowInput) Reset() {
 	*x = PlaceRoutingServiceWindowInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3085,7 @@ func (x *PlaceRoutingServiceWindowInput) String() string {
 func (*PlaceRoutingServiceWindowInput) ProtoMessage() {}
 
 func (x *PlaceRoutingServiceWindowInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3098,7 @@ func (x *PlaceRoutingServiceWindowInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRoutingServiceWindowInput.ProtoReflect.Descriptor instead.
 func (*PlaceRoutingServiceWindowInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{40}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PlaceRoutingServiceWindowInput) GetDays() []string {
@@ -3186,7 +3122,7 @@ func (x *PlaceRoutingServiceWindowInput) GetStartTime() string {
 	return ""
 }
 
-// Schema PlaceStreetViewResponseResponseBody.
+// Schemas PlaceStreetViewInputRequestBody, PlaceStreetViewResponseResponseBody.
 type PlaceStreetView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `headingDegrees`. In degrees.
@@ -3207,7 +3143,7 @@ type PlaceStreetView struct {
 
 func (x *PlaceStreetView) Reset() {
 	*x = PlaceStreetView{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3155,7 @@ func (x *PlaceStreetView) String() string {
 func (*PlaceStreetView) ProtoMessage() {}
 
 func (x *PlaceStreetView) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3168,7 @@ func (x *PlaceStreetView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceStreetView.ProtoReflect.Descriptor instead.
 func (*PlaceStreetView) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{41}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlaceStreetView) GetHeadingDegrees() float64 {
@@ -3277,97 +3213,6 @@ func (x *PlaceStreetView) GetZoom() float64 {
 	return 0
 }
 
-// Schema PlaceStreetViewInputRequestBody.
-type PlaceStreetViewInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `headingDegrees`. In degrees.
-	HeadingDegrees *float64 `protobuf:"fixed64,1,opt,name=heading_degrees,json=headingDegrees,proto3,oneof" json:"heading_degrees,omitempty"`
-	// Member `isEnabled`. Required.
-	IsEnabled *bool `protobuf:"varint,2,opt,name=is_enabled,json=isEnabled,proto3,oneof" json:"is_enabled,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,3,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `pitchDegrees`. In degrees.
-	PitchDegrees *float64 `protobuf:"fixed64,5,opt,name=pitch_degrees,json=pitchDegrees,proto3,oneof" json:"pitch_degrees,omitempty"`
-	// Member `zoom`.
-	Zoom          *float64 `protobuf:"fixed64,6,opt,name=zoom,proto3,oneof" json:"zoom,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PlaceStreetViewInput) Reset() {
-	*x = PlaceStreetViewInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PlaceStreetViewInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PlaceStreetViewInput) ProtoMessage() {}
-
-func (x *PlaceStreetViewInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PlaceStreetViewInput.ProtoReflect.Descriptor instead.
-func (*PlaceStreetViewInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{42}
-}
-
-func (x *PlaceStreetViewInput) GetHeadingDegrees() float64 {
-	if x != nil && x.HeadingDegrees != nil {
-		return *x.HeadingDegrees
-	}
-	return 0
-}
-
-func (x *PlaceStreetViewInput) GetIsEnabled() bool {
-	if x != nil && x.IsEnabled != nil {
-		return *x.IsEnabled
-	}
-	return false
-}
-
-func (x *PlaceStreetViewInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *PlaceStreetViewInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *PlaceStreetViewInput) GetPitchDegrees() float64 {
-	if x != nil && x.PitchDegrees != nil {
-		return *x.PitchDegrees
-	}
-	return 0
-}
-
-func (x *PlaceStreetViewInput) GetZoom() float64 {
-	if x != nil && x.Zoom != nil {
-		return *x.Zoom
-	}
-	return 0
-}
-
 // Schema PlaceTagResponseResponseBody.
 type PlaceTag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3383,7 +3228,7 @@ type PlaceTag struct {
 
 func (x *PlaceTag) Reset() {
 	*x = PlaceTag{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3240,7 @@ func (x *PlaceTag) String() string {
 func (*PlaceTag) ProtoMessage() {}
 
 func (x *PlaceTag) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3253,7 @@ func (x *PlaceTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceTag.ProtoReflect.Descriptor instead.
 func (*PlaceTag) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{43}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PlaceTag) GetId() string {
@@ -3432,264 +3277,8 @@ func (x *PlaceTag) GetParentTagId() string {
 	return ""
 }
 
-// Schema PostPlaceBusinessContactInputRequestBody.
-type PostPlaceBusinessContactInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `email`.
-	Email *string `protobuf:"bytes,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `phoneNumber`.
-	PhoneNumber   *string `protobuf:"bytes,3,opt,name=phone_number,json=phoneNumber,proto3,oneof" json:"phone_number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostPlaceBusinessContactInput) Reset() {
-	*x = PostPlaceBusinessContactInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostPlaceBusinessContactInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostPlaceBusinessContactInput) ProtoMessage() {}
-
-func (x *PostPlaceBusinessContactInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostPlaceBusinessContactInput.ProtoReflect.Descriptor instead.
-func (*PostPlaceBusinessContactInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{44}
-}
-
-func (x *PostPlaceBusinessContactInput) GetEmail() string {
-	if x != nil && x.Email != nil {
-		return *x.Email
-	}
-	return ""
-}
-
-func (x *PostPlaceBusinessContactInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *PostPlaceBusinessContactInput) GetPhoneNumber() string {
-	if x != nil && x.PhoneNumber != nil {
-		return *x.PhoneNumber
-	}
-	return ""
-}
-
-// Schema PostPlaceBusinessContactsInputRequestBody.
-type PostPlaceBusinessContactsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `contacts`.
-	Contacts []*PostPlaceBusinessContactInput `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
-	// Member `email`.
-	Email []string `protobuf:"bytes,2,rep,name=email,proto3" json:"email,omitempty"`
-	// Member `phoneNumbers`.
-	PhoneNumbers  []string `protobuf:"bytes,3,rep,name=phone_numbers,json=phoneNumbers,proto3" json:"phone_numbers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostPlaceBusinessContactsInput) Reset() {
-	*x = PostPlaceBusinessContactsInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostPlaceBusinessContactsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostPlaceBusinessContactsInput) ProtoMessage() {}
-
-func (x *PostPlaceBusinessContactsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostPlaceBusinessContactsInput.ProtoReflect.Descriptor instead.
-func (*PostPlaceBusinessContactsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{45}
-}
-
-func (x *PostPlaceBusinessContactsInput) GetContacts() []*PostPlaceBusinessContactInput {
-	if x != nil {
-		return x.Contacts
-	}
-	return nil
-}
-
-func (x *PostPlaceBusinessContactsInput) GetEmail() []string {
-	if x != nil {
-		return x.Email
-	}
-	return nil
-}
-
-func (x *PostPlaceBusinessContactsInput) GetPhoneNumbers() []string {
-	if x != nil {
-		return x.PhoneNumbers
-	}
-	return nil
-}
-
-// Schema PostPlaceNavigationInputRequestBody.
-type PostPlaceNavigationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `locations`. Required.
-	Locations     []*PostPlaceNavigationLocationInput `protobuf:"bytes,1,rep,name=locations,proto3" json:"locations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostPlaceNavigationInput) Reset() {
-	*x = PostPlaceNavigationInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostPlaceNavigationInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostPlaceNavigationInput) ProtoMessage() {}
-
-func (x *PostPlaceNavigationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostPlaceNavigationInput.ProtoReflect.Descriptor instead.
-func (*PostPlaceNavigationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{46}
-}
-
-func (x *PostPlaceNavigationInput) GetLocations() []*PostPlaceNavigationLocationInput {
-	if x != nil {
-		return x.Locations
-	}
-	return nil
-}
-
-// Schema PostPlaceNavigationLocationInputRequestBody.
-type PostPlaceNavigationLocationInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverInstructions`.
-	DriverInstructions *string `protobuf:"bytes,1,opt,name=driver_instructions,json=driverInstructions,proto3,oneof" json:"driver_instructions,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `locationType`. Required. Known values: `entrance`, `exit`, `twoWay`.
-	LocationType *string `protobuf:"bytes,3,opt,name=location_type,json=locationType,proto3,oneof" json:"location_type,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `name`. Required.
-	Name          *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostPlaceNavigationLocationInput) Reset() {
-	*x = PostPlaceNavigationLocationInput{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostPlaceNavigationLocationInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostPlaceNavigationLocationInput) ProtoMessage() {}
-
-func (x *PostPlaceNavigationLocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostPlaceNavigationLocationInput.ProtoReflect.Descriptor instead.
-func (*PostPlaceNavigationLocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{47}
-}
-
-func (x *PostPlaceNavigationLocationInput) GetDriverInstructions() string {
-	if x != nil && x.DriverInstructions != nil {
-		return *x.DriverInstructions
-	}
-	return ""
-}
-
-func (x *PostPlaceNavigationLocationInput) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *PostPlaceNavigationLocationInput) GetLocationType() string {
-	if x != nil && x.LocationType != nil {
-		return *x.LocationType
-	}
-	return ""
-}
-
-func (x *PostPlaceNavigationLocationInput) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *PostPlaceNavigationLocationInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
 // Schema PostPlaceTagRefRequestBody.
-type PostPlaceTagRef struct {
+type PlaceTagRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
 	Id            *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
@@ -3697,21 +3286,21 @@ type PostPlaceTagRef struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PostPlaceTagRef) Reset() {
-	*x = PostPlaceTagRef{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
+func (x *PlaceTagRef) Reset() {
+	*x = PlaceTagRef{}
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PostPlaceTagRef) String() string {
+func (x *PlaceTagRef) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PostPlaceTagRef) ProtoMessage() {}
+func (*PlaceTagRef) ProtoMessage() {}
 
-func (x *PostPlaceTagRef) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
+func (x *PlaceTagRef) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,12 +3311,12 @@ func (x *PostPlaceTagRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PostPlaceTagRef.ProtoReflect.Descriptor instead.
-func (*PostPlaceTagRef) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{48}
+// Deprecated: Use PlaceTagRef.ProtoReflect.Descriptor instead.
+func (*PlaceTagRef) Descriptor() ([]byte, []int) {
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{42}
 }
 
-func (x *PostPlaceTagRef) GetId() string {
+func (x *PlaceTagRef) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
@@ -3765,7 +3354,7 @@ type Routing struct {
 
 func (x *Routing) Reset() {
 	*x = Routing{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[49]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3366,7 @@ func (x *Routing) String() string {
 func (*Routing) ProtoMessage() {}
 
 func (x *Routing) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[49]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3379,7 @@ func (x *Routing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routing.ProtoReflect.Descriptor instead.
 func (*Routing) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{49}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Routing) GetDriverInstructions() string {
@@ -3885,7 +3474,7 @@ type RoutingCapacityServiceTime struct {
 
 func (x *RoutingCapacityServiceTime) Reset() {
 	*x = RoutingCapacityServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[50]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3897,7 +3486,7 @@ func (x *RoutingCapacityServiceTime) String() string {
 func (*RoutingCapacityServiceTime) ProtoMessage() {}
 
 func (x *RoutingCapacityServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[50]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3910,7 +3499,7 @@ func (x *RoutingCapacityServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingCapacityServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingCapacityServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{50}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RoutingCapacityServiceTime) GetCapacityId() string {
@@ -3951,7 +3540,7 @@ type RoutingOrderServiceTime struct {
 
 func (x *RoutingOrderServiceTime) Reset() {
 	*x = RoutingOrderServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[51]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +3552,7 @@ func (x *RoutingOrderServiceTime) String() string {
 func (*RoutingOrderServiceTime) ProtoMessage() {}
 
 func (x *RoutingOrderServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[51]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +3565,7 @@ func (x *RoutingOrderServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingOrderServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingOrderServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{51}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RoutingOrderServiceTime) GetCapacityServiceTime() *RoutingCapacityServiceTime {
@@ -4020,7 +3609,7 @@ type RoutingRequiredSkill struct {
 
 func (x *RoutingRequiredSkill) Reset() {
 	*x = RoutingRequiredSkill{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[52]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +3621,7 @@ func (x *RoutingRequiredSkill) String() string {
 func (*RoutingRequiredSkill) ProtoMessage() {}
 
 func (x *RoutingRequiredSkill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[52]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +3634,7 @@ func (x *RoutingRequiredSkill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingRequiredSkill.ProtoReflect.Descriptor instead.
 func (*RoutingRequiredSkill) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{52}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RoutingRequiredSkill) GetId() string {
@@ -4075,7 +3664,7 @@ type RoutingServiceTime struct {
 
 func (x *RoutingServiceTime) Reset() {
 	*x = RoutingServiceTime{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[53]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +3676,7 @@ func (x *RoutingServiceTime) String() string {
 func (*RoutingServiceTime) ProtoMessage() {}
 
 func (x *RoutingServiceTime) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[53]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +3689,7 @@ func (x *RoutingServiceTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingServiceTime.ProtoReflect.Descriptor instead.
 func (*RoutingServiceTime) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{53}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RoutingServiceTime) GetIsEnabled() bool {
@@ -4132,7 +3721,7 @@ type RoutingServiceWindow struct {
 
 func (x *RoutingServiceWindow) Reset() {
 	*x = RoutingServiceWindow{}
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[54]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +3733,7 @@ func (x *RoutingServiceWindow) String() string {
 func (*RoutingServiceWindow) ProtoMessage() {}
 
 func (x *RoutingServiceWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[54]
+	mi := &file_samsara_places_v1beta1_places_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +3746,7 @@ func (x *RoutingServiceWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutingServiceWindow.ProtoReflect.Descriptor instead.
 func (*RoutingServiceWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{54}
+	return file_samsara_places_v1beta1_places_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RoutingServiceWindow) GetDays() []string {
@@ -4210,35 +3799,35 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"_place_idsB\x0e\n" +
 	"\f_place_typesB\n" +
 	"\n" +
-	"\b_tag_ids\"\x97\x01\n" +
+	"\b_tag_ids\"\x94\x01\n" +
 	"\x11GetPlacesResponse\x129\n" +
-	"\x04data\x18\x01 \x03(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa6\v\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x8b\v\n" +
 	"\x10PostPlaceRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\aaddress\x88\x01\x01\x126\n" +
 	"\x10address_latitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x01R\x0faddressLatitude\x88\x01\x01\x128\n" +
-	"\x11address_longitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x02R\x10addressLongitude\x88\x01\x01\x12k\n" +
-	"\x11business_contacts\x18\x04 \x01(\v26.samsara.places.v1beta1.PostPlaceBusinessContactsInputB\x06\xda\xce\x18\x02\b\x03R\x10businessContacts\x12\x96\x01\n" +
+	"\x11address_longitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x02R\x10addressLongitude\x88\x01\x01\x12b\n" +
+	"\x11business_contacts\x18\x04 \x01(\v2-.samsara.places.v1beta1.PlaceBusinessContactsB\x06\xda\xce\x18\x02\b\x03R\x10businessContacts\x12\x96\x01\n" +
 	"\x1acamera_recording_mode_type\x18\x05 \x01(\tBT\xda\xce\x18P\b\x032\rfullRecording2\rdriverPrivacy2\x0fcompletePrivacy2\ainherit2\aunknown2\vunspecifiedH\x03R\x17cameraRecordingModeType\x88\x01\x01\x12d\n" +
 	"\fexternal_ids\x18\x06 \x03(\v29.samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12P\n" +
 	"\bgeofence\x18\a \x01(\v2*.samsara.places.v1beta1.PlaceGeofenceInputB\b\xda\xce\x18\x04\b\x03 \x01R\bgeofence\x128\n" +
 	"\x14ifta_exemption_types\x18\b \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x12iftaExemptionTypes\x12F\n" +
 	"\x19is_show_addresses_enabled\x18\t \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x04R\x16isShowAddressesEnabled\x88\x01\x01\x12!\n" +
 	"\x04name\x18\n" +
-	" \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x05R\x04name\x88\x01\x01\x12X\n" +
+	" \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x05R\x04name\x88\x01\x01\x12O\n" +
 	"\n" +
-	"navigation\x18\v \x01(\v20.samsara.places.v1beta1.PostPlaceNavigationInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"navigation\x18\v \x01(\v2'.samsara.places.v1beta1.PlaceNavigationB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"navigation\x12!\n" +
 	"\x05notes\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x06R\x05notes\x88\x01\x01\x12'\n" +
 	"\vplace_types\x18\r \x03(\tB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"placeTypes\x12K\n" +
 	"\arouting\x18\x0e \x03(\v2).samsara.places.v1beta1.PlaceRoutingInputB\x06\xda\xce\x18\x02\b\x03R\arouting\x12>\n" +
-	"\x17safety_event_exclusions\x18\x0f \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x15safetyEventExclusions\x12U\n" +
-	"\vstreet_view\x18\x10 \x01(\v2,.samsara.places.v1beta1.PlaceStreetViewInputB\x06\xda\xce\x18\x02\b\x03R\n" +
-	"streetView\x12C\n" +
-	"\x04tags\x18\x11 \x03(\v2'.samsara.places.v1beta1.PostPlaceTagRefB\x06\xda\xce\x18\x02\b\x03R\x04tags\x1a>\n" +
+	"\x17safety_event_exclusions\x18\x0f \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x15safetyEventExclusions\x12P\n" +
+	"\vstreet_view\x18\x10 \x01(\v2'.samsara.places.v1beta1.PlaceStreetViewB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"streetView\x12?\n" +
+	"\x04tags\x18\x11 \x03(\v2#.samsara.places.v1beta1.PlaceTagRefB\x06\xda\xce\x18\x02\b\x03R\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
@@ -4251,33 +3840,33 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_notes\"N\n" +
 	"\x11PostPlaceResponse\x129\n" +
-	"\x04data\x18\x01 \x01(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\"\xdf\f\n" +
+	"\x04data\x18\x01 \x01(\v2\x1d.samsara.places.v1beta1.PlaceB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc4\f\n" +
 	"\x11PatchPlaceRequest\x12,\n" +
 	"\vexternal_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\n" +
 	"externalId\x88\x01\x01\x12&\n" +
 	"\bplace_id\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\aplaceId\x88\x01\x01\x12%\n" +
 	"\aaddress\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\aaddress\x88\x01\x01\x126\n" +
 	"\x10address_latitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x03R\x0faddressLatitude\x88\x01\x01\x128\n" +
-	"\x11address_longitude\x18\x05 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x04R\x10addressLongitude\x88\x01\x01\x12k\n" +
-	"\x11business_contacts\x18\x06 \x01(\v26.samsara.places.v1beta1.PostPlaceBusinessContactsInputB\x06\xda\xce\x18\x02\b\x03R\x10businessContacts\x12\x96\x01\n" +
+	"\x11address_longitude\x18\x05 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x04R\x10addressLongitude\x88\x01\x01\x12b\n" +
+	"\x11business_contacts\x18\x06 \x01(\v2-.samsara.places.v1beta1.PlaceBusinessContactsB\x06\xda\xce\x18\x02\b\x03R\x10businessContacts\x12\x96\x01\n" +
 	"\x1acamera_recording_mode_type\x18\a \x01(\tBT\xda\xce\x18P\b\x032\rfullRecording2\rdriverPrivacy2\x0fcompletePrivacy2\ainherit2\aunknown2\vunspecifiedH\x05R\x17cameraRecordingModeType\x88\x01\x01\x12e\n" +
 	"\fexternal_ids\x18\b \x03(\v2:.samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12N\n" +
 	"\bgeofence\x18\t \x01(\v2*.samsara.places.v1beta1.PlaceGeofenceInputB\x06\xda\xce\x18\x02\b\x03R\bgeofence\x128\n" +
 	"\x14ifta_exemption_types\x18\n" +
 	" \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x12iftaExemptionTypes\x12F\n" +
 	"\x19is_show_addresses_enabled\x18\v \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x06R\x16isShowAddressesEnabled\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\x04name\x88\x01\x01\x12X\n" +
+	"\x04name\x18\f \x01(\tB\x06\xda\xce\x18\x02\b\x03H\aR\x04name\x88\x01\x01\x12O\n" +
 	"\n" +
-	"navigation\x18\r \x01(\v20.samsara.places.v1beta1.PostPlaceNavigationInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"navigation\x18\r \x01(\v2'.samsara.places.v1beta1.PlaceNavigationB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"navigation\x12!\n" +
 	"\x05notes\x18\x0e \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\x05notes\x88\x01\x01\x12'\n" +
 	"\vplace_types\x18\x0f \x03(\tB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"placeTypes\x12P\n" +
 	"\arouting\x18\x10 \x01(\v2..samsara.places.v1beta1.PlaceRoutingPatchInputB\x06\xda\xce\x18\x02\b\x03R\arouting\x12>\n" +
-	"\x17safety_event_exclusions\x18\x11 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x15safetyEventExclusions\x12U\n" +
-	"\vstreet_view\x18\x12 \x01(\v2,.samsara.places.v1beta1.PlaceStreetViewInputB\x06\xda\xce\x18\x02\b\x03R\n" +
-	"streetView\x12C\n" +
-	"\x04tags\x18\x13 \x03(\v2'.samsara.places.v1beta1.PostPlaceTagRefB\x06\xda\xce\x18\x02\b\x03R\x04tags\x12C\n" +
+	"\x17safety_event_exclusions\x18\x11 \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x15safetyEventExclusions\x12P\n" +
+	"\vstreet_view\x18\x12 \x01(\v2'.samsara.places.v1beta1.PlaceStreetViewB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"streetView\x12?\n" +
+	"\x04tags\x18\x13 \x03(\v2#.samsara.places.v1beta1.PlaceTagRefB\x06\xda\xce\x18\x02\b\x03R\x04tags\x12C\n" +
 	"\vupdate_mask\x18\x14 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMask\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -4303,11 +3892,11 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12!\n" +
 	"\x05limit\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xad\x01\n" +
+	"\x06_limit\"\xaa\x01\n" +
 	"\x19GetPlaceDeletionsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.places.v1beta1.PlaceDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.places.v1beta1.PlaceDeletionMarkerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xa7\x01\n" +
 	"\x16GetPlaceGeocodeRequest\x12'\n" +
 	"\aaddress\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\aaddress\x88\x01\x01\x12!\n" +
@@ -4316,11 +3905,11 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"\b_addressB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xaa\x01\n" +
+	"\x06_limit\"\xa7\x01\n" +
 	"\x17GetPlaceGeocodeResponse\x12F\n" +
-	"\x04data\x18\x01 \x03(\v2*.samsara.places.v1beta1.PlaceGeocodeResultB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2*.samsara.places.v1beta1.PlaceGeocodeResultB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x99\a\n" +
 	"\x17GetPlaceGeofenceRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12)\n" +
@@ -4353,11 +3942,11 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\r_min_latitudeB\x10\n" +
 	"\x0e_min_longitudeB\r\n" +
 	"\v_size_orderB\x13\n" +
-	"\x11_suggestion_types\"\x95\x02\n" +
+	"\x11_suggestion_types\"\x92\x02\n" +
 	"\x18GetPlaceGeofenceResponse\x12T\n" +
-	"\x04data\x18\x01 \x03(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\x12Z\n" +
 	"\vrecommended\x18\x03 \x01(\v28.samsara.places.v1beta1.PlaceGeofenceSuggestionCandidateR\vrecommended\"\xa8\x01\n" +
 	"\x13GeofenceVertexInput\x12'\n" +
@@ -4408,18 +3997,18 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\x1a_is_show_addresses_enabledB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x12\n" +
-	"\x10_updated_at_time\"\xc4\x01\n" +
+	"\x10_updated_at_time\"\xf0\x01\n" +
 	"\x14PlaceBusinessContact\x12\x19\n" +
 	"\x05email\x18\x01 \x01(\tH\x00R\x05email\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
-	"\fphone_number\x18\x03 \x01(\tH\x02R\vphoneNumber\x88\x01\x01:,\xda\xce\x18(PlaceBusinessContactResponseResponseBodyB\b\n" +
+	"\fphone_number\x18\x03 \x01(\tH\x02R\vphoneNumber\x88\x01\x01:X\xda\xce\x18(PlaceBusinessContactResponseResponseBody\xda\xce\x18(PostPlaceBusinessContactInputRequestBodyB\b\n" +
 	"\x06_emailB\a\n" +
 	"\x05_nameB\x0f\n" +
-	"\r_phone_number\"\xcb\x01\n" +
+	"\r_phone_number\"\xf8\x01\n" +
 	"\x15PlaceBusinessContacts\x12H\n" +
 	"\bcontacts\x18\x01 \x03(\v2,.samsara.places.v1beta1.PlaceBusinessContactR\bcontacts\x12\x14\n" +
 	"\x05email\x18\x02 \x03(\tR\x05email\x12#\n" +
-	"\rphone_numbers\x18\x03 \x03(\tR\fphoneNumbers:-\xda\xce\x18)PlaceBusinessContactsResponseResponseBody\"\xd9\x02\n" +
+	"\rphone_numbers\x18\x03 \x03(\tR\fphoneNumbers:Z\xda\xce\x18)PlaceBusinessContactsResponseResponseBody\xda\xce\x18)PostPlaceBusinessContactsInputRequestBody\"\xd9\x02\n" +
 	"\x13PlaceDeletionMarker\x12>\n" +
 	"\x0fdeleted_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rdeletedAtTime\x88\x01\x01\x12_\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2<.samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
@@ -4478,26 +4067,18 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\r_max_latitudeB\x10\n" +
 	"\x0e_max_longitudeB\x0f\n" +
 	"\r_min_latitudeB\x10\n" +
-	"\x0e_min_longitude\"\xf5\x01\n" +
-	"\x13PlaceGeofenceCircle\x12'\n" +
-	"\blatitude\x18\x01 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x00R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01\x120\n" +
-	"\rradius_meters\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\fradiusMeters\x88\x01\x01:+\xda\xce\x18'PlaceGeofenceCircleResponseResponseBodyB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\x10\n" +
-	"\x0e_radius_meters\"\xe6\x01\n" +
-	"\x18PlaceGeofenceCircleInput\x12\x1f\n" +
+	"\x0e_min_longitude\"\x8c\x02\n" +
+	"\x13PlaceGeofenceCircle\x12\x1f\n" +
 	"\blatitude\x18\x01 \x01(\x01H\x00R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x02 \x01(\x01H\x01R\tlongitude\x88\x01\x01\x120\n" +
-	"\rradius_meters\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\fradiusMeters\x88\x01\x01:'\xda\xce\x18#PlaceGeofenceCircleInputRequestBodyB\v\n" +
+	"\rradius_meters\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x02R\fradiusMeters\x88\x01\x01:R\xda\xce\x18#PlaceGeofenceCircleInputRequestBody\xda\xce\x18'PlaceGeofenceCircleResponseResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\x10\n" +
-	"\x0e_radius_meters\"\xd1\x02\n" +
+	"\x0e_radius_meters\"\xcc\x02\n" +
 	"\x12PlaceGeofenceInput\x12B\n" +
-	"\x04auto\x18\x01 \x01(\v2..samsara.places.v1beta1.PlaceGeofenceAutoInputR\x04auto\x12H\n" +
-	"\x06circle\x18\x02 \x01(\v20.samsara.places.v1beta1.PlaceGeofenceCircleInputR\x06circle\x12K\n" +
+	"\x04auto\x18\x01 \x01(\v2..samsara.places.v1beta1.PlaceGeofenceAutoInputR\x04auto\x12C\n" +
+	"\x06circle\x18\x02 \x01(\v2+.samsara.places.v1beta1.PlaceGeofenceCircleR\x06circle\x12K\n" +
 	"\apolygon\x18\x03 \x01(\v21.samsara.places.v1beta1.PlaceGeofencePolygonInputR\apolygon\x124\n" +
 	"\x04type\x18\x04 \x01(\tB\x1b\xda\xce\x18\x172\x06circle2\apolygon2\x04autoH\x00R\x04type\x88\x01\x01:!\xda\xce\x18\x1dPlaceGeofenceInputRequestBodyB\a\n" +
 	"\x05_type\"\x95\x01\n" +
@@ -4518,15 +4099,15 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\tlongitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\tlongitude\x88\x01\x01:+\xda\xce\x18'PlaceGeofenceVertexResponseResponseBodyB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude\"\x91\x01\n" +
+	"_longitude\"\xb8\x01\n" +
 	"\x0fPlaceNavigation\x12U\n" +
-	"\tlocations\x18\x01 \x03(\v2/.samsara.places.v1beta1.PlaceNavigationLocationB\x06\xda\xce\x18\x02 \x01R\tlocations:'\xda\xce\x18#PlaceNavigationResponseResponseBody\"\xf5\x02\n" +
+	"\tlocations\x18\x01 \x03(\v2/.samsara.places.v1beta1.PlaceNavigationLocationB\x06\xda\xce\x18\x02 \x01R\tlocations:N\xda\xce\x18#PlaceNavigationResponseResponseBody\xda\xce\x18#PostPlaceNavigationInputRequestBody\"\xbc\x03\n" +
 	"\x17PlaceNavigationLocation\x124\n" +
 	"\x13driver_instructions\x18\x01 \x01(\tH\x00R\x12driverInstructions\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x120\n" +
-	"\rlocation_type\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\flocationType\x88\x01\x01\x12)\n" +
+	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12H\n" +
+	"\rlocation_type\x18\x03 \x01(\tB\x1e\xda\xce\x18\x1a \x012\bentrance2\x04exit2\x06twoWayH\x02R\flocationType\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x03R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01:/\xda\xce\x18+PlaceNavigationLocationResponseResponseBodyB\x16\n" +
+	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01:^\xda\xce\x18+PlaceNavigationLocationResponseResponseBody\xda\xce\x18+PostPlaceNavigationLocationInputRequestBodyB\x16\n" +
 	"\x14_driver_instructionsB\v\n" +
 	"\t_latitudeB\x10\n" +
 	"\x0e_location_typeB\f\n" +
@@ -4590,7 +4171,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\tstartTime\x88\x01\x01:-\xda\xce\x18)PlaceRoutingServiceWindowInputRequestBodyB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xf4\x02\n" +
+	"\v_start_time\"\x97\x03\n" +
 	"\x0fPlaceStreetView\x12,\n" +
 	"\x0fheading_degrees\x18\x01 \x01(\x01H\x00R\x0eheadingDegrees\x88\x01\x01\x12*\n" +
 	"\n" +
@@ -4598,22 +4179,7 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\blatitude\x18\x03 \x01(\x01H\x02R\blatitude\x88\x01\x01\x12!\n" +
 	"\tlongitude\x18\x04 \x01(\x01H\x03R\tlongitude\x88\x01\x01\x12(\n" +
 	"\rpitch_degrees\x18\x05 \x01(\x01H\x04R\fpitchDegrees\x88\x01\x01\x12\x17\n" +
-	"\x04zoom\x18\x06 \x01(\x01H\x05R\x04zoom\x88\x01\x01:'\xda\xce\x18#PlaceStreetViewResponseResponseBodyB\x12\n" +
-	"\x10_heading_degreesB\r\n" +
-	"\v_is_enabledB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\x10\n" +
-	"\x0e_pitch_degreesB\a\n" +
-	"\x05_zoom\"\xf5\x02\n" +
-	"\x14PlaceStreetViewInput\x12,\n" +
-	"\x0fheading_degrees\x18\x01 \x01(\x01H\x00R\x0eheadingDegrees\x88\x01\x01\x12*\n" +
-	"\n" +
-	"is_enabled\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\tisEnabled\x88\x01\x01\x12\x1f\n" +
-	"\blatitude\x18\x03 \x01(\x01H\x02R\blatitude\x88\x01\x01\x12!\n" +
-	"\tlongitude\x18\x04 \x01(\x01H\x03R\tlongitude\x88\x01\x01\x12(\n" +
-	"\rpitch_degrees\x18\x05 \x01(\x01H\x04R\fpitchDegrees\x88\x01\x01\x12\x17\n" +
-	"\x04zoom\x18\x06 \x01(\x01H\x05R\x04zoom\x88\x01\x01:#\xda\xce\x18\x1fPlaceStreetViewInputRequestBodyB\x12\n" +
+	"\x04zoom\x18\x06 \x01(\x01H\x05R\x04zoom\x88\x01\x01:J\xda\xce\x18\x1fPlaceStreetViewInputRequestBody\xda\xce\x18#PlaceStreetViewResponseResponseBodyB\x12\n" +
 	"\x10_heading_degreesB\r\n" +
 	"\v_is_enabledB\v\n" +
 	"\t_latitudeB\f\n" +
@@ -4627,33 +4193,8 @@ const file_samsara_places_v1beta1_places_proto_rawDesc = "" +
 	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01: \xda\xce\x18\x1cPlaceTagResponseResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
-	"\x0e_parent_tag_id\"\xcd\x01\n" +
-	"\x1dPostPlaceBusinessContactInput\x12\x19\n" +
-	"\x05email\x18\x01 \x01(\tH\x00R\x05email\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12&\n" +
-	"\fphone_number\x18\x03 \x01(\tH\x02R\vphoneNumber\x88\x01\x01:,\xda\xce\x18(PostPlaceBusinessContactInputRequestBodyB\b\n" +
-	"\x06_emailB\a\n" +
-	"\x05_nameB\x0f\n" +
-	"\r_phone_number\"\xdd\x01\n" +
-	"\x1ePostPlaceBusinessContactsInput\x12Q\n" +
-	"\bcontacts\x18\x01 \x03(\v25.samsara.places.v1beta1.PostPlaceBusinessContactInputR\bcontacts\x12\x14\n" +
-	"\x05email\x18\x02 \x03(\tR\x05email\x12#\n" +
-	"\rphone_numbers\x18\x03 \x03(\tR\fphoneNumbers:-\xda\xce\x18)PostPlaceBusinessContactsInputRequestBody\"\xa3\x01\n" +
-	"\x18PostPlaceNavigationInput\x12^\n" +
-	"\tlocations\x18\x01 \x03(\v28.samsara.places.v1beta1.PostPlaceNavigationLocationInputB\x06\xda\xce\x18\x02 \x01R\tlocations:'\xda\xce\x18#PostPlaceNavigationInputRequestBody\"\x96\x03\n" +
-	" PostPlaceNavigationLocationInput\x124\n" +
-	"\x13driver_instructions\x18\x01 \x01(\tH\x00R\x12driverInstructions\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12H\n" +
-	"\rlocation_type\x18\x03 \x01(\tB\x1e\xda\xce\x18\x1a \x012\bentrance2\x04exit2\x06twoWayH\x02R\flocationType\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x03R\tlongitude\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x04R\x04name\x88\x01\x01:/\xda\xce\x18+PostPlaceNavigationLocationInputRequestBodyB\x16\n" +
-	"\x14_driver_instructionsB\v\n" +
-	"\t_latitudeB\x10\n" +
-	"\x0e_location_typeB\f\n" +
-	"\n" +
-	"_longitudeB\a\n" +
-	"\x05_name\"U\n" +
-	"\x0fPostPlaceTagRef\x12\x1b\n" +
+	"\x0e_parent_tag_id\"Q\n" +
+	"\vPlaceTagRef\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:\x1e\xda\xce\x18\x1aPostPlaceTagRefRequestBodyB\x05\n" +
 	"\x03_id\"\x91\x06\n" +
 	"\aRouting\x124\n" +
@@ -4743,7 +4284,7 @@ func file_samsara_places_v1beta1_places_proto_rawDescGZIP() []byte {
 	return file_samsara_places_v1beta1_places_proto_rawDescData
 }
 
-var file_samsara_places_v1beta1_places_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_samsara_places_v1beta1_places_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_samsara_places_v1beta1_places_proto_goTypes = []any{
 	(*GetPlacesRequest)(nil),                       // 0: samsara.places.v1beta1.GetPlacesRequest
 	(*GetPlacesResponse)(nil),                      // 1: samsara.places.v1beta1.GetPlacesResponse
@@ -4771,122 +4312,114 @@ var file_samsara_places_v1beta1_places_proto_goTypes = []any{
 	(*PlaceGeofenceAutoInput)(nil),                 // 23: samsara.places.v1beta1.PlaceGeofenceAutoInput
 	(*PlaceGeofenceAutoSearchBoundsInput)(nil),     // 24: samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
 	(*PlaceGeofenceCircle)(nil),                    // 25: samsara.places.v1beta1.PlaceGeofenceCircle
-	(*PlaceGeofenceCircleInput)(nil),               // 26: samsara.places.v1beta1.PlaceGeofenceCircleInput
-	(*PlaceGeofenceInput)(nil),                     // 27: samsara.places.v1beta1.PlaceGeofenceInput
-	(*PlaceGeofencePolygon)(nil),                   // 28: samsara.places.v1beta1.PlaceGeofencePolygon
-	(*PlaceGeofencePolygonInput)(nil),              // 29: samsara.places.v1beta1.PlaceGeofencePolygonInput
-	(*PlaceGeofenceSuggestionCandidate)(nil),       // 30: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
-	(*PlaceGeofenceVertex)(nil),                    // 31: samsara.places.v1beta1.PlaceGeofenceVertex
-	(*PlaceNavigation)(nil),                        // 32: samsara.places.v1beta1.PlaceNavigation
-	(*PlaceNavigationLocation)(nil),                // 33: samsara.places.v1beta1.PlaceNavigationLocation
-	(*PlaceRoutingCapacityServiceTimeInput)(nil),   // 34: samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
-	(*PlaceRoutingInput)(nil),                      // 35: samsara.places.v1beta1.PlaceRoutingInput
-	(*PlaceRoutingOrderServiceTimeInput)(nil),      // 36: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
-	(*PlaceRoutingPatchInput)(nil),                 // 37: samsara.places.v1beta1.PlaceRoutingPatchInput
-	(*PlaceRoutingRequiredSkillInput)(nil),         // 38: samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
-	(*PlaceRoutingServiceTimeInput)(nil),           // 39: samsara.places.v1beta1.PlaceRoutingServiceTimeInput
-	(*PlaceRoutingServiceWindowInput)(nil),         // 40: samsara.places.v1beta1.PlaceRoutingServiceWindowInput
-	(*PlaceStreetView)(nil),                        // 41: samsara.places.v1beta1.PlaceStreetView
-	(*PlaceStreetViewInput)(nil),                   // 42: samsara.places.v1beta1.PlaceStreetViewInput
-	(*PlaceTag)(nil),                               // 43: samsara.places.v1beta1.PlaceTag
-	(*PostPlaceBusinessContactInput)(nil),          // 44: samsara.places.v1beta1.PostPlaceBusinessContactInput
-	(*PostPlaceBusinessContactsInput)(nil),         // 45: samsara.places.v1beta1.PostPlaceBusinessContactsInput
-	(*PostPlaceNavigationInput)(nil),               // 46: samsara.places.v1beta1.PostPlaceNavigationInput
-	(*PostPlaceNavigationLocationInput)(nil),       // 47: samsara.places.v1beta1.PostPlaceNavigationLocationInput
-	(*PostPlaceTagRef)(nil),                        // 48: samsara.places.v1beta1.PostPlaceTagRef
-	(*Routing)(nil),                                // 49: samsara.places.v1beta1.Routing
-	(*RoutingCapacityServiceTime)(nil),             // 50: samsara.places.v1beta1.RoutingCapacityServiceTime
-	(*RoutingOrderServiceTime)(nil),                // 51: samsara.places.v1beta1.RoutingOrderServiceTime
-	(*RoutingRequiredSkill)(nil),                   // 52: samsara.places.v1beta1.RoutingRequiredSkill
-	(*RoutingServiceTime)(nil),                     // 53: samsara.places.v1beta1.RoutingServiceTime
-	(*RoutingServiceWindow)(nil),                   // 54: samsara.places.v1beta1.RoutingServiceWindow
-	nil,                                            // 55: samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
-	nil,                                            // 56: samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
-	nil,                                            // 57: samsara.places.v1beta1.Place.ExternalIdsEntry
-	nil,                                            // 58: samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                       // 59: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),                  // 60: google.protobuf.FieldMask
+	(*PlaceGeofenceInput)(nil),                     // 26: samsara.places.v1beta1.PlaceGeofenceInput
+	(*PlaceGeofencePolygon)(nil),                   // 27: samsara.places.v1beta1.PlaceGeofencePolygon
+	(*PlaceGeofencePolygonInput)(nil),              // 28: samsara.places.v1beta1.PlaceGeofencePolygonInput
+	(*PlaceGeofenceSuggestionCandidate)(nil),       // 29: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	(*PlaceGeofenceVertex)(nil),                    // 30: samsara.places.v1beta1.PlaceGeofenceVertex
+	(*PlaceNavigation)(nil),                        // 31: samsara.places.v1beta1.PlaceNavigation
+	(*PlaceNavigationLocation)(nil),                // 32: samsara.places.v1beta1.PlaceNavigationLocation
+	(*PlaceRoutingCapacityServiceTimeInput)(nil),   // 33: samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
+	(*PlaceRoutingInput)(nil),                      // 34: samsara.places.v1beta1.PlaceRoutingInput
+	(*PlaceRoutingOrderServiceTimeInput)(nil),      // 35: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
+	(*PlaceRoutingPatchInput)(nil),                 // 36: samsara.places.v1beta1.PlaceRoutingPatchInput
+	(*PlaceRoutingRequiredSkillInput)(nil),         // 37: samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
+	(*PlaceRoutingServiceTimeInput)(nil),           // 38: samsara.places.v1beta1.PlaceRoutingServiceTimeInput
+	(*PlaceRoutingServiceWindowInput)(nil),         // 39: samsara.places.v1beta1.PlaceRoutingServiceWindowInput
+	(*PlaceStreetView)(nil),                        // 40: samsara.places.v1beta1.PlaceStreetView
+	(*PlaceTag)(nil),                               // 41: samsara.places.v1beta1.PlaceTag
+	(*PlaceTagRef)(nil),                            // 42: samsara.places.v1beta1.PlaceTagRef
+	(*Routing)(nil),                                // 43: samsara.places.v1beta1.Routing
+	(*RoutingCapacityServiceTime)(nil),             // 44: samsara.places.v1beta1.RoutingCapacityServiceTime
+	(*RoutingOrderServiceTime)(nil),                // 45: samsara.places.v1beta1.RoutingOrderServiceTime
+	(*RoutingRequiredSkill)(nil),                   // 46: samsara.places.v1beta1.RoutingRequiredSkill
+	(*RoutingServiceTime)(nil),                     // 47: samsara.places.v1beta1.RoutingServiceTime
+	(*RoutingServiceWindow)(nil),                   // 48: samsara.places.v1beta1.RoutingServiceWindow
+	nil,                                            // 49: samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
+	nil,                                            // 50: samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
+	nil,                                            // 51: samsara.places.v1beta1.Place.ExternalIdsEntry
+	nil,                                            // 52: samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
+	(*v1.Pagination)(nil),                          // 53: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                  // 54: google.protobuf.FieldMask
 }
 var file_samsara_places_v1beta1_places_proto_depIdxs = []int32{
 	15, // 0: samsara.places.v1beta1.GetPlacesResponse.data:type_name -> samsara.places.v1beta1.Place
-	59, // 1: samsara.places.v1beta1.GetPlacesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	45, // 2: samsara.places.v1beta1.PostPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PostPlaceBusinessContactsInput
-	55, // 3: samsara.places.v1beta1.PostPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
-	27, // 4: samsara.places.v1beta1.PostPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
-	46, // 5: samsara.places.v1beta1.PostPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PostPlaceNavigationInput
-	35, // 6: samsara.places.v1beta1.PostPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingInput
-	42, // 7: samsara.places.v1beta1.PostPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetViewInput
-	48, // 8: samsara.places.v1beta1.PostPlaceRequest.tags:type_name -> samsara.places.v1beta1.PostPlaceTagRef
+	53, // 1: samsara.places.v1beta1.GetPlacesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	17, // 2: samsara.places.v1beta1.PostPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
+	49, // 3: samsara.places.v1beta1.PostPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PostPlaceRequest.ExternalIdsEntry
+	26, // 4: samsara.places.v1beta1.PostPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
+	31, // 5: samsara.places.v1beta1.PostPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	34, // 6: samsara.places.v1beta1.PostPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingInput
+	40, // 7: samsara.places.v1beta1.PostPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	42, // 8: samsara.places.v1beta1.PostPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
 	15, // 9: samsara.places.v1beta1.PostPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
-	45, // 10: samsara.places.v1beta1.PatchPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PostPlaceBusinessContactsInput
-	56, // 11: samsara.places.v1beta1.PatchPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
-	27, // 12: samsara.places.v1beta1.PatchPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
-	46, // 13: samsara.places.v1beta1.PatchPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PostPlaceNavigationInput
-	37, // 14: samsara.places.v1beta1.PatchPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingPatchInput
-	42, // 15: samsara.places.v1beta1.PatchPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetViewInput
-	48, // 16: samsara.places.v1beta1.PatchPlaceRequest.tags:type_name -> samsara.places.v1beta1.PostPlaceTagRef
-	60, // 17: samsara.places.v1beta1.PatchPlaceRequest.update_mask:type_name -> google.protobuf.FieldMask
+	17, // 10: samsara.places.v1beta1.PatchPlaceRequest.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
+	50, // 11: samsara.places.v1beta1.PatchPlaceRequest.external_ids:type_name -> samsara.places.v1beta1.PatchPlaceRequest.ExternalIdsEntry
+	26, // 12: samsara.places.v1beta1.PatchPlaceRequest.geofence:type_name -> samsara.places.v1beta1.PlaceGeofenceInput
+	31, // 13: samsara.places.v1beta1.PatchPlaceRequest.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	36, // 14: samsara.places.v1beta1.PatchPlaceRequest.routing:type_name -> samsara.places.v1beta1.PlaceRoutingPatchInput
+	40, // 15: samsara.places.v1beta1.PatchPlaceRequest.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	42, // 16: samsara.places.v1beta1.PatchPlaceRequest.tags:type_name -> samsara.places.v1beta1.PlaceTagRef
+	54, // 17: samsara.places.v1beta1.PatchPlaceRequest.update_mask:type_name -> google.protobuf.FieldMask
 	15, // 18: samsara.places.v1beta1.PatchPlaceResponse.data:type_name -> samsara.places.v1beta1.Place
 	18, // 19: samsara.places.v1beta1.GetPlaceDeletionsResponse.data:type_name -> samsara.places.v1beta1.PlaceDeletionMarker
-	59, // 20: samsara.places.v1beta1.GetPlaceDeletionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	53, // 20: samsara.places.v1beta1.GetPlaceDeletionsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	19, // 21: samsara.places.v1beta1.GetPlaceGeocodeResponse.data:type_name -> samsara.places.v1beta1.PlaceGeocodeResult
-	59, // 22: samsara.places.v1beta1.GetPlaceGeocodeResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	30, // 23: samsara.places.v1beta1.GetPlaceGeofenceResponse.data:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
-	59, // 24: samsara.places.v1beta1.GetPlaceGeofenceResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	30, // 25: samsara.places.v1beta1.GetPlaceGeofenceResponse.recommended:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	53, // 22: samsara.places.v1beta1.GetPlaceGeocodeResponse.pagination:type_name -> samsara.types.v1.Pagination
+	29, // 23: samsara.places.v1beta1.GetPlaceGeofenceResponse.data:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
+	53, // 24: samsara.places.v1beta1.GetPlaceGeofenceResponse.pagination:type_name -> samsara.types.v1.Pagination
+	29, // 25: samsara.places.v1beta1.GetPlaceGeofenceResponse.recommended:type_name -> samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate
 	17, // 26: samsara.places.v1beta1.Place.business_contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContacts
-	57, // 27: samsara.places.v1beta1.Place.external_ids:type_name -> samsara.places.v1beta1.Place.ExternalIdsEntry
+	51, // 27: samsara.places.v1beta1.Place.external_ids:type_name -> samsara.places.v1beta1.Place.ExternalIdsEntry
 	20, // 28: samsara.places.v1beta1.Place.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
-	32, // 29: samsara.places.v1beta1.Place.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
-	49, // 30: samsara.places.v1beta1.Place.routing:type_name -> samsara.places.v1beta1.Routing
-	41, // 31: samsara.places.v1beta1.Place.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
-	43, // 32: samsara.places.v1beta1.Place.tags:type_name -> samsara.places.v1beta1.PlaceTag
+	31, // 29: samsara.places.v1beta1.Place.navigation:type_name -> samsara.places.v1beta1.PlaceNavigation
+	43, // 30: samsara.places.v1beta1.Place.routing:type_name -> samsara.places.v1beta1.Routing
+	40, // 31: samsara.places.v1beta1.Place.street_view:type_name -> samsara.places.v1beta1.PlaceStreetView
+	41, // 32: samsara.places.v1beta1.Place.tags:type_name -> samsara.places.v1beta1.PlaceTag
 	16, // 33: samsara.places.v1beta1.PlaceBusinessContacts.contacts:type_name -> samsara.places.v1beta1.PlaceBusinessContact
-	58, // 34: samsara.places.v1beta1.PlaceDeletionMarker.external_ids:type_name -> samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
+	52, // 34: samsara.places.v1beta1.PlaceDeletionMarker.external_ids:type_name -> samsara.places.v1beta1.PlaceDeletionMarker.ExternalIdsEntry
 	25, // 35: samsara.places.v1beta1.PlaceGeofence.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
-	28, // 36: samsara.places.v1beta1.PlaceGeofence.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygon
+	27, // 36: samsara.places.v1beta1.PlaceGeofence.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygon
 	22, // 37: samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackCircleInput
 	21, // 38: samsara.places.v1beta1.PlaceGeofenceAutoInput.fallback_behavior:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoFallbackBehaviorInput
 	24, // 39: samsara.places.v1beta1.PlaceGeofenceAutoInput.search_bounds:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoSearchBoundsInput
 	23, // 40: samsara.places.v1beta1.PlaceGeofenceInput.auto:type_name -> samsara.places.v1beta1.PlaceGeofenceAutoInput
-	26, // 41: samsara.places.v1beta1.PlaceGeofenceInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircleInput
-	29, // 42: samsara.places.v1beta1.PlaceGeofenceInput.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygonInput
-	31, // 43: samsara.places.v1beta1.PlaceGeofencePolygon.vertices:type_name -> samsara.places.v1beta1.PlaceGeofenceVertex
+	25, // 41: samsara.places.v1beta1.PlaceGeofenceInput.circle:type_name -> samsara.places.v1beta1.PlaceGeofenceCircle
+	28, // 42: samsara.places.v1beta1.PlaceGeofenceInput.polygon:type_name -> samsara.places.v1beta1.PlaceGeofencePolygonInput
+	30, // 43: samsara.places.v1beta1.PlaceGeofencePolygon.vertices:type_name -> samsara.places.v1beta1.PlaceGeofenceVertex
 	14, // 44: samsara.places.v1beta1.PlaceGeofencePolygonInput.vertices:type_name -> samsara.places.v1beta1.GeofenceVertexInput
 	20, // 45: samsara.places.v1beta1.PlaceGeofenceSuggestionCandidate.geofence:type_name -> samsara.places.v1beta1.PlaceGeofence
-	33, // 46: samsara.places.v1beta1.PlaceNavigation.locations:type_name -> samsara.places.v1beta1.PlaceNavigationLocation
-	36, // 47: samsara.places.v1beta1.PlaceRoutingInput.order_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
-	38, // 48: samsara.places.v1beta1.PlaceRoutingInput.required_skills:type_name -> samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
-	39, // 49: samsara.places.v1beta1.PlaceRoutingInput.service_time:type_name -> samsara.places.v1beta1.PlaceRoutingServiceTimeInput
-	40, // 50: samsara.places.v1beta1.PlaceRoutingInput.service_windows:type_name -> samsara.places.v1beta1.PlaceRoutingServiceWindowInput
-	34, // 51: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput.capacity_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
-	35, // 52: samsara.places.v1beta1.PlaceRoutingPatchInput.upsert:type_name -> samsara.places.v1beta1.PlaceRoutingInput
-	44, // 53: samsara.places.v1beta1.PostPlaceBusinessContactsInput.contacts:type_name -> samsara.places.v1beta1.PostPlaceBusinessContactInput
-	47, // 54: samsara.places.v1beta1.PostPlaceNavigationInput.locations:type_name -> samsara.places.v1beta1.PostPlaceNavigationLocationInput
-	51, // 55: samsara.places.v1beta1.Routing.order_service_time:type_name -> samsara.places.v1beta1.RoutingOrderServiceTime
-	52, // 56: samsara.places.v1beta1.Routing.required_skills:type_name -> samsara.places.v1beta1.RoutingRequiredSkill
-	53, // 57: samsara.places.v1beta1.Routing.service_time:type_name -> samsara.places.v1beta1.RoutingServiceTime
-	54, // 58: samsara.places.v1beta1.Routing.service_windows:type_name -> samsara.places.v1beta1.RoutingServiceWindow
-	50, // 59: samsara.places.v1beta1.RoutingOrderServiceTime.capacity_service_time:type_name -> samsara.places.v1beta1.RoutingCapacityServiceTime
-	0,  // 60: samsara.places.v1beta1.PlacesService.GetPlaces:input_type -> samsara.places.v1beta1.GetPlacesRequest
-	2,  // 61: samsara.places.v1beta1.PlacesService.PostPlace:input_type -> samsara.places.v1beta1.PostPlaceRequest
-	4,  // 62: samsara.places.v1beta1.PlacesService.PatchPlace:input_type -> samsara.places.v1beta1.PatchPlaceRequest
-	6,  // 63: samsara.places.v1beta1.PlacesService.DeletePlace:input_type -> samsara.places.v1beta1.DeletePlaceRequest
-	8,  // 64: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:input_type -> samsara.places.v1beta1.GetPlaceDeletionsRequest
-	10, // 65: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:input_type -> samsara.places.v1beta1.GetPlaceGeocodeRequest
-	12, // 66: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:input_type -> samsara.places.v1beta1.GetPlaceGeofenceRequest
-	1,  // 67: samsara.places.v1beta1.PlacesService.GetPlaces:output_type -> samsara.places.v1beta1.GetPlacesResponse
-	3,  // 68: samsara.places.v1beta1.PlacesService.PostPlace:output_type -> samsara.places.v1beta1.PostPlaceResponse
-	5,  // 69: samsara.places.v1beta1.PlacesService.PatchPlace:output_type -> samsara.places.v1beta1.PatchPlaceResponse
-	7,  // 70: samsara.places.v1beta1.PlacesService.DeletePlace:output_type -> samsara.places.v1beta1.DeletePlaceResponse
-	9,  // 71: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:output_type -> samsara.places.v1beta1.GetPlaceDeletionsResponse
-	11, // 72: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:output_type -> samsara.places.v1beta1.GetPlaceGeocodeResponse
-	13, // 73: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:output_type -> samsara.places.v1beta1.GetPlaceGeofenceResponse
-	67, // [67:74] is the sub-list for method output_type
-	60, // [60:67] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	32, // 46: samsara.places.v1beta1.PlaceNavigation.locations:type_name -> samsara.places.v1beta1.PlaceNavigationLocation
+	35, // 47: samsara.places.v1beta1.PlaceRoutingInput.order_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput
+	37, // 48: samsara.places.v1beta1.PlaceRoutingInput.required_skills:type_name -> samsara.places.v1beta1.PlaceRoutingRequiredSkillInput
+	38, // 49: samsara.places.v1beta1.PlaceRoutingInput.service_time:type_name -> samsara.places.v1beta1.PlaceRoutingServiceTimeInput
+	39, // 50: samsara.places.v1beta1.PlaceRoutingInput.service_windows:type_name -> samsara.places.v1beta1.PlaceRoutingServiceWindowInput
+	33, // 51: samsara.places.v1beta1.PlaceRoutingOrderServiceTimeInput.capacity_service_time:type_name -> samsara.places.v1beta1.PlaceRoutingCapacityServiceTimeInput
+	34, // 52: samsara.places.v1beta1.PlaceRoutingPatchInput.upsert:type_name -> samsara.places.v1beta1.PlaceRoutingInput
+	45, // 53: samsara.places.v1beta1.Routing.order_service_time:type_name -> samsara.places.v1beta1.RoutingOrderServiceTime
+	46, // 54: samsara.places.v1beta1.Routing.required_skills:type_name -> samsara.places.v1beta1.RoutingRequiredSkill
+	47, // 55: samsara.places.v1beta1.Routing.service_time:type_name -> samsara.places.v1beta1.RoutingServiceTime
+	48, // 56: samsara.places.v1beta1.Routing.service_windows:type_name -> samsara.places.v1beta1.RoutingServiceWindow
+	44, // 57: samsara.places.v1beta1.RoutingOrderServiceTime.capacity_service_time:type_name -> samsara.places.v1beta1.RoutingCapacityServiceTime
+	0,  // 58: samsara.places.v1beta1.PlacesService.GetPlaces:input_type -> samsara.places.v1beta1.GetPlacesRequest
+	2,  // 59: samsara.places.v1beta1.PlacesService.PostPlace:input_type -> samsara.places.v1beta1.PostPlaceRequest
+	4,  // 60: samsara.places.v1beta1.PlacesService.PatchPlace:input_type -> samsara.places.v1beta1.PatchPlaceRequest
+	6,  // 61: samsara.places.v1beta1.PlacesService.DeletePlace:input_type -> samsara.places.v1beta1.DeletePlaceRequest
+	8,  // 62: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:input_type -> samsara.places.v1beta1.GetPlaceDeletionsRequest
+	10, // 63: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:input_type -> samsara.places.v1beta1.GetPlaceGeocodeRequest
+	12, // 64: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:input_type -> samsara.places.v1beta1.GetPlaceGeofenceRequest
+	1,  // 65: samsara.places.v1beta1.PlacesService.GetPlaces:output_type -> samsara.places.v1beta1.GetPlacesResponse
+	3,  // 66: samsara.places.v1beta1.PlacesService.PostPlace:output_type -> samsara.places.v1beta1.PostPlaceResponse
+	5,  // 67: samsara.places.v1beta1.PlacesService.PatchPlace:output_type -> samsara.places.v1beta1.PatchPlaceResponse
+	7,  // 68: samsara.places.v1beta1.PlacesService.DeletePlace:output_type -> samsara.places.v1beta1.DeletePlaceResponse
+	9,  // 69: samsara.places.v1beta1.PlacesService.GetPlaceDeletions:output_type -> samsara.places.v1beta1.GetPlaceDeletionsResponse
+	11, // 70: samsara.places.v1beta1.PlacesService.GetPlaceGeocode:output_type -> samsara.places.v1beta1.GetPlaceGeocodeResponse
+	13, // 71: samsara.places.v1beta1.PlacesService.GetPlaceGeofence:output_type -> samsara.places.v1beta1.GetPlaceGeofenceResponse
+	65, // [65:72] is the sub-list for method output_type
+	58, // [58:65] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_samsara_places_v1beta1_places_proto_init() }
@@ -4913,13 +4446,13 @@ func file_samsara_places_v1beta1_places_proto_init() {
 	file_samsara_places_v1beta1_places_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[26].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[27].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[30].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[31].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[34].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[35].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[36].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[37].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[38].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[39].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[40].OneofWrappers = []any{}
@@ -4927,21 +4460,17 @@ func file_samsara_places_v1beta1_places_proto_init() {
 	file_samsara_places_v1beta1_places_proto_msgTypes[42].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[43].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[44].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[45].OneofWrappers = []any{}
+	file_samsara_places_v1beta1_places_proto_msgTypes[46].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[47].OneofWrappers = []any{}
 	file_samsara_places_v1beta1_places_proto_msgTypes[48].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[49].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[50].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[51].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[52].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[53].OneofWrappers = []any{}
-	file_samsara_places_v1beta1_places_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_places_v1beta1_places_proto_rawDesc), len(file_samsara_places_v1beta1_places_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

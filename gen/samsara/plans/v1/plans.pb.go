@@ -342,7 +342,7 @@ type ListHubPlansResponse struct {
 	// Member `data`. Required.
 	Data []*Plan `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubPlansPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,121 +384,11 @@ func (x *ListHubPlansResponse) GetData() []*Plan {
 	return nil
 }
 
-func (x *ListHubPlansResponse) GetPagination() *ListHubPlansPagination {
+func (x *ListHubPlansResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
-}
-
-// Schema AppointmentWindowRequestBody.
-type AppointmentWindow struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
-	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AppointmentWindow) Reset() {
-	*x = AppointmentWindow{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AppointmentWindow) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AppointmentWindow) ProtoMessage() {}
-
-func (x *AppointmentWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AppointmentWindow.ProtoReflect.Descriptor instead.
-func (*AppointmentWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *AppointmentWindow) GetEndTime() string {
-	if x != nil && x.EndTime != nil {
-		return *x.EndTime
-	}
-	return ""
-}
-
-func (x *AppointmentWindow) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema ListHubPlansResponsePaginationResponseBody.
-type ListHubPlansPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubPlansPagination) Reset() {
-	*x = ListHubPlansPagination{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubPlansPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubPlansPagination) ProtoMessage() {}
-
-func (x *ListHubPlansPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubPlansPagination.ProtoReflect.Descriptor instead.
-func (*ListHubPlansPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *ListHubPlansPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubPlansPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
 }
 
 // Schema OrderCustomPropertyInputRequestBody.
@@ -514,7 +404,7 @@ type OrderCustomPropertyInput struct {
 
 func (x *OrderCustomPropertyInput) Reset() {
 	*x = OrderCustomPropertyInput{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +416,7 @@ func (x *OrderCustomPropertyInput) String() string {
 func (*OrderCustomPropertyInput) ProtoMessage() {}
 
 func (x *OrderCustomPropertyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +429,7 @@ func (x *OrderCustomPropertyInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCustomPropertyInput.ProtoReflect.Descriptor instead.
 func (*OrderCustomPropertyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{8}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OrderCustomPropertyInput) GetCustomPropertyId() string {
@@ -564,17 +454,17 @@ type OrderInput struct {
 	// Member `customerOrderId`. Required.
 	CustomerOrderId *string `protobuf:"bytes,2,opt,name=customer_order_id,json=customerOrderId,proto3,oneof" json:"customer_order_id,omitempty"`
 	// Member `delivery`.
-	Delivery *OrderTask `protobuf:"bytes,3,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	Delivery *v1.OrderTask `protobuf:"bytes,3,opt,name=delivery,proto3" json:"delivery,omitempty"`
 	// Member `hubId`. Required.
 	HubId *string `protobuf:"bytes,4,opt,name=hub_id,json=hubId,proto3,oneof" json:"hub_id,omitempty"`
 	// Member `pickup`.
-	Pickup *OrderTask `protobuf:"bytes,5,opt,name=pickup,proto3" json:"pickup,omitempty"`
+	Pickup *v1.OrderTask `protobuf:"bytes,5,opt,name=pickup,proto3" json:"pickup,omitempty"`
 	// Member `planId`. Required.
 	PlanId *string `protobuf:"bytes,6,opt,name=plan_id,json=planId,proto3,oneof" json:"plan_id,omitempty"`
 	// Member `priority`.
 	Priority *int64 `protobuf:"varint,7,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	// Member `quantities`.
-	Quantities []*OrderQuantityInput `protobuf:"bytes,8,rep,name=quantities,proto3" json:"quantities,omitempty"`
+	Quantities []*v1.OrderQuantity `protobuf:"bytes,8,rep,name=quantities,proto3" json:"quantities,omitempty"`
 	// Member `skillsRequired`.
 	SkillsRequired []string `protobuf:"bytes,9,rep,name=skills_required,json=skillsRequired,proto3" json:"skills_required,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -583,7 +473,7 @@ type OrderInput struct {
 
 func (x *OrderInput) Reset() {
 	*x = OrderInput{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[9]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +485,7 @@ func (x *OrderInput) String() string {
 func (*OrderInput) ProtoMessage() {}
 
 func (x *OrderInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[9]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +498,7 @@ func (x *OrderInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderInput.ProtoReflect.Descriptor instead.
 func (*OrderInput) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{9}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OrderInput) GetCustomProperties() []*OrderCustomPropertyInput {
@@ -625,7 +515,7 @@ func (x *OrderInput) GetCustomerOrderId() string {
 	return ""
 }
 
-func (x *OrderInput) GetDelivery() *OrderTask {
+func (x *OrderInput) GetDelivery() *v1.OrderTask {
 	if x != nil {
 		return x.Delivery
 	}
@@ -639,7 +529,7 @@ func (x *OrderInput) GetHubId() string {
 	return ""
 }
 
-func (x *OrderInput) GetPickup() *OrderTask {
+func (x *OrderInput) GetPickup() *v1.OrderTask {
 	if x != nil {
 		return x.Pickup
 	}
@@ -660,7 +550,7 @@ func (x *OrderInput) GetPriority() int64 {
 	return 0
 }
 
-func (x *OrderInput) GetQuantities() []*OrderQuantityInput {
+func (x *OrderInput) GetQuantities() []*v1.OrderQuantity {
 	if x != nil {
 		return x.Quantities
 	}
@@ -672,170 +562,6 @@ func (x *OrderInput) GetSkillsRequired() []string {
 		return x.SkillsRequired
 	}
 	return nil
-}
-
-// Schema OrderQuantityInputRequestBody.
-type OrderQuantityInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `capacityId`. Required.
-	CapacityId *string `protobuf:"bytes,1,opt,name=capacity_id,json=capacityId,proto3,oneof" json:"capacity_id,omitempty"`
-	// Member `quantity`. Required.
-	Quantity      *float64 `protobuf:"fixed64,2,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OrderQuantityInput) Reset() {
-	*x = OrderQuantityInput{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrderQuantityInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrderQuantityInput) ProtoMessage() {}
-
-func (x *OrderQuantityInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrderQuantityInput.ProtoReflect.Descriptor instead.
-func (*OrderQuantityInput) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *OrderQuantityInput) GetCapacityId() string {
-	if x != nil && x.CapacityId != nil {
-		return *x.CapacityId
-	}
-	return ""
-}
-
-func (x *OrderQuantityInput) GetQuantity() float64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-// Schema OrderTaskRequestBody.
-type OrderTask struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `appointmentWindow`.
-	AppointmentWindow *AppointmentWindow `protobuf:"bytes,2,opt,name=appointment_window,json=appointmentWindow,proto3" json:"appointment_window,omitempty"`
-	// Member `customerLocationId`.
-	CustomerLocationId *string `protobuf:"bytes,3,opt,name=customer_location_id,json=customerLocationId,proto3,oneof" json:"customer_location_id,omitempty"`
-	// Member `latitude`.
-	Latitude *float64 `protobuf:"fixed64,4,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`.
-	Longitude *float64 `protobuf:"fixed64,5,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `position`. Known values: `first`, `last`, `any`.
-	Position *string `protobuf:"bytes,7,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `serviceTimeSeconds`. In seconds.
-	ServiceTimeSeconds *int64 `protobuf:"varint,8,opt,name=service_time_seconds,json=serviceTimeSeconds,proto3,oneof" json:"service_time_seconds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *OrderTask) Reset() {
-	*x = OrderTask{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OrderTask) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OrderTask) ProtoMessage() {}
-
-func (x *OrderTask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OrderTask.ProtoReflect.Descriptor instead.
-func (*OrderTask) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *OrderTask) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *OrderTask) GetAppointmentWindow() *AppointmentWindow {
-	if x != nil {
-		return x.AppointmentWindow
-	}
-	return nil
-}
-
-func (x *OrderTask) GetCustomerLocationId() string {
-	if x != nil && x.CustomerLocationId != nil {
-		return *x.CustomerLocationId
-	}
-	return ""
-}
-
-func (x *OrderTask) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *OrderTask) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *OrderTask) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *OrderTask) GetPosition() string {
-	if x != nil && x.Position != nil {
-		return *x.Position
-	}
-	return ""
-}
-
-func (x *OrderTask) GetServiceTimeSeconds() int64 {
-	if x != nil && x.ServiceTimeSeconds != nil {
-		return *x.ServiceTimeSeconds
-	}
-	return 0
 }
 
 // Schema PlanObjectResponseBody.
@@ -859,7 +585,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[12]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +597,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_plans_v1_plans_proto_msgTypes[12]
+	mi := &file_samsara_plans_v1_plans_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +610,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{12}
+	return file_samsara_plans_v1_plans_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Plan) GetCreatedAt() string {
@@ -964,71 +690,35 @@ const file_samsara_plans_v1_plans_proto_rawDesc = "" +
 	"\a_hub_idB\b\n" +
 	"\x06_limitB\v\n" +
 	"\t_plan_idsB\r\n" +
-	"\v_start_time\"\x9c\x01\n" +
+	"\v_start_time\"\x90\x01\n" +
 	"\x14ListHubPlansResponse\x122\n" +
-	"\x04data\x18\x01 \x03(\v2\x16.samsara.plans.v1.PlanB\x06\xda\xce\x18\x02 \x01R\x04data\x12P\n" +
+	"\x04data\x18\x01 \x03(\v2\x16.samsara.plans.v1.PlanB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2(.samsara.plans.v1.ListHubPlansPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xbb\x01\n" +
-	"\x11AppointmentWindow\x121\n" +
-	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
-	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01: \xda\xce\x18\x1cAppointmentWindowRequestBodyB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xbe\x01\n" +
-	"\x16ListHubPlansPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:.\xda\xce\x18*ListHubPlansResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xc2\x01\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xc2\x01\n" +
 	"\x18OrderCustomPropertyInput\x129\n" +
 	"\x12custom_property_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x10customPropertyId\x88\x01\x01\x12!\n" +
 	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:'\xda\xce\x18#OrderCustomPropertyInputRequestBodyB\x15\n" +
 	"\x13_custom_property_idB\b\n" +
-	"\x06_value\"\xc1\x04\n" +
+	"\x06_value\"\xbc\x04\n" +
 	"\n" +
 	"OrderInput\x12W\n" +
 	"\x11custom_properties\x18\x01 \x03(\v2*.samsara.plans.v1.OrderCustomPropertyInputR\x10customProperties\x127\n" +
 	"\x11customer_order_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x0fcustomerOrderId\x88\x01\x01\x127\n" +
-	"\bdelivery\x18\x03 \x01(\v2\x1b.samsara.plans.v1.OrderTaskR\bdelivery\x12\"\n" +
+	"\bdelivery\x18\x03 \x01(\v2\x1b.samsara.types.v1.OrderTaskR\bdelivery\x12\"\n" +
 	"\x06hub_id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05hubId\x88\x01\x01\x123\n" +
-	"\x06pickup\x18\x05 \x01(\v2\x1b.samsara.plans.v1.OrderTaskR\x06pickup\x12$\n" +
+	"\x06pickup\x18\x05 \x01(\v2\x1b.samsara.types.v1.OrderTaskR\x06pickup\x12$\n" +
 	"\aplan_id\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06planId\x88\x01\x01\x12\x1f\n" +
-	"\bpriority\x18\a \x01(\x03H\x03R\bpriority\x88\x01\x01\x12D\n" +
+	"\bpriority\x18\a \x01(\x03H\x03R\bpriority\x88\x01\x01\x12?\n" +
 	"\n" +
-	"quantities\x18\b \x03(\v2$.samsara.plans.v1.OrderQuantityInputR\n" +
+	"quantities\x18\b \x03(\v2\x1f.samsara.types.v1.OrderQuantityR\n" +
 	"quantities\x12'\n" +
 	"\x0fskills_required\x18\t \x03(\tR\x0eskillsRequired:\x1f\xda\xce\x18\x1bOrderInputObjectRequestBodyB\x14\n" +
 	"\x12_customer_order_idB\t\n" +
 	"\a_hub_idB\n" +
 	"\n" +
 	"\b_plan_idB\v\n" +
-	"\t_priority\"\xab\x01\n" +
-	"\x12OrderQuantityInput\x12,\n" +
-	"\vcapacity_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
-	"capacityId\x88\x01\x01\x12'\n" +
-	"\bquantity\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\bquantity\x88\x01\x01:!\xda\xce\x18\x1dOrderQuantityInputRequestBodyB\x0e\n" +
-	"\f_capacity_idB\v\n" +
-	"\t_quantity\"\x8e\x04\n" +
-	"\tOrderTask\x12\x1d\n" +
-	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12R\n" +
-	"\x12appointment_window\x18\x02 \x01(\v2#.samsara.plans.v1.AppointmentWindowR\x11appointmentWindow\x125\n" +
-	"\x14customer_location_id\x18\x03 \x01(\tH\x01R\x12customerLocationId\x88\x01\x01\x12\x1f\n" +
-	"\blatitude\x18\x04 \x01(\x01H\x02R\blatitude\x88\x01\x01\x12!\n" +
-	"\tlongitude\x18\x05 \x01(\x01H\x03R\tlongitude\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x06 \x01(\tH\x04R\x05notes\x88\x01\x01\x127\n" +
-	"\bposition\x18\a \x01(\tB\x16\xda\xce\x18\x122\x05first2\x04last2\x03anyH\x05R\bposition\x88\x01\x01\x125\n" +
-	"\x14service_time_seconds\x18\b \x01(\x03H\x06R\x12serviceTimeSeconds\x88\x01\x01:\x18\xda\xce\x18\x14OrderTaskRequestBodyB\n" +
-	"\n" +
-	"\b_addressB\x17\n" +
-	"\x15_customer_location_idB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitudeB\b\n" +
-	"\x06_notesB\v\n" +
-	"\t_positionB\x17\n" +
-	"\x15_service_time_seconds\"\x82\x03\n" +
+	"\t_priority\"\x82\x03\n" +
 	"\x04Plan\x125\n" +
 	"\n" +
 	"created_at\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\tcreatedAt\x88\x01\x01\x12\"\n" +
@@ -1066,7 +756,7 @@ func file_samsara_plans_v1_plans_proto_rawDescGZIP() []byte {
 	return file_samsara_plans_v1_plans_proto_rawDescData
 }
 
-var file_samsara_plans_v1_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_plans_v1_plans_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_samsara_plans_v1_plans_proto_goTypes = []any{
 	(*CreateHubPlanRequest)(nil),     // 0: samsara.plans.v1.CreateHubPlanRequest
 	(*CreateHubPlanResponse)(nil),    // 1: samsara.plans.v1.CreateHubPlanResponse
@@ -1074,37 +764,35 @@ var file_samsara_plans_v1_plans_proto_goTypes = []any{
 	(*CreatePlanOrdersResponse)(nil), // 3: samsara.plans.v1.CreatePlanOrdersResponse
 	(*ListHubPlansRequest)(nil),      // 4: samsara.plans.v1.ListHubPlansRequest
 	(*ListHubPlansResponse)(nil),     // 5: samsara.plans.v1.ListHubPlansResponse
-	(*AppointmentWindow)(nil),        // 6: samsara.plans.v1.AppointmentWindow
-	(*ListHubPlansPagination)(nil),   // 7: samsara.plans.v1.ListHubPlansPagination
-	(*OrderCustomPropertyInput)(nil), // 8: samsara.plans.v1.OrderCustomPropertyInput
-	(*OrderInput)(nil),               // 9: samsara.plans.v1.OrderInput
-	(*OrderQuantityInput)(nil),       // 10: samsara.plans.v1.OrderQuantityInput
-	(*OrderTask)(nil),                // 11: samsara.plans.v1.OrderTask
-	(*Plan)(nil),                     // 12: samsara.plans.v1.Plan
-	(*v1.Order)(nil),                 // 13: samsara.types.v1.Order
+	(*OrderCustomPropertyInput)(nil), // 6: samsara.plans.v1.OrderCustomPropertyInput
+	(*OrderInput)(nil),               // 7: samsara.plans.v1.OrderInput
+	(*Plan)(nil),                     // 8: samsara.plans.v1.Plan
+	(*v1.Order)(nil),                 // 9: samsara.types.v1.Order
+	(*v1.Pagination)(nil),            // 10: samsara.types.v1.Pagination
+	(*v1.OrderTask)(nil),             // 11: samsara.types.v1.OrderTask
+	(*v1.OrderQuantity)(nil),         // 12: samsara.types.v1.OrderQuantity
 }
 var file_samsara_plans_v1_plans_proto_depIdxs = []int32{
-	12, // 0: samsara.plans.v1.CreateHubPlanResponse.data:type_name -> samsara.plans.v1.Plan
-	9,  // 1: samsara.plans.v1.CreatePlanOrdersRequest.data:type_name -> samsara.plans.v1.OrderInput
-	13, // 2: samsara.plans.v1.CreatePlanOrdersResponse.data:type_name -> samsara.types.v1.Order
-	12, // 3: samsara.plans.v1.ListHubPlansResponse.data:type_name -> samsara.plans.v1.Plan
-	7,  // 4: samsara.plans.v1.ListHubPlansResponse.pagination:type_name -> samsara.plans.v1.ListHubPlansPagination
-	8,  // 5: samsara.plans.v1.OrderInput.custom_properties:type_name -> samsara.plans.v1.OrderCustomPropertyInput
-	11, // 6: samsara.plans.v1.OrderInput.delivery:type_name -> samsara.plans.v1.OrderTask
-	11, // 7: samsara.plans.v1.OrderInput.pickup:type_name -> samsara.plans.v1.OrderTask
-	10, // 8: samsara.plans.v1.OrderInput.quantities:type_name -> samsara.plans.v1.OrderQuantityInput
-	6,  // 9: samsara.plans.v1.OrderTask.appointment_window:type_name -> samsara.plans.v1.AppointmentWindow
-	0,  // 10: samsara.plans.v1.PlansService.CreateHubPlan:input_type -> samsara.plans.v1.CreateHubPlanRequest
-	2,  // 11: samsara.plans.v1.PlansService.CreatePlanOrders:input_type -> samsara.plans.v1.CreatePlanOrdersRequest
-	4,  // 12: samsara.plans.v1.PlansService.ListHubPlans:input_type -> samsara.plans.v1.ListHubPlansRequest
-	1,  // 13: samsara.plans.v1.PlansService.CreateHubPlan:output_type -> samsara.plans.v1.CreateHubPlanResponse
-	3,  // 14: samsara.plans.v1.PlansService.CreatePlanOrders:output_type -> samsara.plans.v1.CreatePlanOrdersResponse
-	5,  // 15: samsara.plans.v1.PlansService.ListHubPlans:output_type -> samsara.plans.v1.ListHubPlansResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 0: samsara.plans.v1.CreateHubPlanResponse.data:type_name -> samsara.plans.v1.Plan
+	7,  // 1: samsara.plans.v1.CreatePlanOrdersRequest.data:type_name -> samsara.plans.v1.OrderInput
+	9,  // 2: samsara.plans.v1.CreatePlanOrdersResponse.data:type_name -> samsara.types.v1.Order
+	8,  // 3: samsara.plans.v1.ListHubPlansResponse.data:type_name -> samsara.plans.v1.Plan
+	10, // 4: samsara.plans.v1.ListHubPlansResponse.pagination:type_name -> samsara.types.v1.Pagination
+	6,  // 5: samsara.plans.v1.OrderInput.custom_properties:type_name -> samsara.plans.v1.OrderCustomPropertyInput
+	11, // 6: samsara.plans.v1.OrderInput.delivery:type_name -> samsara.types.v1.OrderTask
+	11, // 7: samsara.plans.v1.OrderInput.pickup:type_name -> samsara.types.v1.OrderTask
+	12, // 8: samsara.plans.v1.OrderInput.quantities:type_name -> samsara.types.v1.OrderQuantity
+	0,  // 9: samsara.plans.v1.PlansService.CreateHubPlan:input_type -> samsara.plans.v1.CreateHubPlanRequest
+	2,  // 10: samsara.plans.v1.PlansService.CreatePlanOrders:input_type -> samsara.plans.v1.CreatePlanOrdersRequest
+	4,  // 11: samsara.plans.v1.PlansService.ListHubPlans:input_type -> samsara.plans.v1.ListHubPlansRequest
+	1,  // 12: samsara.plans.v1.PlansService.CreateHubPlan:output_type -> samsara.plans.v1.CreateHubPlanResponse
+	3,  // 13: samsara.plans.v1.PlansService.CreatePlanOrders:output_type -> samsara.plans.v1.CreatePlanOrdersResponse
+	5,  // 14: samsara.plans.v1.PlansService.ListHubPlans:output_type -> samsara.plans.v1.ListHubPlansResponse
+	12, // [12:15] is the sub-list for method output_type
+	9,  // [9:12] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_samsara_plans_v1_plans_proto_init() }
@@ -1118,17 +806,13 @@ func file_samsara_plans_v1_plans_proto_init() {
 	file_samsara_plans_v1_plans_proto_msgTypes[6].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_plans_v1_plans_proto_msgTypes[8].OneofWrappers = []any{}
-	file_samsara_plans_v1_plans_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_plans_v1_plans_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_plans_v1_plans_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_plans_v1_plans_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_plans_v1_plans_proto_rawDesc), len(file_samsara_plans_v1_plans_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -96,7 +96,7 @@ type ListPreferredStationsResponse struct {
 	// Member `data`. Required.
 	Data []*PreferredStation `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,7 +138,7 @@ func (x *ListPreferredStationsResponse) GetData() []*PreferredStation {
 	return nil
 }
 
-func (x *ListPreferredStationsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListPreferredStationsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -149,9 +149,9 @@ func (x *ListPreferredStationsResponse) GetPagination() *v1.GoaPagination {
 type PostPreferredStationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `address`. Required.
-	Address *PreferredStationAddressInput `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Address *PreferredStationAddress `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Body member `discounts`.
-	Discounts []*PreferredStationDiscountInput `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
+	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
 	// Body member `externalIds`. Required.
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Body member `latitude`.
@@ -161,7 +161,7 @@ type PostPreferredStationRequest struct {
 	// Body member `name`. Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `prices`.
-	Prices        []*PreferredStationPriceInput `protobuf:"bytes,7,rep,name=prices,proto3" json:"prices,omitempty"`
+	Prices        []*PreferredStationPrice `protobuf:"bytes,7,rep,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,14 +196,14 @@ func (*PostPreferredStationRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PostPreferredStationRequest) GetAddress() *PreferredStationAddressInput {
+func (x *PostPreferredStationRequest) GetAddress() *PreferredStationAddress {
 	if x != nil {
 		return x.Address
 	}
 	return nil
 }
 
-func (x *PostPreferredStationRequest) GetDiscounts() []*PreferredStationDiscountInput {
+func (x *PostPreferredStationRequest) GetDiscounts() []*PreferredStationDiscount {
 	if x != nil {
 		return x.Discounts
 	}
@@ -238,7 +238,7 @@ func (x *PostPreferredStationRequest) GetName() string {
 	return ""
 }
 
-func (x *PostPreferredStationRequest) GetPrices() []*PreferredStationPriceInput {
+func (x *PostPreferredStationRequest) GetPrices() []*PreferredStationPrice {
 	if x != nil {
 		return x.Prices
 	}
@@ -297,9 +297,9 @@ type PatchPreferredStationRequest struct {
 	// Query parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `discounts`.
-	Discounts []*PreferredStationDiscountInput `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
+	Discounts []*PreferredStationDiscount `protobuf:"bytes,2,rep,name=discounts,proto3" json:"discounts,omitempty"`
 	// Body member `prices`.
-	Prices []*PreferredStationPriceInput `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
+	Prices []*PreferredStationPrice `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -344,14 +344,14 @@ func (x *PatchPreferredStationRequest) GetId() string {
 	return ""
 }
 
-func (x *PatchPreferredStationRequest) GetDiscounts() []*PreferredStationDiscountInput {
+func (x *PatchPreferredStationRequest) GetDiscounts() []*PreferredStationDiscount {
 	if x != nil {
 		return x.Discounts
 	}
 	return nil
 }
 
-func (x *PatchPreferredStationRequest) GetPrices() []*PreferredStationPriceInput {
+func (x *PatchPreferredStationRequest) GetPrices() []*PreferredStationPrice {
 	if x != nil {
 		return x.Prices
 	}
@@ -704,7 +704,7 @@ func (x *PreferredStation) GetPrices() []*PreferredStationPrice {
 	return nil
 }
 
-// Schema PreferredStationAddressResponseResponseBody.
+// Schemas PreferredStationAddressRequestBody, PreferredStationAddressResponseResponseBody.
 type PreferredStationAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `city`.
@@ -786,89 +786,7 @@ func (x *PreferredStationAddress) GetState() string {
 	return ""
 }
 
-// Schema PreferredStationAddressRequestBody.
-type PreferredStationAddressInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `city`. Required.
-	City *string `protobuf:"bytes,1,opt,name=city,proto3,oneof" json:"city,omitempty"`
-	// Member `country`. Required.
-	Country *string `protobuf:"bytes,2,opt,name=country,proto3,oneof" json:"country,omitempty"`
-	// Member `line1`. Required.
-	Line1 *string `protobuf:"bytes,3,opt,name=line1,proto3,oneof" json:"line1,omitempty"`
-	// Member `postalCode`. Required.
-	PostalCode *string `protobuf:"bytes,4,opt,name=postal_code,json=postalCode,proto3,oneof" json:"postal_code,omitempty"`
-	// Member `state`.
-	State         *string `protobuf:"bytes,5,opt,name=state,proto3,oneof" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationAddressInput) Reset() {
-	*x = PreferredStationAddressInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationAddressInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationAddressInput) ProtoMessage() {}
-
-func (x *PreferredStationAddressInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationAddressInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationAddressInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PreferredStationAddressInput) GetCity() string {
-	if x != nil && x.City != nil {
-		return *x.City
-	}
-	return ""
-}
-
-func (x *PreferredStationAddressInput) GetCountry() string {
-	if x != nil && x.Country != nil {
-		return *x.Country
-	}
-	return ""
-}
-
-func (x *PreferredStationAddressInput) GetLine1() string {
-	if x != nil && x.Line1 != nil {
-		return *x.Line1
-	}
-	return ""
-}
-
-func (x *PreferredStationAddressInput) GetPostalCode() string {
-	if x != nil && x.PostalCode != nil {
-		return *x.PostalCode
-	}
-	return ""
-}
-
-func (x *PreferredStationAddressInput) GetState() string {
-	if x != nil && x.State != nil {
-		return *x.State
-	}
-	return ""
-}
-
-// Schema PreferredStationDiscountResponseResponseBody.
+// Schemas PreferredStationDiscountInputRequestBody, PreferredStationDiscountResponseResponseBody.
 type PreferredStationDiscount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `discount`.
@@ -890,7 +808,7 @@ type PreferredStationDiscount struct {
 
 func (x *PreferredStationDiscount) Reset() {
 	*x = PreferredStationDiscount{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +820,7 @@ func (x *PreferredStationDiscount) String() string {
 func (*PreferredStationDiscount) ProtoMessage() {}
 
 func (x *PreferredStationDiscount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +833,7 @@ func (x *PreferredStationDiscount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationDiscount.ProtoReflect.Descriptor instead.
 func (*PreferredStationDiscount) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{13}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PreferredStationDiscount) GetDiscount() *PreferredStationDiscountMoney {
@@ -953,91 +871,8 @@ func (x *PreferredStationDiscount) GetVolumeUnit() string {
 	return ""
 }
 
-// Schema PreferredStationDiscountInputRequestBody.
-type PreferredStationDiscountInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `discount`.
-	Discount *PreferredStationDiscountMoneyInput `protobuf:"bytes,1,opt,name=discount,proto3" json:"discount,omitempty"`
-	// Member `discountPercent`.
-	DiscountPercent *string `protobuf:"bytes,2,opt,name=discount_percent,json=discountPercent,proto3,oneof" json:"discount_percent,omitempty"`
-	// Member `discountType`. Required. Known values: `centsPerUnit`, `percentage`, `fixedPrice`.
-	DiscountType *string `protobuf:"bytes,3,opt,name=discount_type,json=discountType,proto3,oneof" json:"discount_type,omitempty"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`,
-	// `fcev`, `unknown`.
-	FuelType *string `protobuf:"bytes,4,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `volumeUnit`. Known values: `liter`, `gallon`, `imperialGallon`.
-	VolumeUnit    *string `protobuf:"bytes,5,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationDiscountInput) Reset() {
-	*x = PreferredStationDiscountInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationDiscountInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationDiscountInput) ProtoMessage() {}
-
-func (x *PreferredStationDiscountInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationDiscountInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationDiscountInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *PreferredStationDiscountInput) GetDiscount() *PreferredStationDiscountMoneyInput {
-	if x != nil {
-		return x.Discount
-	}
-	return nil
-}
-
-func (x *PreferredStationDiscountInput) GetDiscountPercent() string {
-	if x != nil && x.DiscountPercent != nil {
-		return *x.DiscountPercent
-	}
-	return ""
-}
-
-func (x *PreferredStationDiscountInput) GetDiscountType() string {
-	if x != nil && x.DiscountType != nil {
-		return *x.DiscountType
-	}
-	return ""
-}
-
-func (x *PreferredStationDiscountInput) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
-	}
-	return ""
-}
-
-func (x *PreferredStationDiscountInput) GetVolumeUnit() string {
-	if x != nil && x.VolumeUnit != nil {
-		return *x.VolumeUnit
-	}
-	return ""
-}
-
-// Schema PreferredStationDiscountResponseMoneyResponseBody.
+// Schemas PreferredStationDiscountMoneyRequestBody,
+// PreferredStationDiscountResponseMoneyResponseBody.
 type PreferredStationDiscountMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
@@ -1050,7 +885,7 @@ type PreferredStationDiscountMoney struct {
 
 func (x *PreferredStationDiscountMoney) Reset() {
 	*x = PreferredStationDiscountMoney{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +897,7 @@ func (x *PreferredStationDiscountMoney) String() string {
 func (*PreferredStationDiscountMoney) ProtoMessage() {}
 
 func (x *PreferredStationDiscountMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +910,7 @@ func (x *PreferredStationDiscountMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationDiscountMoney.ProtoReflect.Descriptor instead.
 func (*PreferredStationDiscountMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{15}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PreferredStationDiscountMoney) GetAmount() string {
@@ -1092,62 +927,7 @@ func (x *PreferredStationDiscountMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema PreferredStationDiscountMoneyRequestBody.
-type PreferredStationDiscountMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationDiscountMoneyInput) Reset() {
-	*x = PreferredStationDiscountMoneyInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationDiscountMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationDiscountMoneyInput) ProtoMessage() {}
-
-func (x *PreferredStationDiscountMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationDiscountMoneyInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationDiscountMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *PreferredStationDiscountMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *PreferredStationDiscountMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema PreferredStationGrossPriceResponseResponseBody.
+// Schemas PreferredStationGrossPriceRequestBody, PreferredStationGrossPriceResponseResponseBody.
 type PreferredStationGrossPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
@@ -1160,7 +940,7 @@ type PreferredStationGrossPrice struct {
 
 func (x *PreferredStationGrossPrice) Reset() {
 	*x = PreferredStationGrossPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +952,7 @@ func (x *PreferredStationGrossPrice) String() string {
 func (*PreferredStationGrossPrice) ProtoMessage() {}
 
 func (x *PreferredStationGrossPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +965,7 @@ func (x *PreferredStationGrossPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationGrossPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationGrossPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{17}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PreferredStationGrossPrice) GetAmount() string {
@@ -1202,62 +982,7 @@ func (x *PreferredStationGrossPrice) GetCurrency() string {
 	return ""
 }
 
-// Schema PreferredStationGrossPriceRequestBody.
-type PreferredStationGrossPriceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationGrossPriceInput) Reset() {
-	*x = PreferredStationGrossPriceInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationGrossPriceInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationGrossPriceInput) ProtoMessage() {}
-
-func (x *PreferredStationGrossPriceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationGrossPriceInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationGrossPriceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *PreferredStationGrossPriceInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *PreferredStationGrossPriceInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema PreferredStationNetPriceResponseResponseBody.
+// Schemas PreferredStationNetPriceRequestBody, PreferredStationNetPriceResponseResponseBody.
 type PreferredStationNetPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
@@ -1270,7 +995,7 @@ type PreferredStationNetPrice struct {
 
 func (x *PreferredStationNetPrice) Reset() {
 	*x = PreferredStationNetPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[19]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1007,7 @@ func (x *PreferredStationNetPrice) String() string {
 func (*PreferredStationNetPrice) ProtoMessage() {}
 
 func (x *PreferredStationNetPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[19]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1020,7 @@ func (x *PreferredStationNetPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationNetPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationNetPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{19}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PreferredStationNetPrice) GetAmount() string {
@@ -1312,62 +1037,7 @@ func (x *PreferredStationNetPrice) GetCurrency() string {
 	return ""
 }
 
-// Schema PreferredStationNetPriceRequestBody.
-type PreferredStationNetPriceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`, `gbp`, `cad`, `eur`, `chf`, `mxn`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationNetPriceInput) Reset() {
-	*x = PreferredStationNetPriceInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationNetPriceInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationNetPriceInput) ProtoMessage() {}
-
-func (x *PreferredStationNetPriceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationNetPriceInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationNetPriceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *PreferredStationNetPriceInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *PreferredStationNetPriceInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema PreferredStationPriceResponseResponseBody.
+// Schemas PreferredStationPriceInputRequestBody, PreferredStationPriceResponseResponseBody.
 type PreferredStationPrice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
@@ -1386,7 +1056,7 @@ type PreferredStationPrice struct {
 
 func (x *PreferredStationPrice) Reset() {
 	*x = PreferredStationPrice{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[21]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1068,7 @@ func (x *PreferredStationPrice) String() string {
 func (*PreferredStationPrice) ProtoMessage() {}
 
 func (x *PreferredStationPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[21]
+	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1081,7 @@ func (x *PreferredStationPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreferredStationPrice.ProtoReflect.Descriptor instead.
 func (*PreferredStationPrice) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{21}
+	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PreferredStationPrice) GetFuelType() string {
@@ -1442,81 +1112,6 @@ func (x *PreferredStationPrice) GetVolumeUnit() string {
 	return ""
 }
 
-// Schema PreferredStationPriceInputRequestBody.
-type PreferredStationPriceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fuelType`. Required. Known values: `gasoline`, `diesel`, `biodiesel`,
-	// `flexibleFuelE85`, `ethanolE100`, `renewableDiesel`, `m100`, `cng`, `lng`, `lpg`, `rng`,
-	// `fcev`, `unknown`.
-	FuelType *string `protobuf:"bytes,1,opt,name=fuel_type,json=fuelType,proto3,oneof" json:"fuel_type,omitempty"`
-	// Member `grossPrice`.
-	GrossPrice *PreferredStationGrossPriceInput `protobuf:"bytes,2,opt,name=gross_price,json=grossPrice,proto3" json:"gross_price,omitempty"`
-	// Member `netPrice`.
-	NetPrice *PreferredStationNetPriceInput `protobuf:"bytes,3,opt,name=net_price,json=netPrice,proto3" json:"net_price,omitempty"`
-	// Member `volumeUnit`. Required. Known values: `liter`, `gallon`, `imperialGallon`.
-	VolumeUnit    *string `protobuf:"bytes,4,opt,name=volume_unit,json=volumeUnit,proto3,oneof" json:"volume_unit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PreferredStationPriceInput) Reset() {
-	*x = PreferredStationPriceInput{}
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PreferredStationPriceInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PreferredStationPriceInput) ProtoMessage() {}
-
-func (x *PreferredStationPriceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PreferredStationPriceInput.ProtoReflect.Descriptor instead.
-func (*PreferredStationPriceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *PreferredStationPriceInput) GetFuelType() string {
-	if x != nil && x.FuelType != nil {
-		return *x.FuelType
-	}
-	return ""
-}
-
-func (x *PreferredStationPriceInput) GetGrossPrice() *PreferredStationGrossPriceInput {
-	if x != nil {
-		return x.GrossPrice
-	}
-	return nil
-}
-
-func (x *PreferredStationPriceInput) GetNetPrice() *PreferredStationNetPriceInput {
-	if x != nil {
-		return x.NetPrice
-	}
-	return nil
-}
-
-func (x *PreferredStationPriceInput) GetVolumeUnit() string {
-	if x != nil && x.VolumeUnit != nil {
-		return *x.VolumeUnit
-	}
-	return ""
-}
-
 var File_samsara_preferred_stations_v1beta1_preferred_stations_proto protoreflect.FileDescriptor
 
 const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc = "" +
@@ -1528,20 +1123,20 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\x05limit\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02\b\x02H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limit\"\xba\x01\n" +
+	"\x06_limit\"\xb7\x01\n" +
 	"\x1dListPreferredStationsResponse\x12P\n" +
-	"\x04data\x18\x01 \x03(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa6\x05\n" +
-	"\x1bPostPreferredStationRequest\x12d\n" +
-	"\aaddress\x18\x01 \x01(\v2@.samsara.preferred_stations.v1beta1.PreferredStationAddressInputB\b\xda\xce\x18\x04\b\x03 \x01R\aaddress\x12g\n" +
-	"\tdiscounts\x18\x02 \x03(\v2A.samsara.preferred_stations.v1beta1.PreferredStationDiscountInputB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12}\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x97\x05\n" +
+	"\x1bPostPreferredStationRequest\x12_\n" +
+	"\aaddress\x18\x01 \x01(\v2;.samsara.preferred_stations.v1beta1.PreferredStationAddressB\b\xda\xce\x18\x04\b\x03 \x01R\aaddress\x12b\n" +
+	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12}\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2P.samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntryB\b\xda\xce\x18\x04\b\x03 \x01R\vexternalIds\x12'\n" +
 	"\blatitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x00R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x05 \x01(\x01B\x06\xda\xce\x18\x02\b\x03H\x01R\tlongitude\x88\x01\x01\x12!\n" +
-	"\x04name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x04name\x88\x01\x01\x12^\n" +
-	"\x06prices\x18\a \x03(\v2>.samsara.preferred_stations.v1beta1.PreferredStationPriceInputB\x06\xda\xce\x18\x02\b\x03R\x06prices\x1a>\n" +
+	"\x04name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\x04name\x88\x01\x01\x12Y\n" +
+	"\x06prices\x18\a \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB\x06\xda\xce\x18\x02\b\x03R\x06prices\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -1550,11 +1145,11 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"_longitudeB\a\n" +
 	"\x05_name\"p\n" +
 	"\x1cPostPreferredStationResponse\x12P\n" +
-	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xd2\x02\n" +
+	"\x04data\x18\x01 \x01(\v24.samsara.preferred_stations.v1beta1.PreferredStationB\x06\xda\xce\x18\x02 \x01R\x04data\"\xc8\x02\n" +
 	"\x1cPatchPreferredStationRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12g\n" +
-	"\tdiscounts\x18\x02 \x03(\v2A.samsara.preferred_stations.v1beta1.PreferredStationDiscountInputB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12^\n" +
-	"\x06prices\x18\x03 \x03(\v2>.samsara.preferred_stations.v1beta1.PreferredStationPriceInputB\x06\xda\xce\x18\x02\b\x03R\x06prices\x12C\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12b\n" +
+	"\tdiscounts\x18\x02 \x03(\v2<.samsara.preferred_stations.v1beta1.PreferredStationDiscountB\x06\xda\xce\x18\x02\b\x03R\tdiscounts\x12Y\n" +
+	"\x06prices\x18\x03 \x03(\v29.samsara.preferred_stations.v1beta1.PreferredStationPriceB\x06\xda\xce\x18\x02\b\x03R\x06prices\x12C\n" +
 	"\vupdate_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"q\n" +
@@ -1587,33 +1182,20 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"\t_latitudeB\f\n" +
 	"\n" +
 	"_longitudeB\a\n" +
-	"\x05_name\"\x97\x02\n" +
+	"\x05_name\"\xbd\x02\n" +
 	"\x17PreferredStationAddress\x12\x17\n" +
 	"\x04city\x18\x01 \x01(\tH\x00R\x04city\x88\x01\x01\x12\x1d\n" +
 	"\acountry\x18\x02 \x01(\tH\x01R\acountry\x88\x01\x01\x12\x19\n" +
 	"\x05line1\x18\x03 \x01(\tH\x02R\x05line1\x88\x01\x01\x12$\n" +
 	"\vpostal_code\x18\x04 \x01(\tH\x03R\n" +
 	"postalCode\x88\x01\x01\x12\x19\n" +
-	"\x05state\x18\x05 \x01(\tH\x04R\x05state\x88\x01\x01:/\xda\xce\x18+PreferredStationAddressResponseResponseBodyB\a\n" +
+	"\x05state\x18\x05 \x01(\tH\x04R\x05state\x88\x01\x01:U\xda\xce\x18\"PreferredStationAddressRequestBody\xda\xce\x18+PreferredStationAddressResponseResponseBodyB\a\n" +
 	"\x05_cityB\n" +
 	"\n" +
 	"\b_countryB\b\n" +
 	"\x06_line1B\x0e\n" +
 	"\f_postal_codeB\b\n" +
-	"\x06_state\"\xb3\x02\n" +
-	"\x1cPreferredStationAddressInput\x12\x1f\n" +
-	"\x04city\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x04city\x88\x01\x01\x12%\n" +
-	"\acountry\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\acountry\x88\x01\x01\x12!\n" +
-	"\x05line1\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x05line1\x88\x01\x01\x12,\n" +
-	"\vpostal_code\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\n" +
-	"postalCode\x88\x01\x01\x12\x19\n" +
-	"\x05state\x18\x05 \x01(\tH\x04R\x05state\x88\x01\x01:&\xda\xce\x18\"PreferredStationAddressRequestBodyB\a\n" +
-	"\x05_cityB\n" +
-	"\n" +
-	"\b_countryB\b\n" +
-	"\x06_line1B\x0e\n" +
-	"\f_postal_codeB\b\n" +
-	"\x06_state\"\x84\x05\n" +
+	"\x06_state\"\xb0\x05\n" +
 	"\x18PreferredStationDiscount\x12]\n" +
 	"\bdiscount\x18\x01 \x01(\v2A.samsara.preferred_stations.v1beta1.PreferredStationDiscountMoneyR\bdiscount\x12.\n" +
 	"\x10discount_percent\x18\x02 \x01(\tH\x00R\x0fdiscountPercent\x88\x01\x01\x12_\n" +
@@ -1622,73 +1204,34 @@ const file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc =
 	"fixedPrice2\aunknownH\x01R\fdiscountType\x88\x01\x01\x12\xac\x01\n" +
 	"\tfuel_type\x18\x04 \x01(\tB\x89\x01\xda\xce\x18\x84\x01 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x02R\bfuelType\x88\x01\x01\x12R\n" +
 	"\vvolume_unit\x18\x05 \x01(\tB,\xda\xce\x18(2\x05liter2\x06gallon2\x0eimperialGallon2\aunknownH\x03R\n" +
-	"volumeUnit\x88\x01\x01:0\xda\xce\x18,PreferredStationDiscountResponseResponseBodyB\x13\n" +
+	"volumeUnit\x88\x01\x01:\\\xda\xce\x18(PreferredStationDiscountInputRequestBody\xda\xce\x18,PreferredStationDiscountResponseResponseBodyB\x13\n" +
 	"\x11_discount_percentB\x10\n" +
 	"\x0e_discount_typeB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit\"\xe9\x04\n" +
-	"\x1dPreferredStationDiscountInput\x12b\n" +
-	"\bdiscount\x18\x01 \x01(\v2F.samsara.preferred_stations.v1beta1.PreferredStationDiscountMoneyInputR\bdiscount\x12.\n" +
-	"\x10discount_percent\x18\x02 \x01(\tH\x00R\x0fdiscountPercent\x88\x01\x01\x12V\n" +
-	"\rdiscount_type\x18\x03 \x01(\tB,\xda\xce\x18( \x012\fcentsPerUnit2\n" +
-	"percentage2\n" +
-	"fixedPriceH\x01R\fdiscountType\x88\x01\x01\x12\x9d\x01\n" +
-	"\tfuel_type\x18\x04 \x01(\tB{\xda\xce\x18w \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x02R\bfuelType\x88\x01\x01\x12I\n" +
-	"\vvolume_unit\x18\x05 \x01(\tB#\xda\xce\x18\x1f2\x05liter2\x06gallon2\x0eimperialGallonH\x03R\n" +
-	"volumeUnit\x88\x01\x01:,\xda\xce\x18(PreferredStationDiscountInputRequestBodyB\x13\n" +
-	"\x11_discount_percentB\x10\n" +
-	"\x0e_discount_typeB\f\n" +
-	"\n" +
-	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit\"\xda\x01\n" +
+	"\f_volume_unit\"\x86\x02\n" +
 	"\x1dPreferredStationDiscountMoney\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:5\xda\xce\x181PreferredStationDiscountResponseMoneyResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:a\xda\xce\x18(PreferredStationDiscountMoneyRequestBody\xda\xce\x181PreferredStationDiscountResponseMoneyResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xd6\x01\n" +
-	"\"PreferredStationDiscountMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:,\xda\xce\x18(PreferredStationDiscountMoneyRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xd4\x01\n" +
+	"\t_currency\"\xfd\x01\n" +
 	"\x1aPreferredStationGrossPrice\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:2\xda\xce\x18.PreferredStationGrossPriceResponseResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:[\xda\xce\x18%PreferredStationGrossPriceRequestBody\xda\xce\x18.PreferredStationGrossPriceResponseResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xd0\x01\n" +
-	"\x1fPreferredStationGrossPriceInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:)\xda\xce\x18%PreferredStationGrossPriceRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xd0\x01\n" +
+	"\t_currency\"\xf7\x01\n" +
 	"\x18PreferredStationNetPrice\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:0\xda\xce\x18,PreferredStationNetPriceResponseResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:W\xda\xce\x18#PreferredStationNetPriceRequestBody\xda\xce\x18,PreferredStationNetPriceResponseResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xcc\x01\n" +
-	"\x1dPreferredStationNetPriceInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12E\n" +
-	"\bcurrency\x18\x02 \x01(\tB$\xda\xce\x18  \x012\x03usd2\x03gbp2\x03cad2\x03eur2\x03chf2\x03mxnH\x01R\bcurrency\x88\x01\x01:'\xda\xce\x18#PreferredStationNetPriceRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xa5\x04\n" +
+	"\t_currency\"\xce\x04\n" +
 	"\x15PreferredStationPrice\x12\xac\x01\n" +
 	"\tfuel_type\x18\x01 \x01(\tB\x89\x01\xda\xce\x18\x84\x01 \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\velectricity2\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x00R\bfuelType\x88\x01\x01\x12_\n" +
 	"\vgross_price\x18\x02 \x01(\v2>.samsara.preferred_stations.v1beta1.PreferredStationGrossPriceR\n" +
 	"grossPrice\x12Y\n" +
 	"\tnet_price\x18\x03 \x01(\v2<.samsara.preferred_stations.v1beta1.PreferredStationNetPriceR\bnetPrice\x12T\n" +
 	"\vvolume_unit\x18\x04 \x01(\tB.\xda\xce\x18* \x012\x05liter2\x06gallon2\x0eimperialGallon2\aunknownH\x01R\n" +
-	"volumeUnit\x88\x01\x01:-\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
-	"\n" +
-	"_fuel_typeB\x0e\n" +
-	"\f_volume_unit\"\x98\x04\n" +
-	"\x1aPreferredStationPriceInput\x12\x9d\x01\n" +
-	"\tfuel_type\x18\x01 \x01(\tB{\xda\xce\x18w \x012\bgasoline2\x06diesel2\tbiodiesel2\x0fflexibleFuelE852\vethanolE1002\x0frenewableDiesel2\x04m1002\x03cng2\x03lng2\x03lpg2\x03rng2\x04fcev2\aunknownH\x00R\bfuelType\x88\x01\x01\x12d\n" +
-	"\vgross_price\x18\x02 \x01(\v2C.samsara.preferred_stations.v1beta1.PreferredStationGrossPriceInputR\n" +
-	"grossPrice\x12^\n" +
-	"\tnet_price\x18\x03 \x01(\v2A.samsara.preferred_stations.v1beta1.PreferredStationNetPriceInputR\bnetPrice\x12K\n" +
-	"\vvolume_unit\x18\x04 \x01(\tB%\xda\xce\x18! \x012\x05liter2\x06gallon2\x0eimperialGallonH\x01R\n" +
-	"volumeUnit\x88\x01\x01:)\xda\xce\x18%PreferredStationPriceInputRequestBodyB\f\n" +
+	"volumeUnit\x88\x01\x01:V\xda\xce\x18%PreferredStationPriceInputRequestBody\xda\xce\x18)PreferredStationPriceResponseResponseBodyB\f\n" +
 	"\n" +
 	"_fuel_typeB\x0e\n" +
 	"\f_volume_unit2\xea\t\n" +
@@ -1716,74 +1259,65 @@ func file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescGZI
 	return file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDescData
 }
 
-var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_goTypes = []any{
-	(*ListPreferredStationsRequest)(nil),       // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
-	(*ListPreferredStationsResponse)(nil),      // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
-	(*PostPreferredStationRequest)(nil),        // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest
-	(*PostPreferredStationResponse)(nil),       // 3: samsara.preferred_stations.v1beta1.PostPreferredStationResponse
-	(*PatchPreferredStationRequest)(nil),       // 4: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
-	(*PatchPreferredStationResponse)(nil),      // 5: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
-	(*DeletePreferredStationRequest)(nil),      // 6: samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
-	(*DeletePreferredStationResponse)(nil),     // 7: samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
-	(*GetPreferredStationRequest)(nil),         // 8: samsara.preferred_stations.v1beta1.GetPreferredStationRequest
-	(*GetPreferredStationResponse)(nil),        // 9: samsara.preferred_stations.v1beta1.GetPreferredStationResponse
-	(*PreferredStation)(nil),                   // 10: samsara.preferred_stations.v1beta1.PreferredStation
-	(*PreferredStationAddress)(nil),            // 11: samsara.preferred_stations.v1beta1.PreferredStationAddress
-	(*PreferredStationAddressInput)(nil),       // 12: samsara.preferred_stations.v1beta1.PreferredStationAddressInput
-	(*PreferredStationDiscount)(nil),           // 13: samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	(*PreferredStationDiscountInput)(nil),      // 14: samsara.preferred_stations.v1beta1.PreferredStationDiscountInput
-	(*PreferredStationDiscountMoney)(nil),      // 15: samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
-	(*PreferredStationDiscountMoneyInput)(nil), // 16: samsara.preferred_stations.v1beta1.PreferredStationDiscountMoneyInput
-	(*PreferredStationGrossPrice)(nil),         // 17: samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
-	(*PreferredStationGrossPriceInput)(nil),    // 18: samsara.preferred_stations.v1beta1.PreferredStationGrossPriceInput
-	(*PreferredStationNetPrice)(nil),           // 19: samsara.preferred_stations.v1beta1.PreferredStationNetPrice
-	(*PreferredStationNetPriceInput)(nil),      // 20: samsara.preferred_stations.v1beta1.PreferredStationNetPriceInput
-	(*PreferredStationPrice)(nil),              // 21: samsara.preferred_stations.v1beta1.PreferredStationPrice
-	(*PreferredStationPriceInput)(nil),         // 22: samsara.preferred_stations.v1beta1.PreferredStationPriceInput
-	nil,                                        // 23: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
-	nil,                                        // 24: samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                   // 25: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),              // 26: google.protobuf.FieldMask
+	(*ListPreferredStationsRequest)(nil),   // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
+	(*ListPreferredStationsResponse)(nil),  // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
+	(*PostPreferredStationRequest)(nil),    // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest
+	(*PostPreferredStationResponse)(nil),   // 3: samsara.preferred_stations.v1beta1.PostPreferredStationResponse
+	(*PatchPreferredStationRequest)(nil),   // 4: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
+	(*PatchPreferredStationResponse)(nil),  // 5: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
+	(*DeletePreferredStationRequest)(nil),  // 6: samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
+	(*DeletePreferredStationResponse)(nil), // 7: samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
+	(*GetPreferredStationRequest)(nil),     // 8: samsara.preferred_stations.v1beta1.GetPreferredStationRequest
+	(*GetPreferredStationResponse)(nil),    // 9: samsara.preferred_stations.v1beta1.GetPreferredStationResponse
+	(*PreferredStation)(nil),               // 10: samsara.preferred_stations.v1beta1.PreferredStation
+	(*PreferredStationAddress)(nil),        // 11: samsara.preferred_stations.v1beta1.PreferredStationAddress
+	(*PreferredStationDiscount)(nil),       // 12: samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	(*PreferredStationDiscountMoney)(nil),  // 13: samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
+	(*PreferredStationGrossPrice)(nil),     // 14: samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
+	(*PreferredStationNetPrice)(nil),       // 15: samsara.preferred_stations.v1beta1.PreferredStationNetPrice
+	(*PreferredStationPrice)(nil),          // 16: samsara.preferred_stations.v1beta1.PreferredStationPrice
+	nil,                                    // 17: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
+	nil,                                    // 18: samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
+	(*v1.Pagination)(nil),                  // 19: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),          // 20: google.protobuf.FieldMask
 }
 var file_samsara_preferred_stations_v1beta1_preferred_stations_proto_depIdxs = []int32{
 	10, // 0: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	25, // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	12, // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddressInput
-	14, // 3: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountInput
-	23, // 4: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.external_ids:type_name -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
-	22, // 5: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPriceInput
+	19, // 1: samsara.preferred_stations.v1beta1.ListPreferredStationsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	11, // 2: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
+	12, // 3: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	17, // 4: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.external_ids:type_name -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest.ExternalIdsEntry
+	16, // 5: samsara.preferred_stations.v1beta1.PostPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
 	10, // 6: samsara.preferred_stations.v1beta1.PostPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
-	14, // 7: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountInput
-	22, // 8: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPriceInput
-	26, // 9: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 7: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	16, // 8: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
+	20, // 9: samsara.preferred_stations.v1beta1.PatchPreferredStationRequest.update_mask:type_name -> google.protobuf.FieldMask
 	10, // 10: samsara.preferred_stations.v1beta1.PatchPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
 	10, // 11: samsara.preferred_stations.v1beta1.GetPreferredStationResponse.data:type_name -> samsara.preferred_stations.v1beta1.PreferredStation
 	11, // 12: samsara.preferred_stations.v1beta1.PreferredStation.address:type_name -> samsara.preferred_stations.v1beta1.PreferredStationAddress
-	13, // 13: samsara.preferred_stations.v1beta1.PreferredStation.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
-	24, // 14: samsara.preferred_stations.v1beta1.PreferredStation.external_ids:type_name -> samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
-	21, // 15: samsara.preferred_stations.v1beta1.PreferredStation.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
-	15, // 16: samsara.preferred_stations.v1beta1.PreferredStationDiscount.discount:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
-	16, // 17: samsara.preferred_stations.v1beta1.PreferredStationDiscountInput.discount:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountMoneyInput
-	17, // 18: samsara.preferred_stations.v1beta1.PreferredStationPrice.gross_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
-	19, // 19: samsara.preferred_stations.v1beta1.PreferredStationPrice.net_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationNetPrice
-	18, // 20: samsara.preferred_stations.v1beta1.PreferredStationPriceInput.gross_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationGrossPriceInput
-	20, // 21: samsara.preferred_stations.v1beta1.PreferredStationPriceInput.net_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationNetPriceInput
-	0,  // 22: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:input_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
-	2,  // 23: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest
-	4,  // 24: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
-	6,  // 25: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:input_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
-	8,  // 26: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:input_type -> samsara.preferred_stations.v1beta1.GetPreferredStationRequest
-	1,  // 27: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:output_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
-	3,  // 28: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PostPreferredStationResponse
-	5,  // 29: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
-	7,  // 30: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:output_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
-	9,  // 31: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:output_type -> samsara.preferred_stations.v1beta1.GetPreferredStationResponse
-	27, // [27:32] is the sub-list for method output_type
-	22, // [22:27] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	12, // 13: samsara.preferred_stations.v1beta1.PreferredStation.discounts:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscount
+	18, // 14: samsara.preferred_stations.v1beta1.PreferredStation.external_ids:type_name -> samsara.preferred_stations.v1beta1.PreferredStation.ExternalIdsEntry
+	16, // 15: samsara.preferred_stations.v1beta1.PreferredStation.prices:type_name -> samsara.preferred_stations.v1beta1.PreferredStationPrice
+	13, // 16: samsara.preferred_stations.v1beta1.PreferredStationDiscount.discount:type_name -> samsara.preferred_stations.v1beta1.PreferredStationDiscountMoney
+	14, // 17: samsara.preferred_stations.v1beta1.PreferredStationPrice.gross_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationGrossPrice
+	15, // 18: samsara.preferred_stations.v1beta1.PreferredStationPrice.net_price:type_name -> samsara.preferred_stations.v1beta1.PreferredStationNetPrice
+	0,  // 19: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:input_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsRequest
+	2,  // 20: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PostPreferredStationRequest
+	4,  // 21: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:input_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationRequest
+	6,  // 22: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:input_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationRequest
+	8,  // 23: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:input_type -> samsara.preferred_stations.v1beta1.GetPreferredStationRequest
+	1,  // 24: samsara.preferred_stations.v1beta1.PreferredStationsService.ListPreferredStations:output_type -> samsara.preferred_stations.v1beta1.ListPreferredStationsResponse
+	3,  // 25: samsara.preferred_stations.v1beta1.PreferredStationsService.PostPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PostPreferredStationResponse
+	5,  // 26: samsara.preferred_stations.v1beta1.PreferredStationsService.PatchPreferredStation:output_type -> samsara.preferred_stations.v1beta1.PatchPreferredStationResponse
+	7,  // 27: samsara.preferred_stations.v1beta1.PreferredStationsService.DeletePreferredStation:output_type -> samsara.preferred_stations.v1beta1.DeletePreferredStationResponse
+	9,  // 28: samsara.preferred_stations.v1beta1.PreferredStationsService.GetPreferredStation:output_type -> samsara.preferred_stations.v1beta1.GetPreferredStationResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_samsara_preferred_stations_v1beta1_preferred_stations_proto_init() }
@@ -1803,19 +1337,13 @@ func file_samsara_preferred_stations_v1beta1_preferred_stations_proto_init() {
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[18].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_preferred_stations_v1beta1_preferred_stations_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc), len(file_samsara_preferred_stations_v1beta1_preferred_stations_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -692,7 +692,7 @@ type GetQualificationRecordsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*QualificationRecord `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,7 +734,7 @@ func (x *GetQualificationRecordsStreamResponse) GetData() []*QualificationRecord
 	return nil
 }
 
-func (x *GetQualificationRecordsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetQualificationRecordsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1578,11 +1578,11 @@ const file_samsara_qualification_records_v1beta1_qualification_records_proto_raw
 	"\f_entity_typeB\x12\n" +
 	"\x10_include_deletedB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
-	"\v_start_time\"\xc8\x01\n" +
+	"\v_start_time\"\xc5\x01\n" +
 	"%GetQualificationRecordsStreamResponse\x12V\n" +
-	"\x04data\x18\x01 \x03(\v2:.samsara.qualification_records.v1beta1.QualificationRecordB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2:.samsara.qualification_records.v1beta1.QualificationRecordB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"K\n" +
 	"#UnarchiveQualificationRecordRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
@@ -1737,7 +1737,7 @@ var file_samsara_qualification_records_v1beta1_qualification_records_proto_goTyp
 	nil,                                           // 24: samsara.qualification_records.v1beta1.QualificationOwner.ExternalIdsEntry
 	nil,                                           // 25: samsara.qualification_records.v1beta1.QualificationRecord.ExternalIdsEntry
 	(*fieldmaskpb.FieldMask)(nil),                 // 26: google.protobuf.FieldMask
-	(*v1.GoaPagination)(nil),                      // 27: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                         // 27: samsara.types.v1.Pagination
 	(*v1.FormSubmissionMediaItem)(nil),            // 28: samsara.types.v1.FormSubmissionMediaItem
 	(*v1.FormsCheckBoxesValue)(nil),               // 29: samsara.types.v1.FormsCheckBoxesValue
 	(*v1.FormsDateTimeValue)(nil),                 // 30: samsara.types.v1.FormsDateTimeValue
@@ -1769,7 +1769,7 @@ var file_samsara_qualification_records_v1beta1_qualification_records_proto_depId
 	26, // 9: samsara.qualification_records.v1beta1.PatchQualificationRecordRequest.update_mask:type_name -> google.protobuf.FieldMask
 	18, // 10: samsara.qualification_records.v1beta1.PatchQualificationRecordResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
 	18, // 11: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.data:type_name -> samsara.qualification_records.v1beta1.QualificationRecord
-	27, // 12: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	27, // 12: samsara.qualification_records.v1beta1.GetQualificationRecordsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	28, // 13: samsara.qualification_records.v1beta1.FormSubmissionSignatureValue.media:type_name -> samsara.types.v1.FormSubmissionMediaItem
 	29, // 14: samsara.qualification_records.v1beta1.QualificationFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
 	30, // 15: samsara.qualification_records.v1beta1.QualificationFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue

@@ -95,7 +95,7 @@ type GetQualificationTypesResponse struct {
 	// Member `data`. Required.
 	Data []*QualificationType `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,7 +137,7 @@ func (x *GetQualificationTypesResponse) GetData() []*QualificationType {
 	return nil
 }
 
-func (x *GetQualificationTypesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetQualificationTypesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -273,11 +273,11 @@ const file_samsara_qualification_types_v1beta1_qualification_types_proto_rawDesc
 	"entityType\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03idsB\b\n" +
 	"\x06_afterB\x0e\n" +
-	"\f_entity_type\"\xbc\x01\n" +
+	"\f_entity_type\"\xb9\x01\n" +
 	"\x1dGetQualificationTypesResponse\x12R\n" +
-	"\x04data\x18\x01 \x03(\v26.samsara.qualification_types.v1beta1.QualificationTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v26.samsara.qualification_types.v1beta1.QualificationTypeB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb7\x05\n" +
 	"\x11QualificationType\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12M\n" +
@@ -320,13 +320,13 @@ var file_samsara_qualification_types_v1beta1_qualification_types_proto_goTypes =
 	(*GetQualificationTypesRequest)(nil),  // 0: samsara.qualification_types.v1beta1.GetQualificationTypesRequest
 	(*GetQualificationTypesResponse)(nil), // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse
 	(*QualificationType)(nil),             // 2: samsara.qualification_types.v1beta1.QualificationType
-	(*v1.GoaPagination)(nil),              // 3: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                 // 3: samsara.types.v1.Pagination
 	(*v1.FormsPolymorphicUser)(nil),       // 4: samsara.types.v1.FormsPolymorphicUser
 	(*v1.FormsFieldDefinition)(nil),       // 5: samsara.types.v1.FormsFieldDefinition
 }
 var file_samsara_qualification_types_v1beta1_qualification_types_proto_depIdxs = []int32{
 	2, // 0: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.data:type_name -> samsara.qualification_types.v1beta1.QualificationType
-	3, // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	3, // 1: samsara.qualification_types.v1beta1.GetQualificationTypesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	4, // 2: samsara.qualification_types.v1beta1.QualificationType.created_by:type_name -> samsara.types.v1.FormsPolymorphicUser
 	5, // 3: samsara.qualification_types.v1beta1.QualificationType.fields:type_name -> samsara.types.v1.FormsFieldDefinition
 	4, // 4: samsara.qualification_types.v1beta1.QualificationType.updated_by:type_name -> samsara.types.v1.FormsPolymorphicUser

@@ -96,7 +96,7 @@ type ListReadingsDefinitionsResponse struct {
 	// Member `data`. Required.
 	Data []*ReadingDefinition `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,7 +138,7 @@ func (x *ListReadingsDefinitionsResponse) GetData() []*ReadingDefinition {
 	return nil
 }
 
-func (x *ListReadingsDefinitionsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListReadingsDefinitionsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -278,7 +278,7 @@ type GetReadingsHistoryResponse struct {
 	// Member `data`. Required.
 	Data []*ReadingHistory `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -320,7 +320,7 @@ func (x *GetReadingsHistoryResponse) GetData() []*ReadingHistory {
 	return nil
 }
 
-func (x *GetReadingsHistoryResponse) GetPagination() *v1.GoaPagination {
+func (x *GetReadingsHistoryResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -442,7 +442,7 @@ type GetReadingsSnapshotResponse struct {
 	// Member `data`. Required.
 	Data []*ReadingSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,7 +484,7 @@ func (x *GetReadingsSnapshotResponse) GetData() []*ReadingSnapshot {
 	return nil
 }
 
-func (x *GetReadingsSnapshotResponse) GetPagination() *v1.GoaPagination {
+func (x *GetReadingsSnapshotResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -885,11 +885,11 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x03ids\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x02R\x03ids\x88\x01\x01B\b\n" +
 	"\x06_afterB\x0f\n" +
 	"\r_entity_typesB\x06\n" +
-	"\x04_ids\"\xae\x01\n" +
+	"\x04_ids\"\xab\x01\n" +
 	"\x1fListReadingsDefinitionsResponse\x12B\n" +
-	"\x04data\x18\x01 \x03(\v2&.samsara.readings.v1.ReadingDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2&.samsara.readings.v1.ReadingDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x87\x05\n" +
 	"\x19GetReadingsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12,\n" +
@@ -917,11 +917,11 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\x05_feedB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
 	"\v_reading_idB\r\n" +
-	"\v_start_time\"\xa6\x01\n" +
+	"\v_start_time\"\xa3\x01\n" +
 	"\x1aGetReadingsHistoryResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.readings.v1.ReadingHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.readings.v1.ReadingHistoryB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xa0\x04\n" +
 	"\x1aGetReadingsSnapshotRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x124\n" +
@@ -944,11 +944,11 @@ const file_samsara_readings_v1_readings_proto_rawDesc = "" +
 	"\f_entity_typeB\x0f\n" +
 	"\r_external_idsB\x17\n" +
 	"\x15_include_external_idsB\x0e\n" +
-	"\f_reading_ids\"\xa8\x01\n" +
+	"\f_reading_ids\"\xa5\x01\n" +
 	"\x1bGetReadingsSnapshotResponse\x12@\n" +
-	"\x04data\x18\x01 \x03(\v2$.samsara.readings.v1.ReadingSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2$.samsara.readings.v1.ReadingSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x83\x01\n" +
 	"\tEnumValue\x12!\n" +
 	"\x05label\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x05label\x88\x01\x01\x12#\n" +
@@ -1042,16 +1042,16 @@ var file_samsara_readings_v1_readings_proto_goTypes = []any{
 	(*ReadingSnapshot)(nil),                 // 10: samsara.readings.v1.ReadingSnapshot
 	nil,                                     // 11: samsara.readings.v1.ReadingHistory.ExternalIdsEntry
 	nil,                                     // 12: samsara.readings.v1.ReadingSnapshot.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                // 13: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                   // 13: samsara.types.v1.Pagination
 	(*structpb.Value)(nil),                  // 14: google.protobuf.Value
 }
 var file_samsara_readings_v1_readings_proto_depIdxs = []int32{
 	7,  // 0: samsara.readings.v1.ListReadingsDefinitionsResponse.data:type_name -> samsara.readings.v1.ReadingDefinition
-	13, // 1: samsara.readings.v1.ListReadingsDefinitionsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	13, // 1: samsara.readings.v1.ListReadingsDefinitionsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	9,  // 2: samsara.readings.v1.GetReadingsHistoryResponse.data:type_name -> samsara.readings.v1.ReadingHistory
-	13, // 3: samsara.readings.v1.GetReadingsHistoryResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	13, // 3: samsara.readings.v1.GetReadingsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
 	10, // 4: samsara.readings.v1.GetReadingsSnapshotResponse.data:type_name -> samsara.readings.v1.ReadingSnapshot
-	13, // 5: samsara.readings.v1.GetReadingsSnapshotResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	13, // 5: samsara.readings.v1.GetReadingsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
 	6,  // 6: samsara.readings.v1.ReadingDefinition.enum_values:type_name -> samsara.readings.v1.EnumValue
 	8,  // 7: samsara.readings.v1.ReadingDefinition.grouping:type_name -> samsara.readings.v1.ReadingGrouping
 	14, // 8: samsara.readings.v1.ReadingDefinition.type:type_name -> google.protobuf.Value

@@ -96,7 +96,7 @@ type GetReportConfigsResponse struct {
 	// Member `data`. Required.
 	Data []*ReportConfig `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,7 +138,7 @@ func (x *GetReportConfigsResponse) GetData() []*ReportConfig {
 	return nil
 }
 
-func (x *GetReportConfigsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetReportConfigsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -215,7 +215,7 @@ type GetDatasetsResponse struct {
 	// Member `data`. Required.
 	Data []*ReportsDataset `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -257,7 +257,7 @@ func (x *GetDatasetsResponse) GetData() []*ReportsDataset {
 	return nil
 }
 
-func (x *GetDatasetsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDatasetsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -343,7 +343,7 @@ type GetReportRunsResponse struct {
 	// Member `data`. Required.
 	Data []*ReportRun `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,7 +385,7 @@ func (x *GetReportRunsResponse) GetData() []*ReportRun {
 	return nil
 }
 
-func (x *GetReportRunsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetReportRunsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -396,7 +396,7 @@ func (x *GetReportRunsResponse) GetPagination() *v1.GoaPagination {
 type CreateReportRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `reportConfig`. Required.
-	ReportConfig  *CreateReportConfig `protobuf:"bytes,1,opt,name=report_config,json=reportConfig,proto3" json:"report_config,omitempty"`
+	ReportConfig  *ReportConfigInput `protobuf:"bytes,1,opt,name=report_config,json=reportConfig,proto3" json:"report_config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -431,7 +431,7 @@ func (*CreateReportRunRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *CreateReportRunRequest) GetReportConfig() *CreateReportConfig {
+func (x *CreateReportRunRequest) GetReportConfig() *ReportConfigInput {
 	if x != nil {
 		return x.ReportConfig
 	}
@@ -552,9 +552,9 @@ func (x *GetReportRunDataRequest) GetLimit() int64 {
 type GetReportRunDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data *GetReportRunsData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data *ReportRunsData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,14 +589,14 @@ func (*GetReportRunDataResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *GetReportRunDataResponse) GetData() *GetReportRunsData {
+func (x *GetReportRunDataResponse) GetData() *ReportRunsData {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *GetReportRunDataResponse) GetPagination() *v1.GoaPagination {
+func (x *GetReportRunDataResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -683,126 +683,7 @@ func (x *Column) GetUnit() string {
 	return ""
 }
 
-// Schema createReportConfigObjectRequestBody.
-type CreateReportConfig struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`.
-	Columns []*CreateReportConfigColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `datasetId`.
-	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
-	// Member `filters`.
-	Filters *FiltersInput `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
-	// Member `id`.
-	Id            *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateReportConfig) Reset() {
-	*x = CreateReportConfig{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateReportConfig) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateReportConfig) ProtoMessage() {}
-
-func (x *CreateReportConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateReportConfig.ProtoReflect.Descriptor instead.
-func (*CreateReportConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *CreateReportConfig) GetColumns() []*CreateReportConfigColumn {
-	if x != nil {
-		return x.Columns
-	}
-	return nil
-}
-
-func (x *CreateReportConfig) GetDatasetId() string {
-	if x != nil && x.DatasetId != nil {
-		return *x.DatasetId
-	}
-	return ""
-}
-
-func (x *CreateReportConfig) GetFilters() *FiltersInput {
-	if x != nil {
-		return x.Filters
-	}
-	return nil
-}
-
-func (x *CreateReportConfig) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-// Schema createReportConfigColumnRequestBody.
-type CreateReportConfigColumn struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `fieldName`. Required.
-	FieldName     *string `protobuf:"bytes,1,opt,name=field_name,json=fieldName,proto3,oneof" json:"field_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateReportConfigColumn) Reset() {
-	*x = CreateReportConfigColumn{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateReportConfigColumn) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateReportConfigColumn) ProtoMessage() {}
-
-func (x *CreateReportConfigColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateReportConfigColumn.ProtoReflect.Descriptor instead.
-func (*CreateReportConfigColumn) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CreateReportConfigColumn) GetFieldName() string {
-	if x != nil && x.FieldName != nil {
-		return *x.FieldName
-	}
-	return ""
-}
-
-// Schema filtersResponseBody.
+// Schemas filtersRequestBody, filtersResponseBody.
 type Filters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `primaryTimeRange`.
@@ -813,7 +694,7 @@ type Filters struct {
 
 func (x *Filters) Reset() {
 	*x = Filters{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +706,7 @@ func (x *Filters) String() string {
 func (*Filters) ProtoMessage() {}
 
 func (x *Filters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +719,7 @@ func (x *Filters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filters.ProtoReflect.Descriptor instead.
 func (*Filters) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{13}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Filters) GetPrimaryTimeRange() *PrimaryTimeRange {
@@ -848,118 +729,7 @@ func (x *Filters) GetPrimaryTimeRange() *PrimaryTimeRange {
 	return nil
 }
 
-// Schema filtersRequestBody.
-type FiltersInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `primaryTimeRange`.
-	PrimaryTimeRange *PrimaryTimeRangeInput `protobuf:"bytes,1,opt,name=primary_time_range,json=primaryTimeRange,proto3" json:"primary_time_range,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *FiltersInput) Reset() {
-	*x = FiltersInput{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FiltersInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FiltersInput) ProtoMessage() {}
-
-func (x *FiltersInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FiltersInput.ProtoReflect.Descriptor instead.
-func (*FiltersInput) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *FiltersInput) GetPrimaryTimeRange() *PrimaryTimeRangeInput {
-	if x != nil {
-		return x.PrimaryTimeRange
-	}
-	return nil
-}
-
-// Schema GetReportRunsDataObjectResponseBody.
-type GetReportRunsData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `columns`. Required.
-	Columns []*ReportColumns `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Member `rows`. Required.
-	Rows []*structpb.ListValue `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
-	// `unknown`.
-	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetReportRunsData) Reset() {
-	*x = GetReportRunsData{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetReportRunsData) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetReportRunsData) ProtoMessage() {}
-
-func (x *GetReportRunsData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetReportRunsData.ProtoReflect.Descriptor instead.
-func (*GetReportRunsData) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *GetReportRunsData) GetColumns() []*ReportColumns {
-	if x != nil {
-		return x.Columns
-	}
-	return nil
-}
-
-func (x *GetReportRunsData) GetRows() []*structpb.ListValue {
-	if x != nil {
-		return x.Rows
-	}
-	return nil
-}
-
-func (x *GetReportRunsData) GetStatus() string {
-	if x != nil && x.Status != nil {
-		return *x.Status
-	}
-	return ""
-}
-
-// Schema primaryTimeRangeResponseBody.
+// Schemas primaryTimeRangeRequestBody, primaryTimeRangeResponseBody.
 type PrimaryTimeRange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `endTime`. Required. A time as in RFC 3339.
@@ -972,7 +742,7 @@ type PrimaryTimeRange struct {
 
 func (x *PrimaryTimeRange) Reset() {
 	*x = PrimaryTimeRange{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +754,7 @@ func (x *PrimaryTimeRange) String() string {
 func (*PrimaryTimeRange) ProtoMessage() {}
 
 func (x *PrimaryTimeRange) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +767,7 @@ func (x *PrimaryTimeRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrimaryTimeRange.ProtoReflect.Descriptor instead.
 func (*PrimaryTimeRange) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{16}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PrimaryTimeRange) GetEndTime() string {
@@ -1008,61 +778,6 @@ func (x *PrimaryTimeRange) GetEndTime() string {
 }
 
 func (x *PrimaryTimeRange) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
-// Schema primaryTimeRangeRequestBody.
-type PrimaryTimeRangeInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
-	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PrimaryTimeRangeInput) Reset() {
-	*x = PrimaryTimeRangeInput{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PrimaryTimeRangeInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PrimaryTimeRangeInput) ProtoMessage() {}
-
-func (x *PrimaryTimeRangeInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PrimaryTimeRangeInput.ProtoReflect.Descriptor instead.
-func (*PrimaryTimeRangeInput) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *PrimaryTimeRangeInput) GetEndTime() string {
-	if x != nil && x.EndTime != nil {
-		return *x.EndTime
-	}
-	return ""
-}
-
-func (x *PrimaryTimeRangeInput) GetStartTime() string {
 	if x != nil && x.StartTime != nil {
 		return *x.StartTime
 	}
@@ -1100,7 +815,7 @@ type ReportColumns struct {
 
 func (x *ReportColumns) Reset() {
 	*x = ReportColumns{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +827,7 @@ func (x *ReportColumns) String() string {
 func (*ReportColumns) ProtoMessage() {}
 
 func (x *ReportColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +840,7 @@ func (x *ReportColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportColumns.ProtoReflect.Descriptor instead.
 func (*ReportColumns) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{18}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportColumns) GetDataType() string {
@@ -1168,7 +883,7 @@ type ReportConfig struct {
 
 func (x *ReportConfig) Reset() {
 	*x = ReportConfig{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +895,7 @@ func (x *ReportConfig) String() string {
 func (*ReportConfig) ProtoMessage() {}
 
 func (x *ReportConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +908,7 @@ func (x *ReportConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportConfig.ProtoReflect.Descriptor instead.
 func (*ReportConfig) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{19}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReportConfig) GetColumns() []*Column {
@@ -1231,6 +946,125 @@ func (x *ReportConfig) GetName() string {
 	return ""
 }
 
+// Schema createReportConfigColumnRequestBody.
+type ReportConfigColumn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `fieldName`. Required.
+	FieldName     *string `protobuf:"bytes,1,opt,name=field_name,json=fieldName,proto3,oneof" json:"field_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportConfigColumn) Reset() {
+	*x = ReportConfigColumn{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportConfigColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportConfigColumn) ProtoMessage() {}
+
+func (x *ReportConfigColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportConfigColumn.ProtoReflect.Descriptor instead.
+func (*ReportConfigColumn) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReportConfigColumn) GetFieldName() string {
+	if x != nil && x.FieldName != nil {
+		return *x.FieldName
+	}
+	return ""
+}
+
+// Schema createReportConfigObjectRequestBody.
+type ReportConfigInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `columns`.
+	Columns []*ReportConfigColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Member `datasetId`.
+	DatasetId *string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3,oneof" json:"dataset_id,omitempty"`
+	// Member `filters`.
+	Filters *Filters `protobuf:"bytes,3,opt,name=filters,proto3" json:"filters,omitempty"`
+	// Member `id`.
+	Id            *string `protobuf:"bytes,4,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportConfigInput) Reset() {
+	*x = ReportConfigInput{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportConfigInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportConfigInput) ProtoMessage() {}
+
+func (x *ReportConfigInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportConfigInput.ProtoReflect.Descriptor instead.
+func (*ReportConfigInput) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReportConfigInput) GetColumns() []*ReportConfigColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *ReportConfigInput) GetDatasetId() string {
+	if x != nil && x.DatasetId != nil {
+		return *x.DatasetId
+	}
+	return ""
+}
+
+func (x *ReportConfigInput) GetFilters() *Filters {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *ReportConfigInput) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
 // Schema ReportRunObjectResponseBody.
 type ReportRun struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1249,7 +1083,7 @@ type ReportRun struct {
 
 func (x *ReportRun) Reset() {
 	*x = ReportRun{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1095,7 @@ func (x *ReportRun) String() string {
 func (*ReportRun) ProtoMessage() {}
 
 func (x *ReportRun) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1108,7 @@ func (x *ReportRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRun.ProtoReflect.Descriptor instead.
 func (*ReportRun) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{20}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportRun) GetCreatedAtTime() string {
@@ -1305,6 +1139,71 @@ func (x *ReportRun) GetUpdatedAtTime() string {
 	return ""
 }
 
+// Schema GetReportRunsDataObjectResponseBody.
+type ReportRunsData struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `columns`. Required.
+	Columns []*ReportColumns `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Member `rows`. Required.
+	Rows []*structpb.ListValue `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Member `status`. Required. Known values: `complete`, `pending`, `failed`, `canceled`,
+	// `unknown`.
+	Status        *string `protobuf:"bytes,3,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportRunsData) Reset() {
+	*x = ReportRunsData{}
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportRunsData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportRunsData) ProtoMessage() {}
+
+func (x *ReportRunsData) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportRunsData.ProtoReflect.Descriptor instead.
+func (*ReportRunsData) Descriptor() ([]byte, []int) {
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReportRunsData) GetColumns() []*ReportColumns {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *ReportRunsData) GetRows() []*structpb.ListValue {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ReportRunsData) GetStatus() string {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return ""
+}
+
 // Schema ReportsDatasetResponseBody.
 type ReportsDataset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1324,7 +1223,7 @@ type ReportsDataset struct {
 
 func (x *ReportsDataset) Reset() {
 	*x = ReportsDataset{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[21]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1235,7 @@ func (x *ReportsDataset) String() string {
 func (*ReportsDataset) ProtoMessage() {}
 
 func (x *ReportsDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[21]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1248,7 @@ func (x *ReportsDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportsDataset.ProtoReflect.Descriptor instead.
 func (*ReportsDataset) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{21}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReportsDataset) GetDisplayName() string {
@@ -1420,7 +1319,7 @@ type ReportsDatasetField struct {
 
 func (x *ReportsDatasetField) Reset() {
 	*x = ReportsDatasetField{}
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[22]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1331,7 @@ func (x *ReportsDatasetField) String() string {
 func (*ReportsDatasetField) ProtoMessage() {}
 
 func (x *ReportsDatasetField) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[22]
+	mi := &file_samsara_reports_v1beta1_reports_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1344,7 @@ func (x *ReportsDatasetField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportsDatasetField.ProtoReflect.Descriptor instead.
 func (*ReportsDatasetField) Descriptor() ([]byte, []int) {
-	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{22}
+	return file_samsara_reports_v1beta1_reports_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportsDatasetField) GetDataType() string {
@@ -1486,22 +1385,22 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xa6\x01\n" +
+	"\x06_limit\"\xa3\x01\n" +
 	"\x18GetReportConfigsResponse\x12A\n" +
-	"\x04data\x18\x01 \x03(\v2%.samsara.reports.v1beta1.ReportConfigB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2%.samsara.reports.v1beta1.ReportConfigB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xa1\x01\n" +
 	"\x12GetDatasetsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x03ids\x128\n" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xa3\x01\n" +
+	"\x06_limit\"\xa0\x01\n" +
 	"\x13GetDatasetsResponse\x12C\n" +
-	"\x04data\x18\x01 \x03(\v2'.samsara.reports.v1beta1.ReportsDatasetB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2'.samsara.reports.v1beta1.ReportsDatasetB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xd9\x01\n" +
 	"\x14GetReportRunsRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
@@ -1509,14 +1408,14 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00Y@R\x03100H\x01R\x05limit\x88\x01\x01\x124\n" +
 	"\x11report_config_ids\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x0freportConfigIdsB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xa0\x01\n" +
+	"\x06_limit\"\x9d\x01\n" +
 	"\x15GetReportRunsResponse\x12>\n" +
-	"\x04data\x18\x01 \x03(\v2\".samsara.reports.v1beta1.ReportRunB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\".samsara.reports.v1beta1.ReportRunB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"t\n" +
-	"\x16CreateReportRunRequest\x12Z\n" +
-	"\rreport_config\x18\x01 \x01(\v2+.samsara.reports.v1beta1.CreateReportConfigB\b\xda\xce\x18\x04\b\x03 \x01R\freportConfig\"Y\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"s\n" +
+	"\x16CreateReportRunRequest\x12Y\n" +
+	"\rreport_config\x18\x01 \x01(\v2*.samsara.reports.v1beta1.ReportConfigInputB\b\xda\xce\x18\x04\b\x03 \x01R\freportConfig\"Y\n" +
 	"\x17CreateReportRunResponse\x12>\n" +
 	"\x04data\x18\x01 \x01(\v2\".samsara.reports.v1beta1.ReportRunB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb1\x01\n" +
 	"\x17GetReportRunDataRequest\x12!\n" +
@@ -1525,11 +1424,11 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x1e\xda\xce\x18\x1a\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x90@R\x041024H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x05\n" +
 	"\x03_idB\b\n" +
-	"\x06_limit\"\xab\x01\n" +
-	"\x18GetReportRunDataResponse\x12F\n" +
-	"\x04data\x18\x01 \x01(\v2*.samsara.reports.v1beta1.GetReportRunsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x06_limit\"\xa5\x01\n" +
+	"\x18GetReportRunDataResponse\x12C\n" +
+	"\x04data\x18\x01 \x01(\v2'.samsara.reports.v1beta1.ReportRunsDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xf3\n" +
 	"\n" +
 	"\x06Column\x12T\n" +
@@ -1542,38 +1441,13 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\n" +
 	"_data_typeB\a\n" +
 	"\x05_nameB\a\n" +
-	"\x05_unit\"\x9a\x02\n" +
-	"\x12CreateReportConfig\x12K\n" +
-	"\acolumns\x18\x01 \x03(\v21.samsara.reports.v1beta1.CreateReportConfigColumnR\acolumns\x12\"\n" +
-	"\n" +
-	"dataset_id\x18\x02 \x01(\tH\x00R\tdatasetId\x88\x01\x01\x12?\n" +
-	"\afilters\x18\x03 \x01(\v2%.samsara.reports.v1beta1.FiltersInputR\afilters\x12\x13\n" +
-	"\x02id\x18\x04 \x01(\tH\x01R\x02id\x88\x01\x01:'\xda\xce\x18#createReportConfigObjectRequestBodyB\r\n" +
-	"\v_dataset_idB\x05\n" +
-	"\x03_id\"~\n" +
-	"\x18CreateReportConfigColumn\x12*\n" +
-	"\n" +
-	"field_name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tfieldName\x88\x01\x01:'\xda\xce\x18#createReportConfigColumnRequestBodyB\r\n" +
-	"\v_field_name\"{\n" +
+	"\x05_unit\"\x91\x01\n" +
 	"\aFilters\x12W\n" +
-	"\x12primary_time_range\x18\x01 \x01(\v2).samsara.reports.v1beta1.PrimaryTimeRangeR\x10primaryTimeRange:\x17\xda\xce\x18\x13filtersResponseBody\"\x84\x01\n" +
-	"\fFiltersInput\x12\\\n" +
-	"\x12primary_time_range\x18\x01 \x01(\v2..samsara.reports.v1beta1.PrimaryTimeRangeInputR\x10primaryTimeRange:\x16\xda\xce\x18\x12filtersRequestBody\"\x9c\x02\n" +
-	"\x11GetReportRunsData\x12H\n" +
-	"\acolumns\x18\x01 \x03(\v2&.samsara.reports.v1beta1.ReportColumnsB\x06\xda\xce\x18\x02 \x01R\acolumns\x126\n" +
-	"\x04rows\x18\x02 \x03(\v2\x1a.google.protobuf.ListValueB\x06\xda\xce\x18\x02 \x01R\x04rows\x12Q\n" +
-	"\x06status\x18\x03 \x01(\tB4\xda\xce\x180 \x012\bcomplete2\apending2\x06failed2\bcanceled2\aunknownH\x00R\x06status\x88\x01\x01:'\xda\xce\x18#GetReportRunsDataObjectResponseBodyB\t\n" +
-	"\a_status\"\xba\x01\n" +
+	"\x12primary_time_range\x18\x01 \x01(\v2).samsara.reports.v1beta1.PrimaryTimeRangeR\x10primaryTimeRange:-\xda\xce\x18\x12filtersRequestBody\xda\xce\x18\x13filtersResponseBody\"\xd9\x01\n" +
 	"\x10PrimaryTimeRange\x121\n" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01: \xda\xce\x18\x1cprimaryTimeRangeResponseBodyB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xbe\x01\n" +
-	"\x15PrimaryTimeRangeInput\x121\n" +
-	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
-	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:\x1f\xda\xce\x18\x1bprimaryTimeRangeRequestBodyB\v\n" +
+	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:?\xda\xce\x18\x1bprimaryTimeRangeRequestBody\xda\xce\x18\x1cprimaryTimeRangeResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_time\"\x87\v\n" +
 	"\rReportColumns\x12T\n" +
@@ -1596,7 +1470,19 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x04name\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01:\"\xda\xce\x18\x1eReportConfigObjectResponseBodyB\r\n" +
 	"\v_dataset_idB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xd6\x02\n" +
+	"\x05_name\"x\n" +
+	"\x12ReportConfigColumn\x12*\n" +
+	"\n" +
+	"field_name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tfieldName\x88\x01\x01:'\xda\xce\x18#createReportConfigColumnRequestBodyB\r\n" +
+	"\v_field_name\"\x8e\x02\n" +
+	"\x11ReportConfigInput\x12E\n" +
+	"\acolumns\x18\x01 \x03(\v2+.samsara.reports.v1beta1.ReportConfigColumnR\acolumns\x12\"\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tH\x00R\tdatasetId\x88\x01\x01\x12:\n" +
+	"\afilters\x18\x03 \x01(\v2 .samsara.reports.v1beta1.FiltersR\afilters\x12\x13\n" +
+	"\x02id\x18\x04 \x01(\tH\x01R\x02id\x88\x01\x01:'\xda\xce\x18#createReportConfigObjectRequestBodyB\r\n" +
+	"\v_dataset_idB\x05\n" +
+	"\x03_id\"\xd6\x02\n" +
 	"\tReportRun\x12>\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12Q\n" +
@@ -1605,7 +1491,12 @@ const file_samsara_reports_v1beta1_reports_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\t\n" +
 	"\a_statusB\x12\n" +
-	"\x10_updated_at_time\"\x8f\x03\n" +
+	"\x10_updated_at_time\"\x99\x02\n" +
+	"\x0eReportRunsData\x12H\n" +
+	"\acolumns\x18\x01 \x03(\v2&.samsara.reports.v1beta1.ReportColumnsB\x06\xda\xce\x18\x02 \x01R\acolumns\x126\n" +
+	"\x04rows\x18\x02 \x03(\v2\x1a.google.protobuf.ListValueB\x06\xda\xce\x18\x02 \x01R\x04rows\x12Q\n" +
+	"\x06status\x18\x03 \x01(\tB4\xda\xce\x180 \x012\bcomplete2\apending2\x06failed2\bcanceled2\aunknownH\x00R\x06status\x88\x01\x01:'\xda\xce\x18#GetReportRunsDataObjectResponseBodyB\t\n" +
+	"\a_status\"\x8f\x03\n" +
 	"\x0eReportsDataset\x12.\n" +
 	"\fdisplay_name\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vdisplayName\x88\x01\x01\x12L\n" +
 	"\x06fields\x18\x02 \x03(\v2,.samsara.reports.v1beta1.ReportsDatasetFieldB\x06\xda\xce\x18\x02 \x01R\x06fields\x12>\n" +
@@ -1653,7 +1544,7 @@ func file_samsara_reports_v1beta1_reports_proto_rawDescGZIP() []byte {
 	return file_samsara_reports_v1beta1_reports_proto_rawDescData
 }
 
-var file_samsara_reports_v1beta1_reports_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_samsara_reports_v1beta1_reports_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_samsara_reports_v1beta1_reports_proto_goTypes = []any{
 	(*GetReportConfigsRequest)(nil),  // 0: samsara.reports.v1beta1.GetReportConfigsRequest
 	(*GetReportConfigsResponse)(nil), // 1: samsara.reports.v1beta1.GetReportConfigsResponse
@@ -1666,56 +1557,53 @@ var file_samsara_reports_v1beta1_reports_proto_goTypes = []any{
 	(*GetReportRunDataRequest)(nil),  // 8: samsara.reports.v1beta1.GetReportRunDataRequest
 	(*GetReportRunDataResponse)(nil), // 9: samsara.reports.v1beta1.GetReportRunDataResponse
 	(*Column)(nil),                   // 10: samsara.reports.v1beta1.Column
-	(*CreateReportConfig)(nil),       // 11: samsara.reports.v1beta1.CreateReportConfig
-	(*CreateReportConfigColumn)(nil), // 12: samsara.reports.v1beta1.CreateReportConfigColumn
-	(*Filters)(nil),                  // 13: samsara.reports.v1beta1.Filters
-	(*FiltersInput)(nil),             // 14: samsara.reports.v1beta1.FiltersInput
-	(*GetReportRunsData)(nil),        // 15: samsara.reports.v1beta1.GetReportRunsData
-	(*PrimaryTimeRange)(nil),         // 16: samsara.reports.v1beta1.PrimaryTimeRange
-	(*PrimaryTimeRangeInput)(nil),    // 17: samsara.reports.v1beta1.PrimaryTimeRangeInput
-	(*ReportColumns)(nil),            // 18: samsara.reports.v1beta1.ReportColumns
-	(*ReportConfig)(nil),             // 19: samsara.reports.v1beta1.ReportConfig
-	(*ReportRun)(nil),                // 20: samsara.reports.v1beta1.ReportRun
-	(*ReportsDataset)(nil),           // 21: samsara.reports.v1beta1.ReportsDataset
-	(*ReportsDatasetField)(nil),      // 22: samsara.reports.v1beta1.ReportsDatasetField
-	(*v1.GoaPagination)(nil),         // 23: samsara.types.v1.GoaPagination
-	(*structpb.ListValue)(nil),       // 24: google.protobuf.ListValue
+	(*Filters)(nil),                  // 11: samsara.reports.v1beta1.Filters
+	(*PrimaryTimeRange)(nil),         // 12: samsara.reports.v1beta1.PrimaryTimeRange
+	(*ReportColumns)(nil),            // 13: samsara.reports.v1beta1.ReportColumns
+	(*ReportConfig)(nil),             // 14: samsara.reports.v1beta1.ReportConfig
+	(*ReportConfigColumn)(nil),       // 15: samsara.reports.v1beta1.ReportConfigColumn
+	(*ReportConfigInput)(nil),        // 16: samsara.reports.v1beta1.ReportConfigInput
+	(*ReportRun)(nil),                // 17: samsara.reports.v1beta1.ReportRun
+	(*ReportRunsData)(nil),           // 18: samsara.reports.v1beta1.ReportRunsData
+	(*ReportsDataset)(nil),           // 19: samsara.reports.v1beta1.ReportsDataset
+	(*ReportsDatasetField)(nil),      // 20: samsara.reports.v1beta1.ReportsDatasetField
+	(*v1.Pagination)(nil),            // 21: samsara.types.v1.Pagination
+	(*structpb.ListValue)(nil),       // 22: google.protobuf.ListValue
 }
 var file_samsara_reports_v1beta1_reports_proto_depIdxs = []int32{
-	19, // 0: samsara.reports.v1beta1.GetReportConfigsResponse.data:type_name -> samsara.reports.v1beta1.ReportConfig
-	23, // 1: samsara.reports.v1beta1.GetReportConfigsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	21, // 2: samsara.reports.v1beta1.GetDatasetsResponse.data:type_name -> samsara.reports.v1beta1.ReportsDataset
-	23, // 3: samsara.reports.v1beta1.GetDatasetsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	20, // 4: samsara.reports.v1beta1.GetReportRunsResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
-	23, // 5: samsara.reports.v1beta1.GetReportRunsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	11, // 6: samsara.reports.v1beta1.CreateReportRunRequest.report_config:type_name -> samsara.reports.v1beta1.CreateReportConfig
-	20, // 7: samsara.reports.v1beta1.CreateReportRunResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
-	15, // 8: samsara.reports.v1beta1.GetReportRunDataResponse.data:type_name -> samsara.reports.v1beta1.GetReportRunsData
-	23, // 9: samsara.reports.v1beta1.GetReportRunDataResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	12, // 10: samsara.reports.v1beta1.CreateReportConfig.columns:type_name -> samsara.reports.v1beta1.CreateReportConfigColumn
-	14, // 11: samsara.reports.v1beta1.CreateReportConfig.filters:type_name -> samsara.reports.v1beta1.FiltersInput
-	16, // 12: samsara.reports.v1beta1.Filters.primary_time_range:type_name -> samsara.reports.v1beta1.PrimaryTimeRange
-	17, // 13: samsara.reports.v1beta1.FiltersInput.primary_time_range:type_name -> samsara.reports.v1beta1.PrimaryTimeRangeInput
-	18, // 14: samsara.reports.v1beta1.GetReportRunsData.columns:type_name -> samsara.reports.v1beta1.ReportColumns
-	24, // 15: samsara.reports.v1beta1.GetReportRunsData.rows:type_name -> google.protobuf.ListValue
-	10, // 16: samsara.reports.v1beta1.ReportConfig.columns:type_name -> samsara.reports.v1beta1.Column
-	13, // 17: samsara.reports.v1beta1.ReportConfig.filters:type_name -> samsara.reports.v1beta1.Filters
-	22, // 18: samsara.reports.v1beta1.ReportsDataset.fields:type_name -> samsara.reports.v1beta1.ReportsDatasetField
-	0,  // 19: samsara.reports.v1beta1.ReportsService.GetReportConfigs:input_type -> samsara.reports.v1beta1.GetReportConfigsRequest
-	2,  // 20: samsara.reports.v1beta1.ReportsService.GetDatasets:input_type -> samsara.reports.v1beta1.GetDatasetsRequest
-	4,  // 21: samsara.reports.v1beta1.ReportsService.GetReportRuns:input_type -> samsara.reports.v1beta1.GetReportRunsRequest
-	6,  // 22: samsara.reports.v1beta1.ReportsService.CreateReportRun:input_type -> samsara.reports.v1beta1.CreateReportRunRequest
-	8,  // 23: samsara.reports.v1beta1.ReportsService.GetReportRunData:input_type -> samsara.reports.v1beta1.GetReportRunDataRequest
-	1,  // 24: samsara.reports.v1beta1.ReportsService.GetReportConfigs:output_type -> samsara.reports.v1beta1.GetReportConfigsResponse
-	3,  // 25: samsara.reports.v1beta1.ReportsService.GetDatasets:output_type -> samsara.reports.v1beta1.GetDatasetsResponse
-	5,  // 26: samsara.reports.v1beta1.ReportsService.GetReportRuns:output_type -> samsara.reports.v1beta1.GetReportRunsResponse
-	7,  // 27: samsara.reports.v1beta1.ReportsService.CreateReportRun:output_type -> samsara.reports.v1beta1.CreateReportRunResponse
-	9,  // 28: samsara.reports.v1beta1.ReportsService.GetReportRunData:output_type -> samsara.reports.v1beta1.GetReportRunDataResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	14, // 0: samsara.reports.v1beta1.GetReportConfigsResponse.data:type_name -> samsara.reports.v1beta1.ReportConfig
+	21, // 1: samsara.reports.v1beta1.GetReportConfigsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	19, // 2: samsara.reports.v1beta1.GetDatasetsResponse.data:type_name -> samsara.reports.v1beta1.ReportsDataset
+	21, // 3: samsara.reports.v1beta1.GetDatasetsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	17, // 4: samsara.reports.v1beta1.GetReportRunsResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
+	21, // 5: samsara.reports.v1beta1.GetReportRunsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	16, // 6: samsara.reports.v1beta1.CreateReportRunRequest.report_config:type_name -> samsara.reports.v1beta1.ReportConfigInput
+	17, // 7: samsara.reports.v1beta1.CreateReportRunResponse.data:type_name -> samsara.reports.v1beta1.ReportRun
+	18, // 8: samsara.reports.v1beta1.GetReportRunDataResponse.data:type_name -> samsara.reports.v1beta1.ReportRunsData
+	21, // 9: samsara.reports.v1beta1.GetReportRunDataResponse.pagination:type_name -> samsara.types.v1.Pagination
+	12, // 10: samsara.reports.v1beta1.Filters.primary_time_range:type_name -> samsara.reports.v1beta1.PrimaryTimeRange
+	10, // 11: samsara.reports.v1beta1.ReportConfig.columns:type_name -> samsara.reports.v1beta1.Column
+	11, // 12: samsara.reports.v1beta1.ReportConfig.filters:type_name -> samsara.reports.v1beta1.Filters
+	15, // 13: samsara.reports.v1beta1.ReportConfigInput.columns:type_name -> samsara.reports.v1beta1.ReportConfigColumn
+	11, // 14: samsara.reports.v1beta1.ReportConfigInput.filters:type_name -> samsara.reports.v1beta1.Filters
+	13, // 15: samsara.reports.v1beta1.ReportRunsData.columns:type_name -> samsara.reports.v1beta1.ReportColumns
+	22, // 16: samsara.reports.v1beta1.ReportRunsData.rows:type_name -> google.protobuf.ListValue
+	20, // 17: samsara.reports.v1beta1.ReportsDataset.fields:type_name -> samsara.reports.v1beta1.ReportsDatasetField
+	0,  // 18: samsara.reports.v1beta1.ReportsService.GetReportConfigs:input_type -> samsara.reports.v1beta1.GetReportConfigsRequest
+	2,  // 19: samsara.reports.v1beta1.ReportsService.GetDatasets:input_type -> samsara.reports.v1beta1.GetDatasetsRequest
+	4,  // 20: samsara.reports.v1beta1.ReportsService.GetReportRuns:input_type -> samsara.reports.v1beta1.GetReportRunsRequest
+	6,  // 21: samsara.reports.v1beta1.ReportsService.CreateReportRun:input_type -> samsara.reports.v1beta1.CreateReportRunRequest
+	8,  // 22: samsara.reports.v1beta1.ReportsService.GetReportRunData:input_type -> samsara.reports.v1beta1.GetReportRunDataRequest
+	1,  // 23: samsara.reports.v1beta1.ReportsService.GetReportConfigs:output_type -> samsara.reports.v1beta1.GetReportConfigsResponse
+	3,  // 24: samsara.reports.v1beta1.ReportsService.GetDatasets:output_type -> samsara.reports.v1beta1.GetDatasetsResponse
+	5,  // 25: samsara.reports.v1beta1.ReportsService.GetReportRuns:output_type -> samsara.reports.v1beta1.GetReportRunsResponse
+	7,  // 26: samsara.reports.v1beta1.ReportsService.CreateReportRun:output_type -> samsara.reports.v1beta1.CreateReportRunResponse
+	9,  // 27: samsara.reports.v1beta1.ReportsService.GetReportRunData:output_type -> samsara.reports.v1beta1.GetReportRunDataResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_samsara_reports_v1beta1_reports_proto_init() }
@@ -1728,23 +1616,22 @@ func file_samsara_reports_v1beta1_reports_proto_init() {
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[10].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[11].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[12].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[13].OneofWrappers = []any{}
+	file_samsara_reports_v1beta1_reports_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[15].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_reports_v1beta1_reports_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_reports_v1beta1_reports_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_reports_v1beta1_reports_proto_rawDesc), len(file_samsara_reports_v1beta1_reports_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

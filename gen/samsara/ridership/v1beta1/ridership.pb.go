@@ -100,7 +100,7 @@ type ListRidershipAccountsResponse struct {
 	// Member `data`. Required.
 	Data []*RidershipAccount `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,7 +142,7 @@ func (x *ListRidershipAccountsResponse) GetData() []*RidershipAccount {
 	return nil
 }
 
-func (x *ListRidershipAccountsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListRidershipAccountsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -649,7 +649,7 @@ type ListRidershipPassengersResponse struct {
 	// Member `data`. Required.
 	Data []*RidershipPassenger `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -691,7 +691,7 @@ func (x *ListRidershipPassengersResponse) GetData() []*RidershipPassenger {
 	return nil
 }
 
-func (x *ListRidershipPassengersResponse) GetPagination() *v1.GoaPagination {
+func (x *ListRidershipPassengersResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -714,7 +714,7 @@ type CreateRidershipPassengerRequest struct {
 	// Body member `lastName`. Required.
 	LastName *string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	// Body member `specialInstructions`.
-	SpecialInstructions *RidershipPassengerSpecialInstructionsInput `protobuf:"bytes,6,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
+	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,6,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
 	// Body member `tagIds`.
 	TagIds        []string `protobuf:"bytes,7,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -786,7 +786,7 @@ func (x *CreateRidershipPassengerRequest) GetLastName() string {
 	return ""
 }
 
-func (x *CreateRidershipPassengerRequest) GetSpecialInstructions() *RidershipPassengerSpecialInstructionsInput {
+func (x *CreateRidershipPassengerRequest) GetSpecialInstructions() *RidershipPassengerSpecialInstructions {
 	if x != nil {
 		return x.SpecialInstructions
 	}
@@ -864,7 +864,7 @@ type UpdateRidershipPassengerRequest struct {
 	// Body member `lastName`. Required.
 	LastName *string `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
 	// Body member `specialInstructions`.
-	SpecialInstructions *RidershipPassengerSpecialInstructionsInput `protobuf:"bytes,7,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
+	SpecialInstructions *RidershipPassengerSpecialInstructions `protobuf:"bytes,7,opt,name=special_instructions,json=specialInstructions,proto3" json:"special_instructions,omitempty"`
 	// Body member `tagIds`.
 	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
@@ -946,7 +946,7 @@ func (x *UpdateRidershipPassengerRequest) GetLastName() string {
 	return ""
 }
 
-func (x *UpdateRidershipPassengerRequest) GetSpecialInstructions() *RidershipPassengerSpecialInstructionsInput {
+func (x *UpdateRidershipPassengerRequest) GetSpecialInstructions() *RidershipPassengerSpecialInstructions {
 	if x != nil {
 		return x.SpecialInstructions
 	}
@@ -1267,7 +1267,7 @@ type ListRidershipRouteSetupsResponse struct {
 	// Member `data`. Required.
 	Data []*RidershipRouteSetup `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1309,7 +1309,7 @@ func (x *ListRidershipRouteSetupsResponse) GetData() []*RidershipRouteSetup {
 	return nil
 }
 
-func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.GoaPagination {
+func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1320,7 +1320,7 @@ func (x *ListRidershipRouteSetupsResponse) GetPagination() *v1.GoaPagination {
 type CreateRidershipRouteSetupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `passengers`. Required.
-	Passengers []*RidershipRouteSetupPassengerInput `protobuf:"bytes,1,rep,name=passengers,proto3" json:"passengers,omitempty"`
+	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,1,rep,name=passengers,proto3" json:"passengers,omitempty"`
 	// Body member `routeId`. Required.
 	RouteId       *string `protobuf:"bytes,2,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1357,7 +1357,7 @@ func (*CreateRidershipRouteSetupRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *CreateRidershipRouteSetupRequest) GetPassengers() []*RidershipRouteSetupPassengerInput {
+func (x *CreateRidershipRouteSetupRequest) GetPassengers() []*RidershipRouteSetupPassenger {
 	if x != nil {
 		return x.Passengers
 	}
@@ -1423,7 +1423,7 @@ type UpdateRidershipRouteSetupRequest struct {
 	// Query parameter `routeId`. Required.
 	RouteId *string `protobuf:"bytes,1,opt,name=route_id,json=routeId,proto3,oneof" json:"route_id,omitempty"`
 	// Body member `passengers`. Required.
-	Passengers []*RidershipRouteSetupPassengerInput `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
+	Passengers []*RidershipRouteSetupPassenger `protobuf:"bytes,2,rep,name=passengers,proto3" json:"passengers,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -1468,7 +1468,7 @@ func (x *UpdateRidershipRouteSetupRequest) GetRouteId() string {
 	return ""
 }
 
-func (x *UpdateRidershipRouteSetupRequest) GetPassengers() []*RidershipRouteSetupPassengerInput {
+func (x *UpdateRidershipRouteSetupRequest) GetPassengers() []*RidershipRouteSetupPassenger {
 	if x != nil {
 		return x.Passengers
 	}
@@ -2060,7 +2060,8 @@ func (x *RidershipPassengerIdentifierInput) GetValue() string {
 	return ""
 }
 
-// Schema RidershipPassengerSpecialInstructionsObjectResponseBody.
+// Schemas RidershipPassengerSpecialInstructionsInputRequestBody,
+// RidershipPassengerSpecialInstructionsObjectResponseBody.
 type RidershipPassengerSpecialInstructions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `isGuardianRequired`.
@@ -2115,61 +2116,6 @@ func (x *RidershipPassengerSpecialInstructions) GetIsSpecialEducation() bool {
 	return false
 }
 
-// Schema RidershipPassengerSpecialInstructionsInputRequestBody.
-type RidershipPassengerSpecialInstructionsInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `isGuardianRequired`. Default: `false`.
-	IsGuardianRequired *bool `protobuf:"varint,1,opt,name=is_guardian_required,json=isGuardianRequired,proto3,oneof" json:"is_guardian_required,omitempty"`
-	// Member `isSpecialEducation`. Default: `false`.
-	IsSpecialEducation *bool `protobuf:"varint,2,opt,name=is_special_education,json=isSpecialEducation,proto3,oneof" json:"is_special_education,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *RidershipPassengerSpecialInstructionsInput) Reset() {
-	*x = RidershipPassengerSpecialInstructionsInput{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RidershipPassengerSpecialInstructionsInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RidershipPassengerSpecialInstructionsInput) ProtoMessage() {}
-
-func (x *RidershipPassengerSpecialInstructionsInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RidershipPassengerSpecialInstructionsInput.ProtoReflect.Descriptor instead.
-func (*RidershipPassengerSpecialInstructionsInput) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{35}
-}
-
-func (x *RidershipPassengerSpecialInstructionsInput) GetIsGuardianRequired() bool {
-	if x != nil && x.IsGuardianRequired != nil {
-		return *x.IsGuardianRequired
-	}
-	return false
-}
-
-func (x *RidershipPassengerSpecialInstructionsInput) GetIsSpecialEducation() bool {
-	if x != nil && x.IsSpecialEducation != nil {
-		return *x.IsSpecialEducation
-	}
-	return false
-}
-
 // Schema RidershipRouteSetupObjectResponseBody.
 type RidershipRouteSetup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2187,7 +2133,7 @@ type RidershipRouteSetup struct {
 
 func (x *RidershipRouteSetup) Reset() {
 	*x = RidershipRouteSetup{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2145,7 @@ func (x *RidershipRouteSetup) String() string {
 func (*RidershipRouteSetup) ProtoMessage() {}
 
 func (x *RidershipRouteSetup) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2158,7 @@ func (x *RidershipRouteSetup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipRouteSetup.ProtoReflect.Descriptor instead.
 func (*RidershipRouteSetup) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{36}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RidershipRouteSetup) GetCreatedAtTime() string {
@@ -2243,7 +2189,8 @@ func (x *RidershipRouteSetup) GetUpdatedAtTime() string {
 	return ""
 }
 
-// Schema RidershipRouteSetupPassengerObjectResponseBody.
+// Schemas RidershipRouteSetupPassengerInputRequestBody,
+// RidershipRouteSetupPassengerObjectResponseBody.
 type RidershipRouteSetupPassenger struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dropOffStopId`.
@@ -2258,7 +2205,7 @@ type RidershipRouteSetupPassenger struct {
 
 func (x *RidershipRouteSetupPassenger) Reset() {
 	*x = RidershipRouteSetupPassenger{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2217,7 @@ func (x *RidershipRouteSetupPassenger) String() string {
 func (*RidershipRouteSetupPassenger) ProtoMessage() {}
 
 func (x *RidershipRouteSetupPassenger) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37]
+	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2230,7 @@ func (x *RidershipRouteSetupPassenger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RidershipRouteSetupPassenger.ProtoReflect.Descriptor instead.
 func (*RidershipRouteSetupPassenger) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{37}
+	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RidershipRouteSetupPassenger) GetDropOffStopId() string {
@@ -2307,70 +2254,6 @@ func (x *RidershipRouteSetupPassenger) GetPickUpStopId() string {
 	return ""
 }
 
-// Schema RidershipRouteSetupPassengerInputRequestBody.
-type RidershipRouteSetupPassengerInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dropOffStopId`.
-	DropOffStopId *string `protobuf:"bytes,1,opt,name=drop_off_stop_id,json=dropOffStopId,proto3,oneof" json:"drop_off_stop_id,omitempty"`
-	// Member `passengerId`. Required.
-	PassengerId *string `protobuf:"bytes,2,opt,name=passenger_id,json=passengerId,proto3,oneof" json:"passenger_id,omitempty"`
-	// Member `pickUpStopId`.
-	PickUpStopId  *string `protobuf:"bytes,3,opt,name=pick_up_stop_id,json=pickUpStopId,proto3,oneof" json:"pick_up_stop_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RidershipRouteSetupPassengerInput) Reset() {
-	*x = RidershipRouteSetupPassengerInput{}
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RidershipRouteSetupPassengerInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RidershipRouteSetupPassengerInput) ProtoMessage() {}
-
-func (x *RidershipRouteSetupPassengerInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RidershipRouteSetupPassengerInput.ProtoReflect.Descriptor instead.
-func (*RidershipRouteSetupPassengerInput) Descriptor() ([]byte, []int) {
-	return file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP(), []int{38}
-}
-
-func (x *RidershipRouteSetupPassengerInput) GetDropOffStopId() string {
-	if x != nil && x.DropOffStopId != nil {
-		return *x.DropOffStopId
-	}
-	return ""
-}
-
-func (x *RidershipRouteSetupPassengerInput) GetPassengerId() string {
-	if x != nil && x.PassengerId != nil {
-		return *x.PassengerId
-	}
-	return ""
-}
-
-func (x *RidershipRouteSetupPassengerInput) GetPickUpStopId() string {
-	if x != nil && x.PickUpStopId != nil {
-		return *x.PickUpStopId
-	}
-	return ""
-}
-
 var File_samsara_ridership_v1beta1_ridership_proto protoreflect.FileDescriptor
 
 const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
@@ -2382,11 +2265,11 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01:\x02\x18\x01B\b\n" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
-	"\x06_limit\"\xb5\x01\n" +
+	"\x06_limit\"\xb2\x01\n" +
 	"\x1dListRidershipAccountsResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.ridership.v1beta1.RidershipAccountB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.ridership.v1beta1.RidershipAccountB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination:\x02\x18\x01\"\x85\x02\n" +
 	"\x1dCreateRidershipAccountRequest\x12t\n" +
 	"\fexternal_ids\x18\x01 \x03(\v2I.samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
@@ -2429,20 +2312,20 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limitB\t\n" +
-	"\a_tag_id\"\xb5\x01\n" +
+	"\a_tag_id\"\xb2\x01\n" +
 	"\x1fListRidershipPassengersResponse\x12I\n" +
-	"\x04data\x18\x01 \x03(\v2-.samsara.ridership.v1beta1.RidershipPassengerB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2-.samsara.ridership.v1beta1.RidershipPassengerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xaa\x06\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xa4\x06\n" +
 	"\x1fCreateRidershipPassengerRequest\x12\xb8\x01\n" +
 	"\x0eclassification\x18\x01 \x01(\tB\x8a\x01\xda\xce\x18\x85\x01\b\x032\aunknown2\x03pk12\x03pk22\x03pk32\x03pk42\x01k2\x06grade12\x06grade22\x06grade32\x06grade42\x06grade52\x06grade62\x06grade72\x06grade82\x06grade92\agrade102\agrade112\agrade12H\x00R\x0eclassification\x88\x01\x01\x12v\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2K.samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12,\n" +
 	"\n" +
 	"first_name\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\tfirstName\x88\x01\x01\x12f\n" +
 	"\videntifiers\x18\x04 \x03(\v2<.samsara.ridership.v1beta1.RidershipPassengerIdentifierInputB\x06\xda\xce\x18\x02\b\x03R\videntifiers\x12*\n" +
-	"\tlast_name\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\blastName\x88\x01\x01\x12\x80\x01\n" +
-	"\x14special_instructions\x18\x06 \x01(\v2E.samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsInputB\x06\xda\xce\x18\x02\b\x03R\x13specialInstructions\x12\x1f\n" +
+	"\tlast_name\x18\x05 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\blastName\x88\x01\x01\x12{\n" +
+	"\x14special_instructions\x18\x06 \x01(\v2@.samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsB\x06\xda\xce\x18\x02\b\x03R\x13specialInstructions\x12\x1f\n" +
 	"\atag_ids\x18\a \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x06tagIds\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2452,7 +2335,7 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\n" +
 	"_last_name\"m\n" +
 	" CreateRidershipPassengerResponse\x12I\n" +
-	"\x04data\x18\x01 \x01(\v2-.samsara.ridership.v1beta1.RidershipPassengerB\x06\xda\xce\x18\x02 \x01R\x04data\"\x95\a\n" +
+	"\x04data\x18\x01 \x01(\v2-.samsara.ridership.v1beta1.RidershipPassengerB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8f\a\n" +
 	"\x1fUpdateRidershipPassengerRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\x02id\x88\x01\x01\x12\xb8\x01\n" +
 	"\x0eclassification\x18\x02 \x01(\tB\x8a\x01\xda\xce\x18\x85\x01\b\x032\aunknown2\x03pk12\x03pk22\x03pk32\x03pk42\x01k2\x06grade12\x06grade22\x06grade32\x06grade42\x06grade52\x06grade62\x06grade72\x06grade82\x06grade92\agrade102\agrade112\agrade12H\x01R\x0eclassification\x88\x01\x01\x12v\n" +
@@ -2460,8 +2343,8 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\n" +
 	"first_name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x02R\tfirstName\x88\x01\x01\x12f\n" +
 	"\videntifiers\x18\x05 \x03(\v2<.samsara.ridership.v1beta1.RidershipPassengerIdentifierInputB\x06\xda\xce\x18\x02\b\x03R\videntifiers\x12*\n" +
-	"\tlast_name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x03R\blastName\x88\x01\x01\x12\x80\x01\n" +
-	"\x14special_instructions\x18\a \x01(\v2E.samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsInputB\x06\xda\xce\x18\x02\b\x03R\x13specialInstructions\x12\x1f\n" +
+	"\tlast_name\x18\x06 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x03R\blastName\x88\x01\x01\x12{\n" +
+	"\x14special_instructions\x18\a \x01(\v2@.samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsB\x06\xda\xce\x18\x02\b\x03R\x13specialInstructions\x12\x1f\n" +
 	"\atag_ids\x18\b \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x06tagIds\x12C\n" +
 	"\vupdate_mask\x18\t \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMask\x1a>\n" +
@@ -2493,24 +2376,24 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\r\n" +
 	"\v_account_idB\b\n" +
 	"\x06_afterB\b\n" +
-	"\x06_limit\"\xb7\x01\n" +
+	"\x06_limit\"\xb4\x01\n" +
 	" ListRidershipRouteSetupsResponse\x12J\n" +
-	"\x04data\x18\x01 \x03(\v2..samsara.ridership.v1beta1.RidershipRouteSetupB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2..samsara.ridership.v1beta1.RidershipRouteSetupB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xc1\x01\n" +
-	" CreateRidershipRouteSetupRequest\x12f\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xbc\x01\n" +
+	" CreateRidershipRouteSetupRequest\x12a\n" +
 	"\n" +
-	"passengers\x18\x01 \x03(\v2<.samsara.ridership.v1beta1.RidershipRouteSetupPassengerInputB\b\xda\xce\x18\x04\b\x03 \x01R\n" +
+	"passengers\x18\x01 \x03(\v27.samsara.ridership.v1beta1.RidershipRouteSetupPassengerB\b\xda\xce\x18\x04\b\x03 \x01R\n" +
 	"passengers\x12(\n" +
 	"\broute_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x00R\arouteId\x88\x01\x01B\v\n" +
 	"\t_route_id\"o\n" +
 	"!CreateRidershipRouteSetupResponse\x12J\n" +
-	"\x04data\x18\x01 \x01(\v2..samsara.ridership.v1beta1.RidershipRouteSetupB\x06\xda\xce\x18\x02 \x01R\x04data\"\x86\x02\n" +
+	"\x04data\x18\x01 \x01(\v2..samsara.ridership.v1beta1.RidershipRouteSetupB\x06\xda\xce\x18\x02 \x01R\x04data\"\x81\x02\n" +
 	" UpdateRidershipRouteSetupRequest\x12(\n" +
-	"\broute_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\arouteId\x88\x01\x01\x12f\n" +
+	"\broute_id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x02 \x01H\x00R\arouteId\x88\x01\x01\x12a\n" +
 	"\n" +
-	"passengers\x18\x02 \x03(\v2<.samsara.ridership.v1beta1.RidershipRouteSetupPassengerInputB\b\xda\xce\x18\x04\b\x03 \x01R\n" +
+	"passengers\x18\x02 \x03(\v27.samsara.ridership.v1beta1.RidershipRouteSetupPassengerB\b\xda\xce\x18\x04\b\x03 \x01R\n" +
 	"passengers\x12C\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\v\n" +
@@ -2580,15 +2463,10 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x05value\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x05value\x88\x01\x01:0\xda\xce\x18,RidershipPassengerIdentifierInputRequestBodyB\t\n" +
 	"\a_statusB\a\n" +
 	"\x05_typeB\b\n" +
-	"\x06_value\"\x84\x02\n" +
+	"\x06_value\"\xbd\x02\n" +
 	"%RidershipPassengerSpecialInstructions\x125\n" +
 	"\x14is_guardian_required\x18\x01 \x01(\bH\x00R\x12isGuardianRequired\x88\x01\x01\x125\n" +
-	"\x14is_special_education\x18\x02 \x01(\bH\x01R\x12isSpecialEducation\x88\x01\x01:;\xda\xce\x187RidershipPassengerSpecialInstructionsObjectResponseBodyB\x17\n" +
-	"\x15_is_guardian_requiredB\x17\n" +
-	"\x15_is_special_education\"\xa1\x02\n" +
-	"*RidershipPassengerSpecialInstructionsInput\x12B\n" +
-	"\x14is_guardian_required\x18\x01 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x00R\x12isGuardianRequired\x88\x01\x01\x12B\n" +
-	"\x14is_special_education\x18\x02 \x01(\bB\v\xda\xce\x18\aR\x05falseH\x01R\x12isSpecialEducation\x88\x01\x01:9\xda\xce\x185RidershipPassengerSpecialInstructionsInputRequestBodyB\x17\n" +
+	"\x14is_special_education\x18\x02 \x01(\bH\x01R\x12isSpecialEducation\x88\x01\x01:t\xda\xce\x185RidershipPassengerSpecialInstructionsInputRequestBody\xda\xce\x187RidershipPassengerSpecialInstructionsObjectResponseBodyB\x17\n" +
 	"\x15_is_guardian_requiredB\x17\n" +
 	"\x15_is_special_education\"\xfe\x02\n" +
 	"\x13RidershipRouteSetup\x12>\n" +
@@ -2600,18 +2478,11 @@ const file_samsara_ridership_v1beta1_ridership_proto_rawDesc = "" +
 	"\x0fupdated_at_time\x18\x04 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x02R\rupdatedAtTime\x88\x01\x01:)\xda\xce\x18%RidershipRouteSetupObjectResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\v\n" +
 	"\t_route_idB\x12\n" +
-	"\x10_updated_at_time\"\x96\x02\n" +
+	"\x10_updated_at_time\"\xc6\x02\n" +
 	"\x1cRidershipRouteSetupPassenger\x12,\n" +
 	"\x10drop_off_stop_id\x18\x01 \x01(\tH\x00R\rdropOffStopId\x88\x01\x01\x12.\n" +
 	"\fpassenger_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\vpassengerId\x88\x01\x01\x12*\n" +
-	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:2\xda\xce\x18.RidershipRouteSetupPassengerObjectResponseBodyB\x13\n" +
-	"\x11_drop_off_stop_idB\x0f\n" +
-	"\r_passenger_idB\x12\n" +
-	"\x10_pick_up_stop_id\"\x99\x02\n" +
-	"!RidershipRouteSetupPassengerInput\x12,\n" +
-	"\x10drop_off_stop_id\x18\x01 \x01(\tH\x00R\rdropOffStopId\x88\x01\x01\x12.\n" +
-	"\fpassenger_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\vpassengerId\x88\x01\x01\x12*\n" +
-	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:0\xda\xce\x18,RidershipRouteSetupPassengerInputRequestBodyB\x13\n" +
+	"\x0fpick_up_stop_id\x18\x03 \x01(\tH\x02R\fpickUpStopId\x88\x01\x01:b\xda\xce\x18,RidershipRouteSetupPassengerInputRequestBody\xda\xce\x18.RidershipRouteSetupPassengerObjectResponseBodyB\x13\n" +
 	"\x11_drop_off_stop_idB\x0f\n" +
 	"\r_passenger_idB\x12\n" +
 	"\x10_pick_up_stop_id2\xf8\x1b\n" +
@@ -2662,90 +2533,88 @@ func file_samsara_ridership_v1beta1_ridership_proto_rawDescGZIP() []byte {
 	return file_samsara_ridership_v1beta1_ridership_proto_rawDescData
 }
 
-var file_samsara_ridership_v1beta1_ridership_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_samsara_ridership_v1beta1_ridership_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_samsara_ridership_v1beta1_ridership_proto_goTypes = []any{
-	(*ListRidershipAccountsRequest)(nil),               // 0: samsara.ridership.v1beta1.ListRidershipAccountsRequest
-	(*ListRidershipAccountsResponse)(nil),              // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse
-	(*CreateRidershipAccountRequest)(nil),              // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest
-	(*CreateRidershipAccountResponse)(nil),             // 3: samsara.ridership.v1beta1.CreateRidershipAccountResponse
-	(*UpdateRidershipAccountRequest)(nil),              // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest
-	(*UpdateRidershipAccountResponse)(nil),             // 5: samsara.ridership.v1beta1.UpdateRidershipAccountResponse
-	(*DeleteRidershipAccountRequest)(nil),              // 6: samsara.ridership.v1beta1.DeleteRidershipAccountRequest
-	(*DeleteRidershipAccountResponse)(nil),             // 7: samsara.ridership.v1beta1.DeleteRidershipAccountResponse
-	(*GetRidershipAccountRequest)(nil),                 // 8: samsara.ridership.v1beta1.GetRidershipAccountRequest
-	(*GetRidershipAccountResponse)(nil),                // 9: samsara.ridership.v1beta1.GetRidershipAccountResponse
-	(*ListRidershipPassengersRequest)(nil),             // 10: samsara.ridership.v1beta1.ListRidershipPassengersRequest
-	(*ListRidershipPassengersResponse)(nil),            // 11: samsara.ridership.v1beta1.ListRidershipPassengersResponse
-	(*CreateRidershipPassengerRequest)(nil),            // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest
-	(*CreateRidershipPassengerResponse)(nil),           // 13: samsara.ridership.v1beta1.CreateRidershipPassengerResponse
-	(*UpdateRidershipPassengerRequest)(nil),            // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
-	(*UpdateRidershipPassengerResponse)(nil),           // 15: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
-	(*DeleteRidershipPassengerRequest)(nil),            // 16: samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
-	(*DeleteRidershipPassengerResponse)(nil),           // 17: samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
-	(*GetRidershipPassengerRequest)(nil),               // 18: samsara.ridership.v1beta1.GetRidershipPassengerRequest
-	(*GetRidershipPassengerResponse)(nil),              // 19: samsara.ridership.v1beta1.GetRidershipPassengerResponse
-	(*ListRidershipRouteSetupsRequest)(nil),            // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
-	(*ListRidershipRouteSetupsResponse)(nil),           // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
-	(*CreateRidershipRouteSetupRequest)(nil),           // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
-	(*CreateRidershipRouteSetupResponse)(nil),          // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
-	(*UpdateRidershipRouteSetupRequest)(nil),           // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
-	(*UpdateRidershipRouteSetupResponse)(nil),          // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
-	(*DeleteRidershipRouteSetupRequest)(nil),           // 26: samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
-	(*DeleteRidershipRouteSetupResponse)(nil),          // 27: samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
-	(*GetRidershipRouteSetupRequest)(nil),              // 28: samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
-	(*GetRidershipRouteSetupResponse)(nil),             // 29: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
-	(*RidershipAccount)(nil),                           // 30: samsara.ridership.v1beta1.RidershipAccount
-	(*RidershipPassenger)(nil),                         // 31: samsara.ridership.v1beta1.RidershipPassenger
-	(*RidershipPassengerIdentifier)(nil),               // 32: samsara.ridership.v1beta1.RidershipPassengerIdentifier
-	(*RidershipPassengerIdentifierInput)(nil),          // 33: samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	(*RidershipPassengerSpecialInstructions)(nil),      // 34: samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	(*RidershipPassengerSpecialInstructionsInput)(nil), // 35: samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsInput
-	(*RidershipRouteSetup)(nil),                        // 36: samsara.ridership.v1beta1.RidershipRouteSetup
-	(*RidershipRouteSetupPassenger)(nil),               // 37: samsara.ridership.v1beta1.RidershipRouteSetupPassenger
-	(*RidershipRouteSetupPassengerInput)(nil),          // 38: samsara.ridership.v1beta1.RidershipRouteSetupPassengerInput
-	nil,                           // 39: samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
-	nil,                           // 40: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
-	nil,                           // 41: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
-	nil,                           // 42: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
-	nil,                           // 43: samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
-	nil,                           // 44: samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),      // 45: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil), // 46: google.protobuf.FieldMask
+	(*ListRidershipAccountsRequest)(nil),          // 0: samsara.ridership.v1beta1.ListRidershipAccountsRequest
+	(*ListRidershipAccountsResponse)(nil),         // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse
+	(*CreateRidershipAccountRequest)(nil),         // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest
+	(*CreateRidershipAccountResponse)(nil),        // 3: samsara.ridership.v1beta1.CreateRidershipAccountResponse
+	(*UpdateRidershipAccountRequest)(nil),         // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest
+	(*UpdateRidershipAccountResponse)(nil),        // 5: samsara.ridership.v1beta1.UpdateRidershipAccountResponse
+	(*DeleteRidershipAccountRequest)(nil),         // 6: samsara.ridership.v1beta1.DeleteRidershipAccountRequest
+	(*DeleteRidershipAccountResponse)(nil),        // 7: samsara.ridership.v1beta1.DeleteRidershipAccountResponse
+	(*GetRidershipAccountRequest)(nil),            // 8: samsara.ridership.v1beta1.GetRidershipAccountRequest
+	(*GetRidershipAccountResponse)(nil),           // 9: samsara.ridership.v1beta1.GetRidershipAccountResponse
+	(*ListRidershipPassengersRequest)(nil),        // 10: samsara.ridership.v1beta1.ListRidershipPassengersRequest
+	(*ListRidershipPassengersResponse)(nil),       // 11: samsara.ridership.v1beta1.ListRidershipPassengersResponse
+	(*CreateRidershipPassengerRequest)(nil),       // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest
+	(*CreateRidershipPassengerResponse)(nil),      // 13: samsara.ridership.v1beta1.CreateRidershipPassengerResponse
+	(*UpdateRidershipPassengerRequest)(nil),       // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest
+	(*UpdateRidershipPassengerResponse)(nil),      // 15: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse
+	(*DeleteRidershipPassengerRequest)(nil),       // 16: samsara.ridership.v1beta1.DeleteRidershipPassengerRequest
+	(*DeleteRidershipPassengerResponse)(nil),      // 17: samsara.ridership.v1beta1.DeleteRidershipPassengerResponse
+	(*GetRidershipPassengerRequest)(nil),          // 18: samsara.ridership.v1beta1.GetRidershipPassengerRequest
+	(*GetRidershipPassengerResponse)(nil),         // 19: samsara.ridership.v1beta1.GetRidershipPassengerResponse
+	(*ListRidershipRouteSetupsRequest)(nil),       // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsRequest
+	(*ListRidershipRouteSetupsResponse)(nil),      // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse
+	(*CreateRidershipRouteSetupRequest)(nil),      // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest
+	(*CreateRidershipRouteSetupResponse)(nil),     // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse
+	(*UpdateRidershipRouteSetupRequest)(nil),      // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest
+	(*UpdateRidershipRouteSetupResponse)(nil),     // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse
+	(*DeleteRidershipRouteSetupRequest)(nil),      // 26: samsara.ridership.v1beta1.DeleteRidershipRouteSetupRequest
+	(*DeleteRidershipRouteSetupResponse)(nil),     // 27: samsara.ridership.v1beta1.DeleteRidershipRouteSetupResponse
+	(*GetRidershipRouteSetupRequest)(nil),         // 28: samsara.ridership.v1beta1.GetRidershipRouteSetupRequest
+	(*GetRidershipRouteSetupResponse)(nil),        // 29: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse
+	(*RidershipAccount)(nil),                      // 30: samsara.ridership.v1beta1.RidershipAccount
+	(*RidershipPassenger)(nil),                    // 31: samsara.ridership.v1beta1.RidershipPassenger
+	(*RidershipPassengerIdentifier)(nil),          // 32: samsara.ridership.v1beta1.RidershipPassengerIdentifier
+	(*RidershipPassengerIdentifierInput)(nil),     // 33: samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
+	(*RidershipPassengerSpecialInstructions)(nil), // 34: samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	(*RidershipRouteSetup)(nil),                   // 35: samsara.ridership.v1beta1.RidershipRouteSetup
+	(*RidershipRouteSetupPassenger)(nil),          // 36: samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	nil,                                           // 37: samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
+	nil,                                           // 38: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
+	nil,                                           // 39: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
+	nil,                                           // 40: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
+	nil,                                           // 41: samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
+	nil,                                           // 42: samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
+	(*v1.Pagination)(nil),                         // 43: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),                 // 44: google.protobuf.FieldMask
 }
 var file_samsara_ridership_v1beta1_ridership_proto_depIdxs = []int32{
 	30, // 0: samsara.ridership.v1beta1.ListRidershipAccountsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	45, // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	39, // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
+	43, // 1: samsara.ridership.v1beta1.ListRidershipAccountsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	37, // 2: samsara.ridership.v1beta1.CreateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipAccountRequest.ExternalIdsEntry
 	30, // 3: samsara.ridership.v1beta1.CreateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
-	40, // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
-	46, // 5: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	38, // 4: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest.ExternalIdsEntry
+	44, // 5: samsara.ridership.v1beta1.UpdateRidershipAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
 	30, // 6: samsara.ridership.v1beta1.UpdateRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
 	30, // 7: samsara.ridership.v1beta1.GetRidershipAccountResponse.data:type_name -> samsara.ridership.v1beta1.RidershipAccount
 	31, // 8: samsara.ridership.v1beta1.ListRidershipPassengersResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	45, // 9: samsara.ridership.v1beta1.ListRidershipPassengersResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	41, // 10: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
+	43, // 9: samsara.ridership.v1beta1.ListRidershipPassengersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	39, // 10: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.CreateRidershipPassengerRequest.ExternalIdsEntry
 	33, // 11: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	35, // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsInput
+	34, // 12: samsara.ridership.v1beta1.CreateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
 	31, // 13: samsara.ridership.v1beta1.CreateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	42, // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
+	40, // 14: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.external_ids:type_name -> samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.ExternalIdsEntry
 	33, // 15: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifierInput
-	35, // 16: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructionsInput
-	46, // 17: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	34, // 16: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
+	44, // 17: samsara.ridership.v1beta1.UpdateRidershipPassengerRequest.update_mask:type_name -> google.protobuf.FieldMask
 	31, // 18: samsara.ridership.v1beta1.UpdateRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
 	31, // 19: samsara.ridership.v1beta1.GetRidershipPassengerResponse.data:type_name -> samsara.ridership.v1beta1.RidershipPassenger
-	36, // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	45, // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	38, // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassengerInput
-	36, // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	38, // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassengerInput
-	46, // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.update_mask:type_name -> google.protobuf.FieldMask
-	36, // 26: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	36, // 27: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
-	43, // 28: samsara.ridership.v1beta1.RidershipAccount.external_ids:type_name -> samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
-	44, // 29: samsara.ridership.v1beta1.RidershipPassenger.external_ids:type_name -> samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
+	35, // 20: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	43, // 21: samsara.ridership.v1beta1.ListRidershipRouteSetupsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	36, // 22: samsara.ridership.v1beta1.CreateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	35, // 23: samsara.ridership.v1beta1.CreateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	36, // 24: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	44, // 25: samsara.ridership.v1beta1.UpdateRidershipRouteSetupRequest.update_mask:type_name -> google.protobuf.FieldMask
+	35, // 26: samsara.ridership.v1beta1.UpdateRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	35, // 27: samsara.ridership.v1beta1.GetRidershipRouteSetupResponse.data:type_name -> samsara.ridership.v1beta1.RidershipRouteSetup
+	41, // 28: samsara.ridership.v1beta1.RidershipAccount.external_ids:type_name -> samsara.ridership.v1beta1.RidershipAccount.ExternalIdsEntry
+	42, // 29: samsara.ridership.v1beta1.RidershipPassenger.external_ids:type_name -> samsara.ridership.v1beta1.RidershipPassenger.ExternalIdsEntry
 	32, // 30: samsara.ridership.v1beta1.RidershipPassenger.identifiers:type_name -> samsara.ridership.v1beta1.RidershipPassengerIdentifier
 	34, // 31: samsara.ridership.v1beta1.RidershipPassenger.special_instructions:type_name -> samsara.ridership.v1beta1.RidershipPassengerSpecialInstructions
-	37, // 32: samsara.ridership.v1beta1.RidershipRouteSetup.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
+	36, // 32: samsara.ridership.v1beta1.RidershipRouteSetup.passengers:type_name -> samsara.ridership.v1beta1.RidershipRouteSetupPassenger
 	0,  // 33: samsara.ridership.v1beta1.RidershipService.ListRidershipAccounts:input_type -> samsara.ridership.v1beta1.ListRidershipAccountsRequest
 	2,  // 34: samsara.ridership.v1beta1.RidershipService.CreateRidershipAccount:input_type -> samsara.ridership.v1beta1.CreateRidershipAccountRequest
 	4,  // 35: samsara.ridership.v1beta1.RidershipService.UpdateRidershipAccount:input_type -> samsara.ridership.v1beta1.UpdateRidershipAccountRequest
@@ -2810,15 +2679,13 @@ func file_samsara_ridership_v1beta1_ridership_proto_init() {
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[34].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[35].OneofWrappers = []any{}
 	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[36].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[37].OneofWrappers = []any{}
-	file_samsara_ridership_v1beta1_ridership_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_ridership_v1beta1_ridership_proto_rawDesc), len(file_samsara_ridership_v1beta1_ridership_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

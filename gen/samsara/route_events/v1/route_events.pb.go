@@ -104,7 +104,7 @@ type GetRouteEventsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*RouteEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetRouteEventsStreamResponse) GetData() []*RouteEvent {
 	return nil
 }
 
-func (x *GetRouteEventsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetRouteEventsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -607,11 +607,11 @@ const file_samsara_route_events_v1_route_events_proto_rawDesc = "" +
 	"\x06_afterB\x17\n" +
 	"\x15_include_external_idsB\b\n" +
 	"\x06_limitB\r\n" +
-	"\v_start_time\"\xa8\x01\n" +
+	"\v_start_time\"\xa5\x01\n" +
 	"\x1cGetRouteEventsStreamResponse\x12?\n" +
-	"\x04data\x18\x01 \x03(\v2#.samsara.route_events.v1.RouteEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2#.samsara.route_events.v1.RouteEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfa\x04\n" +
 	"\n" +
 	"RouteEvent\x12O\n" +
@@ -694,11 +694,11 @@ var file_samsara_route_events_v1_route_events_proto_goTypes = []any{
 	(*StopTaskSkippedEventDetails)(nil),   // 8: samsara.route_events.v1.StopTaskSkippedEventDetails
 	nil,                                   // 9: samsara.route_events.v1.RouteEventRoute.ExternalIdsEntry
 	nil,                                   // 10: samsara.route_events.v1.RouteEventStop.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),              // 11: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                 // 11: samsara.types.v1.Pagination
 }
 var file_samsara_route_events_v1_route_events_proto_depIdxs = []int32{
 	2,  // 0: samsara.route_events.v1.GetRouteEventsStreamResponse.data:type_name -> samsara.route_events.v1.RouteEvent
-	11, // 1: samsara.route_events.v1.GetRouteEventsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	11, // 1: samsara.route_events.v1.GetRouteEventsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	3,  // 2: samsara.route_events.v1.RouteEvent.event_details:type_name -> samsara.route_events.v1.RouteEventDetails
 	4,  // 3: samsara.route_events.v1.RouteEvent.route:type_name -> samsara.route_events.v1.RouteEventRoute
 	5,  // 4: samsara.route_events.v1.RouteEvent.stop:type_name -> samsara.route_events.v1.RouteEventStop

@@ -132,7 +132,7 @@ type FetchRoutesResponse struct {
 	// Member `data`. Required.
 	Data []*BaseRouteWithOrders `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -174,7 +174,7 @@ func (x *FetchRoutesResponse) GetData() []*BaseRouteWithOrders {
 	return nil
 }
 
-func (x *FetchRoutesResponse) GetPagination() *v1.GoaPagination {
+func (x *FetchRoutesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -195,9 +195,9 @@ type CreateRouteRequest struct {
 	// Body member `recomputeScheduledTimes`.
 	RecomputeScheduledTimes *bool `protobuf:"varint,5,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
 	// Body member `settings`.
-	Settings *RouteSettings `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *v1.RouteSettings `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Body member `stops`. Required. At least 2 entries.
-	Stops []*CreateRouteStopWithOrders `protobuf:"bytes,7,rep,name=stops,proto3" json:"stops,omitempty"`
+	Stops []*RouteStopWithOrdersInput `protobuf:"bytes,7,rep,name=stops,proto3" json:"stops,omitempty"`
 	// Body member `tagIds`.
 	TagIds []string `protobuf:"bytes,8,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Body member `vehicleId`.
@@ -271,14 +271,14 @@ func (x *CreateRouteRequest) GetRecomputeScheduledTimes() bool {
 	return false
 }
 
-func (x *CreateRouteRequest) GetSettings() *RouteSettings {
+func (x *CreateRouteRequest) GetSettings() *v1.RouteSettings {
 	if x != nil {
 		return x.Settings
 	}
 	return nil
 }
 
-func (x *CreateRouteRequest) GetStops() []*CreateRouteStopWithOrders {
+func (x *CreateRouteRequest) GetStops() []*RouteStopWithOrdersInput {
 	if x != nil {
 		return x.Stops
 	}
@@ -406,7 +406,7 @@ type GetRoutesFeedResponse struct {
 	// Member `data`. Required.
 	Data []*RouteFeed `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,7 +448,7 @@ func (x *GetRoutesFeedResponse) GetData() []*RouteFeed {
 	return nil
 }
 
-func (x *GetRoutesFeedResponse) GetPagination() *v1.GoaPagination {
+func (x *GetRoutesFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -572,9 +572,9 @@ type PatchRouteRequest struct {
 	// Body member `recomputeScheduledTimes`.
 	RecomputeScheduledTimes *bool `protobuf:"varint,6,opt,name=recompute_scheduled_times,json=recomputeScheduledTimes,proto3,oneof" json:"recompute_scheduled_times,omitempty"`
 	// Body member `settings`.
-	Settings *RouteSettings `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings *v1.RouteSettings `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Body member `stops`.
-	Stops []*UpdateRoutesStop `protobuf:"bytes,8,rep,name=stops,proto3" json:"stops,omitempty"`
+	Stops []*RoutesStop `protobuf:"bytes,8,rep,name=stops,proto3" json:"stops,omitempty"`
 	// Body member `tagIds`.
 	TagIds []string `protobuf:"bytes,9,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Body member `vehicleId`.
@@ -658,14 +658,14 @@ func (x *PatchRouteRequest) GetRecomputeScheduledTimes() bool {
 	return false
 }
 
-func (x *PatchRouteRequest) GetSettings() *RouteSettings {
+func (x *PatchRouteRequest) GetSettings() *v1.RouteSettings {
 	if x != nil {
 		return x.Settings
 	}
 	return nil
 }
 
-func (x *PatchRouteRequest) GetStops() []*UpdateRoutesStop {
+func (x *PatchRouteRequest) GetStops() []*RoutesStop {
 	if x != nil {
 		return x.Stops
 	}
@@ -919,7 +919,7 @@ type ListHubPlanRoutesResponse struct {
 	// Member `data`. Required.
 	Data []*Route `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *ListHubPlanRoutesPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -961,7 +961,7 @@ func (x *ListHubPlanRoutesResponse) GetData() []*Route {
 	return nil
 }
 
-func (x *ListHubPlanRoutesResponse) GetPagination() *ListHubPlanRoutesPagination {
+func (x *ListHubPlanRoutesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -976,7 +976,7 @@ type BaseRoute struct {
 	// Member `actualRouteStartTime`. A time as in RFC 3339.
 	ActualRouteStartTime *string `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
 	// Member `driver`.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -1000,7 +1000,7 @@ type BaseRoute struct {
 	// Member `tagIds`.
 	TagIds []string `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1049,7 +1049,7 @@ func (x *BaseRoute) GetActualRouteStartTime() string {
 	return ""
 }
 
-func (x *BaseRoute) GetDriver() *v1.GoaDriverTiny {
+func (x *BaseRoute) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -1133,7 +1133,7 @@ func (x *BaseRoute) GetTagIds() []string {
 	return nil
 }
 
-func (x *BaseRoute) GetVehicle() *v1.GoaVehicleTiny {
+func (x *BaseRoute) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1148,7 +1148,7 @@ type BaseRouteWithOrders struct {
 	// Member `actualRouteStartTime`. A time as in RFC 3339.
 	ActualRouteStartTime *string `protobuf:"bytes,2,opt,name=actual_route_start_time,json=actualRouteStartTime,proto3,oneof" json:"actual_route_start_time,omitempty"`
 	// Member `driver`.
-	Driver *v1.GoaDriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny `protobuf:"bytes,3,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,4,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -1172,7 +1172,7 @@ type BaseRouteWithOrders struct {
 	// Member `tagIds`.
 	TagIds []string `protobuf:"bytes,14,rep,name=tag_ids,json=tagIds,proto3" json:"tag_ids,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.GoaVehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny `protobuf:"bytes,15,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1221,7 +1221,7 @@ func (x *BaseRouteWithOrders) GetActualRouteStartTime() string {
 	return ""
 }
 
-func (x *BaseRouteWithOrders) GetDriver() *v1.GoaDriverTiny {
+func (x *BaseRouteWithOrders) GetDriver() *v1.DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -1305,163 +1305,9 @@ func (x *BaseRouteWithOrders) GetTagIds() []string {
 	return nil
 }
 
-func (x *BaseRouteWithOrders) GetVehicle() *v1.GoaVehicleTiny {
+func (x *BaseRouteWithOrders) GetVehicle() *v1.VehicleTiny {
 	if x != nil {
 		return x.Vehicle
-	}
-	return nil
-}
-
-// Schema CreateRouteStopWithOrdersRequestObjectRequestBody.
-type CreateRouteStopWithOrders struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `addressId`.
-	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
-	// Member `appointmentWindows`.
-	AppointmentWindows []*RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `forms`.
-	Forms []*RouteStopFormInput `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `notes`.
-	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
-	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
-	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,7,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
-	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
-	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,8,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
-	// Member `orders`.
-	Orders []*RouteStopOrderUpsertInput `protobuf:"bytes,9,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Member `scheduledArrivalTime`. A time as in RFC 3339.
-	ScheduledArrivalTime *string `protobuf:"bytes,10,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
-	// Member `scheduledDepartureTime`. A time as in RFC 3339.
-	ScheduledDepartureTime *string `protobuf:"bytes,11,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
-	// Member `sequenceNumber`.
-	SequenceNumber *int64 `protobuf:"varint,12,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
-	// Member `singleUseLocation`.
-	SingleUseLocation *RoutesSingleUseAddress `protobuf:"bytes,13,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *CreateRouteStopWithOrders) Reset() {
-	*x = CreateRouteStopWithOrders{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateRouteStopWithOrders) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateRouteStopWithOrders) ProtoMessage() {}
-
-func (x *CreateRouteStopWithOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateRouteStopWithOrders.ProtoReflect.Descriptor instead.
-func (*CreateRouteStopWithOrders) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *CreateRouteStopWithOrders) GetAddressId() string {
-	if x != nil && x.AddressId != nil {
-		return *x.AddressId
-	}
-	return ""
-}
-
-func (x *CreateRouteStopWithOrders) GetAppointmentWindows() []*RouteStopAppointmentWindow {
-	if x != nil {
-		return x.AppointmentWindows
-	}
-	return nil
-}
-
-func (x *CreateRouteStopWithOrders) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *CreateRouteStopWithOrders) GetForms() []*RouteStopFormInput {
-	if x != nil {
-		return x.Forms
-	}
-	return nil
-}
-
-func (x *CreateRouteStopWithOrders) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *CreateRouteStopWithOrders) GetNotes() string {
-	if x != nil && x.Notes != nil {
-		return *x.Notes
-	}
-	return ""
-}
-
-func (x *CreateRouteStopWithOrders) GetOntimeWindowAfterArrivalMs() int64 {
-	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
-		return *x.OntimeWindowAfterArrivalMs
-	}
-	return 0
-}
-
-func (x *CreateRouteStopWithOrders) GetOntimeWindowBeforeArrivalMs() int64 {
-	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
-		return *x.OntimeWindowBeforeArrivalMs
-	}
-	return 0
-}
-
-func (x *CreateRouteStopWithOrders) GetOrders() []*RouteStopOrderUpsertInput {
-	if x != nil {
-		return x.Orders
-	}
-	return nil
-}
-
-func (x *CreateRouteStopWithOrders) GetScheduledArrivalTime() string {
-	if x != nil && x.ScheduledArrivalTime != nil {
-		return *x.ScheduledArrivalTime
-	}
-	return ""
-}
-
-func (x *CreateRouteStopWithOrders) GetScheduledDepartureTime() string {
-	if x != nil && x.ScheduledDepartureTime != nil {
-		return *x.ScheduledDepartureTime
-	}
-	return ""
-}
-
-func (x *CreateRouteStopWithOrders) GetSequenceNumber() int64 {
-	if x != nil && x.SequenceNumber != nil {
-		return *x.SequenceNumber
-	}
-	return 0
-}
-
-func (x *CreateRouteStopWithOrders) GetSingleUseLocation() *RoutesSingleUseAddress {
-	if x != nil {
-		return x.SingleUseLocation
 	}
 	return nil
 }
@@ -1493,7 +1339,7 @@ type FleetOrderCustomAddressInput struct {
 
 func (x *FleetOrderCustomAddressInput) Reset() {
 	*x = FleetOrderCustomAddressInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1351,7 @@ func (x *FleetOrderCustomAddressInput) String() string {
 func (*FleetOrderCustomAddressInput) ProtoMessage() {}
 
 func (x *FleetOrderCustomAddressInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1364,7 @@ func (x *FleetOrderCustomAddressInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomAddressInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomAddressInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{17}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FleetOrderCustomAddressInput) GetAddressLine1() string {
@@ -1597,7 +1443,7 @@ type FleetOrderCustomerProperty struct {
 
 func (x *FleetOrderCustomerProperty) Reset() {
 	*x = FleetOrderCustomerProperty{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1455,7 @@ func (x *FleetOrderCustomerProperty) String() string {
 func (*FleetOrderCustomerProperty) ProtoMessage() {}
 
 func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1468,7 @@ func (x *FleetOrderCustomerProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderCustomerProperty.ProtoReflect.Descriptor instead.
 func (*FleetOrderCustomerProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{18}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FleetOrderCustomerProperty) GetKey() string {
@@ -1654,7 +1500,7 @@ type FleetOrderQuantityInput struct {
 
 func (x *FleetOrderQuantityInput) Reset() {
 	*x = FleetOrderQuantityInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1512,7 @@ func (x *FleetOrderQuantityInput) String() string {
 func (*FleetOrderQuantityInput) ProtoMessage() {}
 
 func (x *FleetOrderQuantityInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1525,7 @@ func (x *FleetOrderQuantityInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderQuantityInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderQuantityInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{19}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FleetOrderQuantityInput) GetCapacityId() string {
@@ -1718,7 +1564,7 @@ type FleetOrderServiceLocationInput struct {
 
 func (x *FleetOrderServiceLocationInput) Reset() {
 	*x = FleetOrderServiceLocationInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1576,7 @@ func (x *FleetOrderServiceLocationInput) String() string {
 func (*FleetOrderServiceLocationInput) ProtoMessage() {}
 
 func (x *FleetOrderServiceLocationInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1589,7 @@ func (x *FleetOrderServiceLocationInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderServiceLocationInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceLocationInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{20}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FleetOrderServiceLocationInput) GetAddressId() string {
@@ -1782,7 +1628,7 @@ type FleetOrderServiceWindowUpsertInput struct {
 
 func (x *FleetOrderServiceWindowUpsertInput) Reset() {
 	*x = FleetOrderServiceWindowUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1640,7 @@ func (x *FleetOrderServiceWindowUpsertInput) String() string {
 func (*FleetOrderServiceWindowUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderServiceWindowUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1653,7 @@ func (x *FleetOrderServiceWindowUpsertInput) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use FleetOrderServiceWindowUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderServiceWindowUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{21}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FleetOrderServiceWindowUpsertInput) GetEndTime() string {
@@ -1864,7 +1710,7 @@ type FleetOrderTaskUpsertInput struct {
 
 func (x *FleetOrderTaskUpsertInput) Reset() {
 	*x = FleetOrderTaskUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +1722,7 @@ func (x *FleetOrderTaskUpsertInput) String() string {
 func (*FleetOrderTaskUpsertInput) ProtoMessage() {}
 
 func (x *FleetOrderTaskUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +1735,7 @@ func (x *FleetOrderTaskUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FleetOrderTaskUpsertInput.ProtoReflect.Descriptor instead.
 func (*FleetOrderTaskUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{22}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FleetOrderTaskUpsertInput) GetCustomerProperties() []*FleetOrderCustomerProperty {
@@ -1976,61 +1822,6 @@ func (x *FleetOrderTaskUpsertInput) GetTaskType() string {
 	return ""
 }
 
-// Schema ListHubPlanRoutesResponsePaginationResponseBody.
-type ListHubPlanRoutesPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListHubPlanRoutesPagination) Reset() {
-	*x = ListHubPlanRoutesPagination{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListHubPlanRoutesPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListHubPlanRoutesPagination) ProtoMessage() {}
-
-func (x *ListHubPlanRoutesPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListHubPlanRoutesPagination.ProtoReflect.Descriptor instead.
-func (*ListHubPlanRoutesPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *ListHubPlanRoutesPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *ListHubPlanRoutesPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
 // Schema MinimalRouteAuditLogsResponseBody.
 type MinimalRouteAuditLogs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2042,7 +1833,7 @@ type MinimalRouteAuditLogs struct {
 
 func (x *MinimalRouteAuditLogs) Reset() {
 	*x = MinimalRouteAuditLogs{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +1845,7 @@ func (x *MinimalRouteAuditLogs) String() string {
 func (*MinimalRouteAuditLogs) ProtoMessage() {}
 
 func (x *MinimalRouteAuditLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +1858,7 @@ func (x *MinimalRouteAuditLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteAuditLogs.ProtoReflect.Descriptor instead.
 func (*MinimalRouteAuditLogs) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{24}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MinimalRouteAuditLogs) GetStops() []*MinimalRouteStopAuditLogs {
@@ -2109,7 +1900,7 @@ type MinimalRouteStopAuditLogs struct {
 
 func (x *MinimalRouteStopAuditLogs) Reset() {
 	*x = MinimalRouteStopAuditLogs{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +1912,7 @@ func (x *MinimalRouteStopAuditLogs) String() string {
 func (*MinimalRouteStopAuditLogs) ProtoMessage() {}
 
 func (x *MinimalRouteStopAuditLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +1925,7 @@ func (x *MinimalRouteStopAuditLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinimalRouteStopAuditLogs.ProtoReflect.Descriptor instead.
 func (*MinimalRouteStopAuditLogs) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{25}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MinimalRouteStopAuditLogs) GetActualArrivalTime() string {
@@ -2237,7 +2028,7 @@ type OrderTask struct {
 
 func (x *OrderTask) Reset() {
 	*x = OrderTask{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2040,7 @@ func (x *OrderTask) String() string {
 func (*OrderTask) ProtoMessage() {}
 
 func (x *OrderTask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2053,7 @@ func (x *OrderTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTask.ProtoReflect.Descriptor instead.
 func (*OrderTask) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{26}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *OrderTask) GetCustomProperties() []*OrderTaskCustomProperty {
@@ -2329,7 +2120,7 @@ type OrderTaskCustomProperty struct {
 
 func (x *OrderTaskCustomProperty) Reset() {
 	*x = OrderTaskCustomProperty{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2132,7 @@ func (x *OrderTaskCustomProperty) String() string {
 func (*OrderTaskCustomProperty) ProtoMessage() {}
 
 func (x *OrderTaskCustomProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2145,7 @@ func (x *OrderTaskCustomProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTaskCustomProperty.ProtoReflect.Descriptor instead.
 func (*OrderTaskCustomProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{27}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *OrderTaskCustomProperty) GetId() string {
@@ -2391,7 +2182,7 @@ type OrderTaskSkill struct {
 
 func (x *OrderTaskSkill) Reset() {
 	*x = OrderTaskSkill{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2194,7 @@ func (x *OrderTaskSkill) String() string {
 func (*OrderTaskSkill) ProtoMessage() {}
 
 func (x *OrderTaskSkill) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2207,7 @@ func (x *OrderTaskSkill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTaskSkill.ProtoReflect.Descriptor instead.
 func (*OrderTaskSkill) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{28}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *OrderTaskSkill) GetId() string {
@@ -2446,7 +2237,7 @@ type Quantity struct {
 
 func (x *Quantity) Reset() {
 	*x = Quantity{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2249,7 @@ func (x *Quantity) String() string {
 func (*Quantity) ProtoMessage() {}
 
 func (x *Quantity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2262,7 @@ func (x *Quantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quantity.ProtoReflect.Descriptor instead.
 func (*Quantity) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{29}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Quantity) GetCapacityId() string {
@@ -2537,7 +2328,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2340,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2353,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{30}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Route) GetCost() float64 {
@@ -2718,7 +2509,7 @@ type RouteChanges struct {
 
 func (x *RouteChanges) Reset() {
 	*x = RouteChanges{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2521,7 @@ func (x *RouteChanges) String() string {
 func (*RouteChanges) ProtoMessage() {}
 
 func (x *RouteChanges) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2534,7 @@ func (x *RouteChanges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteChanges.ProtoReflect.Descriptor instead.
 func (*RouteChanges) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{31}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RouteChanges) GetAfter() *MinimalRouteAuditLogs {
@@ -2773,7 +2564,7 @@ type RouteDriver struct {
 
 func (x *RouteDriver) Reset() {
 	*x = RouteDriver{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2576,7 @@ func (x *RouteDriver) String() string {
 func (*RouteDriver) ProtoMessage() {}
 
 func (x *RouteDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2589,7 @@ func (x *RouteDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteDriver.ProtoReflect.Descriptor instead.
 func (*RouteDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{32}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RouteDriver) GetId() string {
@@ -2838,7 +2629,7 @@ type RouteFeed struct {
 
 func (x *RouteFeed) Reset() {
 	*x = RouteFeed{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +2641,7 @@ func (x *RouteFeed) String() string {
 func (*RouteFeed) ProtoMessage() {}
 
 func (x *RouteFeed) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +2654,7 @@ func (x *RouteFeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteFeed.ProtoReflect.Descriptor instead.
 func (*RouteFeed) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{33}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RouteFeed) GetChanges() *RouteChanges {
@@ -2908,73 +2699,6 @@ func (x *RouteFeed) GetType() string {
 	return ""
 }
 
-// Schema RouteSettingsRequestBody.
-type RouteSettings struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `routeCompletionCondition`. Known values: `arriveLastStop`, `departLastStop`. Default:
-	// `arriveLastStop`.
-	RouteCompletionCondition *string `protobuf:"bytes,1,opt,name=route_completion_condition,json=routeCompletionCondition,proto3,oneof" json:"route_completion_condition,omitempty"`
-	// Member `routeStartingCondition`. Known values: `departFirstStop`, `arriveFirstStop`. Default:
-	// `departFirstStop`.
-	RouteStartingCondition *string `protobuf:"bytes,2,opt,name=route_starting_condition,json=routeStartingCondition,proto3,oneof" json:"route_starting_condition,omitempty"`
-	// Member `sequencingMethod`. Known values: `unknown`, `scheduledArrivalTime`, `manual`. Default:
-	// `scheduledArrivalTime`.
-	SequencingMethod *string `protobuf:"bytes,3,opt,name=sequencing_method,json=sequencingMethod,proto3,oneof" json:"sequencing_method,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *RouteSettings) Reset() {
-	*x = RouteSettings{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RouteSettings) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RouteSettings) ProtoMessage() {}
-
-func (x *RouteSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RouteSettings.ProtoReflect.Descriptor instead.
-func (*RouteSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{34}
-}
-
-func (x *RouteSettings) GetRouteCompletionCondition() string {
-	if x != nil && x.RouteCompletionCondition != nil {
-		return *x.RouteCompletionCondition
-	}
-	return ""
-}
-
-func (x *RouteSettings) GetRouteStartingCondition() string {
-	if x != nil && x.RouteStartingCondition != nil {
-		return *x.RouteStartingCondition
-	}
-	return ""
-}
-
-func (x *RouteSettings) GetSequencingMethod() string {
-	if x != nil && x.SequencingMethod != nil {
-		return *x.SequencingMethod
-	}
-	return ""
-}
-
 // Schema RouteStopObjectResponseBody.
 type RouteStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3000,7 +2724,7 @@ type RouteStop struct {
 
 func (x *RouteStop) Reset() {
 	*x = RouteStop{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3012,7 +2736,7 @@ func (x *RouteStop) String() string {
 func (*RouteStop) ProtoMessage() {}
 
 func (x *RouteStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3025,7 +2749,7 @@ func (x *RouteStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStop.ProtoReflect.Descriptor instead.
 func (*RouteStop) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{35}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RouteStop) GetHubLocationId() string {
@@ -3084,61 +2808,6 @@ func (x *RouteStop) GetSingleUseLocation() *SingleUseLocation {
 	return nil
 }
 
-// Schema RouteStopAppointmentWindowRequestBody.
-type RouteStopAppointmentWindow struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endTime`. Required. A time as in RFC 3339.
-	EndTime *string `protobuf:"bytes,1,opt,name=end_time,json=endTime,proto3,oneof" json:"end_time,omitempty"`
-	// Member `startTime`. Required. A time as in RFC 3339.
-	StartTime     *string `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3,oneof" json:"start_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RouteStopAppointmentWindow) Reset() {
-	*x = RouteStopAppointmentWindow{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RouteStopAppointmentWindow) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RouteStopAppointmentWindow) ProtoMessage() {}
-
-func (x *RouteStopAppointmentWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RouteStopAppointmentWindow.ProtoReflect.Descriptor instead.
-func (*RouteStopAppointmentWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{36}
-}
-
-func (x *RouteStopAppointmentWindow) GetEndTime() string {
-	if x != nil && x.EndTime != nil {
-		return *x.EndTime
-	}
-	return ""
-}
-
-func (x *RouteStopAppointmentWindow) GetStartTime() string {
-	if x != nil && x.StartTime != nil {
-		return *x.StartTime
-	}
-	return ""
-}
-
 // Schema RouteStopFormResponseObjectResponseBody.
 type RouteStopForm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3154,7 +2823,7 @@ type RouteStopForm struct {
 
 func (x *RouteStopForm) Reset() {
 	*x = RouteStopForm{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +2835,7 @@ func (x *RouteStopForm) String() string {
 func (*RouteStopForm) ProtoMessage() {}
 
 func (x *RouteStopForm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +2848,7 @@ func (x *RouteStopForm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopForm.ProtoReflect.Descriptor instead.
 func (*RouteStopForm) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{37}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RouteStopForm) GetFormTemplateId() string {
@@ -3216,7 +2885,7 @@ type RouteStopFormInput struct {
 
 func (x *RouteStopFormInput) Reset() {
 	*x = RouteStopFormInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +2897,7 @@ func (x *RouteStopFormInput) String() string {
 func (*RouteStopFormInput) ProtoMessage() {}
 
 func (x *RouteStopFormInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +2910,7 @@ func (x *RouteStopFormInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopFormInput.ProtoReflect.Descriptor instead.
 func (*RouteStopFormInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{38}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RouteStopFormInput) GetFormTemplateId() string {
@@ -3271,7 +2940,7 @@ type RouteStopOrderTaskReference struct {
 
 func (x *RouteStopOrderTaskReference) Reset() {
 	*x = RouteStopOrderTaskReference{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +2952,7 @@ func (x *RouteStopOrderTaskReference) String() string {
 func (*RouteStopOrderTaskReference) ProtoMessage() {}
 
 func (x *RouteStopOrderTaskReference) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +2965,7 @@ func (x *RouteStopOrderTaskReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopOrderTaskReference.ProtoReflect.Descriptor instead.
 func (*RouteStopOrderTaskReference) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{39}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RouteStopOrderTaskReference) GetId() string {
@@ -3332,7 +3001,7 @@ type RouteStopOrderUpsertInput struct {
 
 func (x *RouteStopOrderUpsertInput) Reset() {
 	*x = RouteStopOrderUpsertInput{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3013,7 @@ func (x *RouteStopOrderUpsertInput) String() string {
 func (*RouteStopOrderUpsertInput) ProtoMessage() {}
 
 func (x *RouteStopOrderUpsertInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3026,7 @@ func (x *RouteStopOrderUpsertInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopOrderUpsertInput.ProtoReflect.Descriptor instead.
 func (*RouteStopOrderUpsertInput) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{40}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RouteStopOrderUpsertInput) GetCustomerProperties() []*FleetOrderCustomerProperty {
@@ -3457,7 +3126,7 @@ type RouteStopWithOrders struct {
 
 func (x *RouteStopWithOrders) Reset() {
 	*x = RouteStopWithOrders{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3138,7 @@ func (x *RouteStopWithOrders) String() string {
 func (*RouteStopWithOrders) ProtoMessage() {}
 
 func (x *RouteStopWithOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3151,7 @@ func (x *RouteStopWithOrders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopWithOrders.ProtoReflect.Descriptor instead.
 func (*RouteStopWithOrders) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{41}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RouteStopWithOrders) GetActualArrivalTime() string {
@@ -3667,6 +3336,160 @@ func (x *RouteStopWithOrders) GetState() string {
 	return ""
 }
 
+// Schema CreateRouteStopWithOrdersRequestObjectRequestBody.
+type RouteStopWithOrdersInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `addressId`.
+	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
+	// Member `appointmentWindows`.
+	AppointmentWindows []*v1.RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `forms`.
+	Forms []*RouteStopFormInput `protobuf:"bytes,4,rep,name=forms,proto3" json:"forms,omitempty"`
+	// Member `name`.
+	Name *string `protobuf:"bytes,5,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Member `notes`.
+	Notes *string `protobuf:"bytes,6,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
+	// Member `ontimeWindowAfterArrivalMs`. In milliseconds.
+	OntimeWindowAfterArrivalMs *int64 `protobuf:"varint,7,opt,name=ontime_window_after_arrival_ms,json=ontimeWindowAfterArrivalMs,proto3,oneof" json:"ontime_window_after_arrival_ms,omitempty"`
+	// Member `ontimeWindowBeforeArrivalMs`. In milliseconds.
+	OntimeWindowBeforeArrivalMs *int64 `protobuf:"varint,8,opt,name=ontime_window_before_arrival_ms,json=ontimeWindowBeforeArrivalMs,proto3,oneof" json:"ontime_window_before_arrival_ms,omitempty"`
+	// Member `orders`.
+	Orders []*RouteStopOrderUpsertInput `protobuf:"bytes,9,rep,name=orders,proto3" json:"orders,omitempty"`
+	// Member `scheduledArrivalTime`. A time as in RFC 3339.
+	ScheduledArrivalTime *string `protobuf:"bytes,10,opt,name=scheduled_arrival_time,json=scheduledArrivalTime,proto3,oneof" json:"scheduled_arrival_time,omitempty"`
+	// Member `scheduledDepartureTime`. A time as in RFC 3339.
+	ScheduledDepartureTime *string `protobuf:"bytes,11,opt,name=scheduled_departure_time,json=scheduledDepartureTime,proto3,oneof" json:"scheduled_departure_time,omitempty"`
+	// Member `sequenceNumber`.
+	SequenceNumber *int64 `protobuf:"varint,12,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
+	// Member `singleUseLocation`.
+	SingleUseLocation *v1.RoutesSingleUseAddress `protobuf:"bytes,13,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RouteStopWithOrdersInput) Reset() {
+	*x = RouteStopWithOrdersInput{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteStopWithOrdersInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteStopWithOrdersInput) ProtoMessage() {}
+
+func (x *RouteStopWithOrdersInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteStopWithOrdersInput.ProtoReflect.Descriptor instead.
+func (*RouteStopWithOrdersInput) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RouteStopWithOrdersInput) GetAddressId() string {
+	if x != nil && x.AddressId != nil {
+		return *x.AddressId
+	}
+	return ""
+}
+
+func (x *RouteStopWithOrdersInput) GetAppointmentWindows() []*v1.RouteStopAppointmentWindow {
+	if x != nil {
+		return x.AppointmentWindows
+	}
+	return nil
+}
+
+func (x *RouteStopWithOrdersInput) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
+}
+
+func (x *RouteStopWithOrdersInput) GetForms() []*RouteStopFormInput {
+	if x != nil {
+		return x.Forms
+	}
+	return nil
+}
+
+func (x *RouteStopWithOrdersInput) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *RouteStopWithOrdersInput) GetNotes() string {
+	if x != nil && x.Notes != nil {
+		return *x.Notes
+	}
+	return ""
+}
+
+func (x *RouteStopWithOrdersInput) GetOntimeWindowAfterArrivalMs() int64 {
+	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
+		return *x.OntimeWindowAfterArrivalMs
+	}
+	return 0
+}
+
+func (x *RouteStopWithOrdersInput) GetOntimeWindowBeforeArrivalMs() int64 {
+	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
+		return *x.OntimeWindowBeforeArrivalMs
+	}
+	return 0
+}
+
+func (x *RouteStopWithOrdersInput) GetOrders() []*RouteStopOrderUpsertInput {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *RouteStopWithOrdersInput) GetScheduledArrivalTime() string {
+	if x != nil && x.ScheduledArrivalTime != nil {
+		return *x.ScheduledArrivalTime
+	}
+	return ""
+}
+
+func (x *RouteStopWithOrdersInput) GetScheduledDepartureTime() string {
+	if x != nil && x.ScheduledDepartureTime != nil {
+		return *x.ScheduledDepartureTime
+	}
+	return ""
+}
+
+func (x *RouteStopWithOrdersInput) GetSequenceNumber() int64 {
+	if x != nil && x.SequenceNumber != nil {
+		return *x.SequenceNumber
+	}
+	return 0
+}
+
+func (x *RouteStopWithOrdersInput) GetSingleUseLocation() *v1.RoutesSingleUseAddress {
+	if x != nil {
+		return x.SingleUseLocation
+	}
+	return nil
+}
+
 // Schema RouteVehicleObjectResponseBody.
 type RouteVehicle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3680,7 +3503,7 @@ type RouteVehicle struct {
 
 func (x *RouteVehicle) Reset() {
 	*x = RouteVehicle{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[42]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3515,7 @@ func (x *RouteVehicle) String() string {
 func (*RouteVehicle) ProtoMessage() {}
 
 func (x *RouteVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[42]
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3528,7 @@ func (x *RouteVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteVehicle.ProtoReflect.Descriptor instead.
 func (*RouteVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{42}
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RouteVehicle) GetId() string {
@@ -3722,150 +3545,13 @@ func (x *RouteVehicle) GetName() string {
 	return ""
 }
 
-// Schema RoutesSingleUseAddressObjectRequestBody.
-type RoutesSingleUseAddress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. At most 255 characters.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	// Member `radiusMeters`. In metres. At least 0.1.
-	RadiusMeters  *float64 `protobuf:"fixed64,4,opt,name=radius_meters,json=radiusMeters,proto3,oneof" json:"radius_meters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RoutesSingleUseAddress) Reset() {
-	*x = RoutesSingleUseAddress{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RoutesSingleUseAddress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RoutesSingleUseAddress) ProtoMessage() {}
-
-func (x *RoutesSingleUseAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RoutesSingleUseAddress.ProtoReflect.Descriptor instead.
-func (*RoutesSingleUseAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{43}
-}
-
-func (x *RoutesSingleUseAddress) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *RoutesSingleUseAddress) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *RoutesSingleUseAddress) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
-func (x *RoutesSingleUseAddress) GetRadiusMeters() float64 {
-	if x != nil && x.RadiusMeters != nil {
-		return *x.RadiusMeters
-	}
-	return 0
-}
-
-// Schema SingleUseLocationObjectResponseBody.
-type SingleUseLocation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `address`. Required.
-	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
-	// Member `latitude`. Required.
-	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
-	// Member `longitude`. Required.
-	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SingleUseLocation) Reset() {
-	*x = SingleUseLocation{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[44]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SingleUseLocation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SingleUseLocation) ProtoMessage() {}
-
-func (x *SingleUseLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[44]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SingleUseLocation.ProtoReflect.Descriptor instead.
-func (*SingleUseLocation) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{44}
-}
-
-func (x *SingleUseLocation) GetAddress() string {
-	if x != nil && x.Address != nil {
-		return *x.Address
-	}
-	return ""
-}
-
-func (x *SingleUseLocation) GetLatitude() float64 {
-	if x != nil && x.Latitude != nil {
-		return *x.Latitude
-	}
-	return 0
-}
-
-func (x *SingleUseLocation) GetLongitude() float64 {
-	if x != nil && x.Longitude != nil {
-		return *x.Longitude
-	}
-	return 0
-}
-
 // Schema UpdateRoutesStopRequestObjectRequestBody.
-type UpdateRoutesStop struct {
+type RoutesStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `addressId`.
 	AddressId *string `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3,oneof" json:"address_id,omitempty"`
 	// Member `appointmentWindows`.
-	AppointmentWindows []*RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
+	AppointmentWindows []*v1.RouteStopAppointmentWindow `protobuf:"bytes,2,rep,name=appointment_windows,json=appointmentWindows,proto3" json:"appointment_windows,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,3,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `forms`.
@@ -3889,26 +3575,26 @@ type UpdateRoutesStop struct {
 	// Member `sequenceNumber`.
 	SequenceNumber *int64 `protobuf:"varint,13,opt,name=sequence_number,json=sequenceNumber,proto3,oneof" json:"sequence_number,omitempty"`
 	// Member `singleUseLocation`.
-	SingleUseLocation *RoutesSingleUseAddress `protobuf:"bytes,14,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
+	SingleUseLocation *v1.RoutesSingleUseAddress `protobuf:"bytes,14,opt,name=single_use_location,json=singleUseLocation,proto3" json:"single_use_location,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
-func (x *UpdateRoutesStop) Reset() {
-	*x = UpdateRoutesStop{}
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[45]
+func (x *RoutesStop) Reset() {
+	*x = RoutesStop{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *UpdateRoutesStop) String() string {
+func (x *RoutesStop) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*UpdateRoutesStop) ProtoMessage() {}
+func (*RoutesStop) ProtoMessage() {}
 
-func (x *UpdateRoutesStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_routes_v1_routes_proto_msgTypes[45]
+func (x *RoutesStop) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,107 +3605,171 @@ func (x *UpdateRoutesStop) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use UpdateRoutesStop.ProtoReflect.Descriptor instead.
-func (*UpdateRoutesStop) Descriptor() ([]byte, []int) {
-	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{45}
+// Deprecated: Use RoutesStop.ProtoReflect.Descriptor instead.
+func (*RoutesStop) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{40}
 }
 
-func (x *UpdateRoutesStop) GetAddressId() string {
+func (x *RoutesStop) GetAddressId() string {
 	if x != nil && x.AddressId != nil {
 		return *x.AddressId
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetAppointmentWindows() []*RouteStopAppointmentWindow {
+func (x *RoutesStop) GetAppointmentWindows() []*v1.RouteStopAppointmentWindow {
 	if x != nil {
 		return x.AppointmentWindows
 	}
 	return nil
 }
 
-func (x *UpdateRoutesStop) GetExternalIds() map[string]string {
+func (x *RoutesStop) GetExternalIds() map[string]string {
 	if x != nil {
 		return x.ExternalIds
 	}
 	return nil
 }
 
-func (x *UpdateRoutesStop) GetForms() []*RouteStopFormInput {
+func (x *RoutesStop) GetForms() []*RouteStopFormInput {
 	if x != nil {
 		return x.Forms
 	}
 	return nil
 }
 
-func (x *UpdateRoutesStop) GetId() string {
+func (x *RoutesStop) GetId() string {
 	if x != nil && x.Id != nil {
 		return *x.Id
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetName() string {
+func (x *RoutesStop) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetNotes() string {
+func (x *RoutesStop) GetNotes() string {
 	if x != nil && x.Notes != nil {
 		return *x.Notes
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetOntimeWindowAfterArrivalMs() int64 {
+func (x *RoutesStop) GetOntimeWindowAfterArrivalMs() int64 {
 	if x != nil && x.OntimeWindowAfterArrivalMs != nil {
 		return *x.OntimeWindowAfterArrivalMs
 	}
 	return 0
 }
 
-func (x *UpdateRoutesStop) GetOntimeWindowBeforeArrivalMs() int64 {
+func (x *RoutesStop) GetOntimeWindowBeforeArrivalMs() int64 {
 	if x != nil && x.OntimeWindowBeforeArrivalMs != nil {
 		return *x.OntimeWindowBeforeArrivalMs
 	}
 	return 0
 }
 
-func (x *UpdateRoutesStop) GetOrders() []*RouteStopOrderUpsertInput {
+func (x *RoutesStop) GetOrders() []*RouteStopOrderUpsertInput {
 	if x != nil {
 		return x.Orders
 	}
 	return nil
 }
 
-func (x *UpdateRoutesStop) GetScheduledArrivalTime() string {
+func (x *RoutesStop) GetScheduledArrivalTime() string {
 	if x != nil && x.ScheduledArrivalTime != nil {
 		return *x.ScheduledArrivalTime
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetScheduledDepartureTime() string {
+func (x *RoutesStop) GetScheduledDepartureTime() string {
 	if x != nil && x.ScheduledDepartureTime != nil {
 		return *x.ScheduledDepartureTime
 	}
 	return ""
 }
 
-func (x *UpdateRoutesStop) GetSequenceNumber() int64 {
+func (x *RoutesStop) GetSequenceNumber() int64 {
 	if x != nil && x.SequenceNumber != nil {
 		return *x.SequenceNumber
 	}
 	return 0
 }
 
-func (x *UpdateRoutesStop) GetSingleUseLocation() *RoutesSingleUseAddress {
+func (x *RoutesStop) GetSingleUseLocation() *v1.RoutesSingleUseAddress {
 	if x != nil {
 		return x.SingleUseLocation
 	}
 	return nil
+}
+
+// Schema SingleUseLocationObjectResponseBody.
+type SingleUseLocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `address`. Required.
+	Address *string `protobuf:"bytes,1,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	// Member `latitude`. Required.
+	Latitude *float64 `protobuf:"fixed64,2,opt,name=latitude,proto3,oneof" json:"latitude,omitempty"`
+	// Member `longitude`. Required.
+	Longitude     *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SingleUseLocation) Reset() {
+	*x = SingleUseLocation{}
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SingleUseLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SingleUseLocation) ProtoMessage() {}
+
+func (x *SingleUseLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_routes_v1_routes_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SingleUseLocation.ProtoReflect.Descriptor instead.
+func (*SingleUseLocation) Descriptor() ([]byte, []int) {
+	return file_samsara_routes_v1_routes_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SingleUseLocation) GetAddress() string {
+	if x != nil && x.Address != nil {
+		return *x.Address
+	}
+	return ""
+}
+
+func (x *SingleUseLocation) GetLatitude() float64 {
+	if x != nil && x.Latitude != nil {
+		return *x.Latitude
+	}
+	return 0
+}
+
+func (x *SingleUseLocation) GetLongitude() float64 {
+	if x != nil && x.Longitude != nil {
+		return *x.Longitude
+	}
+	return 0
 }
 
 var File_samsara_routes_v1_routes_proto protoreflect.FileDescriptor
@@ -4042,20 +3792,20 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\r\n" +
 	"\v_start_timeB\n" +
 	"\n" +
-	"\b_tag_ids\"\xa2\x01\n" +
+	"\b_tag_ids\"\x9f\x01\n" +
 	"\x13FetchRoutesResponse\x12B\n" +
-	"\x04data\x18\x01 \x03(\v2&.samsara.routes.v1.BaseRouteWithOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2&.samsara.routes.v1.BaseRouteWithOrdersB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb1\x05\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xaf\x05\n" +
 	"\x12CreateRouteRequest\x12(\n" +
 	"\tdriver_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\bdriverId\x88\x01\x01\x12a\n" +
 	"\fexternal_ids\x18\x02 \x03(\v26.samsara.routes.v1.CreateRouteRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12!\n" +
 	"\x04name\x18\x03 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x04name\x88\x01\x01\x12*\n" +
 	"\x05notes\x18\x04 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00@\x9f@H\x02R\x05notes\x88\x01\x01\x12G\n" +
-	"\x19recompute_scheduled_times\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\x17recomputeScheduledTimes\x88\x01\x01\x12D\n" +
-	"\bsettings\x18\x06 \x01(\v2 .samsara.routes.v1.RouteSettingsB\x06\xda\xce\x18\x02\b\x03R\bsettings\x12U\n" +
-	"\x05stops\x18\a \x03(\v2,.samsara.routes.v1.CreateRouteStopWithOrdersB\x11\xda\xce\x18\r\b\x03 \x01A\x00\x00\x00\x00\x00\x00\x00@R\x05stops\x12\x1f\n" +
+	"\x19recompute_scheduled_times\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\x17recomputeScheduledTimes\x88\x01\x01\x12C\n" +
+	"\bsettings\x18\x06 \x01(\v2\x1f.samsara.types.v1.RouteSettingsB\x06\xda\xce\x18\x02\b\x03R\bsettings\x12T\n" +
+	"\x05stops\x18\a \x03(\v2+.samsara.routes.v1.RouteStopWithOrdersInputB\x11\xda\xce\x18\r\b\x03 \x01A\x00\x00\x00\x00\x00\x00\x00@R\x05stops\x12\x1f\n" +
 	"\atag_ids\x18\b \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x06tagIds\x12*\n" +
 	"\n" +
 	"vehicle_id\x18\t \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x04R\tvehicleId\x88\x01\x01\x1a>\n" +
@@ -4074,27 +3824,27 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12*\n" +
 	"\x06expand\x18\x02 \x01(\tB\r\xda\xce\x18\t\b\x022\x05routeH\x01R\x06expand\x88\x01\x01B\b\n" +
 	"\x06_afterB\t\n" +
-	"\a_expand\"\x9a\x01\n" +
+	"\a_expand\"\x97\x01\n" +
 	"\x15GetRoutesFeedResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.routes.v1.RouteFeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.routes.v1.RouteFeedB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"]\n" +
 	"\x11FetchRouteRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12\"\n" +
 	"\ainclude\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\aincludeB\x05\n" +
 	"\x03_id\"P\n" +
 	"\x12FetchRouteResponse\x12:\n" +
-	"\x04data\x18\x01 \x01(\v2&.samsara.routes.v1.BaseRouteWithOrdersR\x04data\"\x84\x06\n" +
+	"\x04data\x18\x01 \x01(\v2&.samsara.routes.v1.BaseRouteWithOrdersR\x04data\"\xfd\x05\n" +
 	"\x11PatchRouteRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12(\n" +
 	"\tdriver_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\bdriverId\x88\x01\x01\x12`\n" +
 	"\fexternal_ids\x18\x03 \x03(\v25.samsara.routes.v1.PatchRouteRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x12\x1f\n" +
 	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x04name\x88\x01\x01\x12*\n" +
 	"\x05notes\x18\x05 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00@\x9f@H\x03R\x05notes\x88\x01\x01\x12G\n" +
-	"\x19recompute_scheduled_times\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x04R\x17recomputeScheduledTimes\x88\x01\x01\x12D\n" +
-	"\bsettings\x18\a \x01(\v2 .samsara.routes.v1.RouteSettingsB\x06\xda\xce\x18\x02\b\x03R\bsettings\x12A\n" +
-	"\x05stops\x18\b \x03(\v2#.samsara.routes.v1.UpdateRoutesStopB\x06\xda\xce\x18\x02\b\x03R\x05stops\x12\x1f\n" +
+	"\x19recompute_scheduled_times\x18\x06 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x04R\x17recomputeScheduledTimes\x88\x01\x01\x12C\n" +
+	"\bsettings\x18\a \x01(\v2\x1f.samsara.types.v1.RouteSettingsB\x06\xda\xce\x18\x02\b\x03R\bsettings\x12;\n" +
+	"\x05stops\x18\b \x03(\v2\x1d.samsara.routes.v1.RoutesStopB\x06\xda\xce\x18\x02\b\x03R\x05stops\x12\x1f\n" +
 	"\atag_ids\x18\t \x03(\tB\x06\xda\xce\x18\x02\b\x03R\x06tagIds\x12*\n" +
 	"\n" +
 	"vehicle_id\x18\n" +
@@ -4132,16 +3882,16 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\b_plan_idB\f\n" +
 	"\n" +
 	"_route_idsB\r\n" +
-	"\v_start_time\"\xa9\x01\n" +
+	"\v_start_time\"\x97\x01\n" +
 	"\x19ListHubPlanRoutesResponse\x124\n" +
-	"\x04data\x18\x01 \x03(\v2\x18.samsara.routes.v1.RouteB\x06\xda\xce\x18\x02 \x01R\x04data\x12V\n" +
+	"\x04data\x18\x01 \x03(\v2\x18.samsara.routes.v1.RouteB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2..samsara.routes.v1.ListHubPlanRoutesPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xa2\t\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x9c\t\n" +
 	"\tBaseRoute\x12G\n" +
 	"\x15actual_route_end_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x12actualRouteEndTime\x88\x01\x01\x12K\n" +
-	"\x17actual_route_start_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x14actualRouteStartTime\x88\x01\x01\x127\n" +
-	"\x06driver\x18\x03 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyR\x06driver\x12P\n" +
+	"\x17actual_route_start_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x14actualRouteStartTime\x88\x01\x01\x124\n" +
+	"\x06driver\x18\x03 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12P\n" +
 	"\fexternal_ids\x18\x04 \x03(\v2-.samsara.routes.v1.BaseRoute.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x03R\x04name\x88\x01\x01\x12\x19\n" +
@@ -4153,8 +3903,8 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x1ascheduled_route_start_time\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\aR\x17scheduledRouteStartTime\x88\x01\x01\x12;\n" +
 	"\bsettings\x18\f \x01(\v2\x1f.samsara.types.v1.RouteSettingsR\bsettings\x12A\n" +
 	"\x05stops\x18\r \x03(\v2\x1c.samsara.types.v1.RoutesStopB\r\xda\xce\x18\tA\x00\x00\x00\x00\x00\x00\x00@R\x05stops\x12\x17\n" +
-	"\atag_ids\x18\x0e \x03(\tR\x06tagIds\x12:\n" +
-	"\avehicle\x18\x0f \x01(\v2 .samsara.types.v1.GoaVehicleTinyR\avehicle\x1a>\n" +
+	"\atag_ids\x18\x0e \x03(\tR\x06tagIds\x127\n" +
+	"\avehicle\x18\x0f \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:'\xda\xce\x18#baseRouteResponseObjectResponseBodyB\x18\n" +
@@ -4165,11 +3915,11 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x06_notesB\x15\n" +
 	"\x13_org_local_timezoneB\x1b\n" +
 	"\x19_scheduled_route_end_timeB\x1d\n" +
-	"\x1b_scheduled_route_start_time\"\xbb\t\n" +
+	"\x1b_scheduled_route_start_time\"\xb5\t\n" +
 	"\x13BaseRouteWithOrders\x12G\n" +
 	"\x15actual_route_end_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x12actualRouteEndTime\x88\x01\x01\x12K\n" +
-	"\x17actual_route_start_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x14actualRouteStartTime\x88\x01\x01\x127\n" +
-	"\x06driver\x18\x03 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyR\x06driver\x12Z\n" +
+	"\x17actual_route_start_time\x18\x02 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x01R\x14actualRouteStartTime\x88\x01\x01\x124\n" +
+	"\x06driver\x18\x03 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12Z\n" +
 	"\fexternal_ids\x18\x04 \x03(\v27.samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x03R\x04name\x88\x01\x01\x12\x19\n" +
@@ -4181,8 +3931,8 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x1ascheduled_route_start_time\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\aR\x17scheduledRouteStartTime\x88\x01\x01\x12;\n" +
 	"\bsettings\x18\f \x01(\v2\x1f.samsara.types.v1.RouteSettingsR\bsettings\x12<\n" +
 	"\x05stops\x18\r \x03(\v2&.samsara.routes.v1.RouteStopWithOrdersR\x05stops\x12\x17\n" +
-	"\atag_ids\x18\x0e \x03(\tR\x06tagIds\x12:\n" +
-	"\avehicle\x18\x0f \x01(\v2 .samsara.types.v1.GoaVehicleTinyR\avehicle\x1a>\n" +
+	"\atag_ids\x18\x0e \x03(\tR\x06tagIds\x127\n" +
+	"\avehicle\x18\x0f \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:1\xda\xce\x18-BaseRouteWithOrdersResponseObjectResponseBodyB\x18\n" +
@@ -4193,34 +3943,7 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x06_notesB\x15\n" +
 	"\x13_org_local_timezoneB\x1b\n" +
 	"\x19_scheduled_route_end_timeB\x1d\n" +
-	"\x1b_scheduled_route_start_time\"\x9d\t\n" +
-	"\x19CreateRouteStopWithOrders\x12\"\n" +
-	"\n" +
-	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x88\x01\x01\x12^\n" +
-	"\x13appointment_windows\x18\x02 \x03(\v2-.samsara.routes.v1.RouteStopAppointmentWindowR\x12appointmentWindows\x12`\n" +
-	"\fexternal_ids\x18\x03 \x03(\v2=.samsara.routes.v1.CreateRouteStopWithOrders.ExternalIdsEntryR\vexternalIds\x12;\n" +
-	"\x05forms\x18\x04 \x03(\v2%.samsara.routes.v1.RouteStopFormInputR\x05forms\x12\x17\n" +
-	"\x04name\x18\x05 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x06 \x01(\tH\x02R\x05notes\x88\x01\x01\x12G\n" +
-	"\x1eontime_window_after_arrival_ms\x18\a \x01(\x03H\x03R\x1aontimeWindowAfterArrivalMs\x88\x01\x01\x12I\n" +
-	"\x1fontime_window_before_arrival_ms\x18\b \x01(\x03H\x04R\x1bontimeWindowBeforeArrivalMs\x88\x01\x01\x12D\n" +
-	"\x06orders\x18\t \x03(\v2,.samsara.routes.v1.RouteStopOrderUpsertInputR\x06orders\x12J\n" +
-	"\x16scheduled_arrival_time\x18\n" +
-	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x05R\x14scheduledArrivalTime\x88\x01\x01\x12N\n" +
-	"\x18scheduled_departure_time\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x16scheduledDepartureTime\x88\x01\x01\x12,\n" +
-	"\x0fsequence_number\x18\f \x01(\x03H\aR\x0esequenceNumber\x88\x01\x01\x12Y\n" +
-	"\x13single_use_location\x18\r \x01(\v2).samsara.routes.v1.RoutesSingleUseAddressR\x11singleUseLocation\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:5\xda\xce\x181CreateRouteStopWithOrdersRequestObjectRequestBodyB\r\n" +
-	"\v_address_idB\a\n" +
-	"\x05_nameB\b\n" +
-	"\x06_notesB!\n" +
-	"\x1f_ontime_window_after_arrival_msB\"\n" +
-	" _ontime_window_before_arrival_msB\x19\n" +
-	"\x17_scheduled_arrival_timeB\x1b\n" +
-	"\x19_scheduled_departure_timeB\x12\n" +
-	"\x10_sequence_number\"\x92\x04\n" +
+	"\x1b_scheduled_route_start_time\"\x92\x04\n" +
 	"\x1cFleetOrderCustomAddressInput\x12(\n" +
 	"\raddress_line1\x18\x01 \x01(\tH\x00R\faddressLine1\x88\x01\x01\x12(\n" +
 	"\raddress_line2\x18\x02 \x01(\tH\x01R\faddressLine2\x88\x01\x01\x12\x17\n" +
@@ -4294,13 +4017,7 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x19_position_constraint_typeB\x1b\n" +
 	"\x19_service_duration_secondsB\f\n" +
 	"\n" +
-	"_task_type\"\xc8\x01\n" +
-	"\x1bListHubPlanRoutesPagination\x12\"\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:3\xda\xce\x18/ListHubPlanRoutesResponsePaginationResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\x82\x01\n" +
+	"_task_type\"\x82\x01\n" +
 	"\x15MinimalRouteAuditLogs\x12B\n" +
 	"\x05stops\x18\x01 \x03(\v2,.samsara.routes.v1.MinimalRouteStopAuditLogsR\x05stops:%\xda\xce\x18!MinimalRouteAuditLogsResponseBody\"\x94\b\n" +
 	"\x19MinimalRouteStopAuditLogs\x12D\n" +
@@ -4428,14 +4145,7 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"_operationB\t\n" +
 	"\a_sourceB\a\n" +
 	"\x05_timeB\a\n" +
-	"\x05_type\"\xe5\x03\n" +
-	"\rRouteSettings\x12w\n" +
-	"\x1aroute_completion_condition\x18\x01 \x01(\tB4\xda\xce\x1802\x0earriveLastStop2\x0edepartLastStopR\x0earriveLastStopH\x00R\x18routeCompletionCondition\x88\x01\x01\x12v\n" +
-	"\x18route_starting_condition\x18\x02 \x01(\tB7\xda\xce\x1832\x0fdepartFirstStop2\x0farriveFirstStopR\x0fdepartFirstStopH\x01R\x16routeStartingCondition\x88\x01\x01\x12s\n" +
-	"\x11sequencing_method\x18\x03 \x01(\tBA\xda\xce\x18=2\aunknown2\x14scheduledArrivalTime2\x06manualR\x14scheduledArrivalTimeH\x02R\x10sequencingMethod\x88\x01\x01:\x1c\xda\xce\x18\x18RouteSettingsRequestBodyB\x1d\n" +
-	"\x1b_route_completion_conditionB\x1b\n" +
-	"\x19_route_starting_conditionB\x14\n" +
-	"\x12_sequencing_method\"\xc4\x04\n" +
+	"\x05_type\"\xc4\x04\n" +
 	"\tRouteStop\x12+\n" +
 	"\x0fhub_location_id\x18\x01 \x01(\tH\x00R\rhubLocationId\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12\x1f\n" +
@@ -4450,13 +4160,7 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x05_nameB\b\n" +
 	"\x06_notesB\x19\n" +
 	"\x17_scheduled_arrival_timeB\x1b\n" +
-	"\x19_scheduled_departure_time\"\xcd\x01\n" +
-	"\x1aRouteStopAppointmentWindow\x121\n" +
-	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
-	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:)\xda\xce\x18%RouteStopAppointmentWindowRequestBodyB\v\n" +
-	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xda\x01\n" +
+	"\x19_scheduled_departure_time\"\xda\x01\n" +
 	"\rRouteStopForm\x12-\n" +
 	"\x10form_template_id\x18\x01 \x01(\tH\x00R\x0eformTemplateId\x88\x01\x01\x12\x1b\n" +
 	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12$\n" +
@@ -4537,37 +4241,45 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	"\x19_scheduled_departure_timeB\x12\n" +
 	"\x10_sequence_numberB\x0f\n" +
 	"\r_skipped_timeB\b\n" +
-	"\x06_state\"p\n" +
+	"\x06_state\"\x99\t\n" +
+	"\x18RouteStopWithOrdersInput\x12\"\n" +
+	"\n" +
+	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x88\x01\x01\x12]\n" +
+	"\x13appointment_windows\x18\x02 \x03(\v2,.samsara.types.v1.RouteStopAppointmentWindowR\x12appointmentWindows\x12_\n" +
+	"\fexternal_ids\x18\x03 \x03(\v2<.samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntryR\vexternalIds\x12;\n" +
+	"\x05forms\x18\x04 \x03(\v2%.samsara.routes.v1.RouteStopFormInputR\x05forms\x12\x17\n" +
+	"\x04name\x18\x05 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x19\n" +
+	"\x05notes\x18\x06 \x01(\tH\x02R\x05notes\x88\x01\x01\x12G\n" +
+	"\x1eontime_window_after_arrival_ms\x18\a \x01(\x03H\x03R\x1aontimeWindowAfterArrivalMs\x88\x01\x01\x12I\n" +
+	"\x1fontime_window_before_arrival_ms\x18\b \x01(\x03H\x04R\x1bontimeWindowBeforeArrivalMs\x88\x01\x01\x12D\n" +
+	"\x06orders\x18\t \x03(\v2,.samsara.routes.v1.RouteStopOrderUpsertInputR\x06orders\x12J\n" +
+	"\x16scheduled_arrival_time\x18\n" +
+	" \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x05R\x14scheduledArrivalTime\x88\x01\x01\x12N\n" +
+	"\x18scheduled_departure_time\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x16scheduledDepartureTime\x88\x01\x01\x12,\n" +
+	"\x0fsequence_number\x18\f \x01(\x03H\aR\x0esequenceNumber\x88\x01\x01\x12X\n" +
+	"\x13single_use_location\x18\r \x01(\v2(.samsara.types.v1.RoutesSingleUseAddressR\x11singleUseLocation\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:5\xda\xce\x181CreateRouteStopWithOrdersRequestObjectRequestBodyB\r\n" +
+	"\v_address_idB\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_notesB!\n" +
+	"\x1f_ontime_window_after_arrival_msB\"\n" +
+	" _ontime_window_before_arrival_msB\x19\n" +
+	"\x17_scheduled_arrival_timeB\x1b\n" +
+	"\x19_scheduled_departure_timeB\x12\n" +
+	"\x10_sequence_number\"p\n" +
 	"\fRouteVehicle\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\"\xda\xce\x18\x1eRouteVehicleObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xb9\x02\n" +
-	"\x16RoutesSingleUseAddress\x12,\n" +
-	"\aaddress\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x00R\aaddress\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x127\n" +
-	"\rradius_meters\x18\x04 \x01(\x01B\r\xda\xce\x18\tA\x9a\x99\x99\x99\x99\x99\xb9?H\x03R\fradiusMeters\x88\x01\x01:+\xda\xce\x18'RoutesSingleUseAddressObjectRequestBodyB\n" +
+	"\x05_name\"\xcf\t\n" +
 	"\n" +
-	"\b_addressB\v\n" +
-	"\t_latitudeB\f\n" +
+	"RoutesStop\x12\"\n" +
 	"\n" +
-	"_longitudeB\x10\n" +
-	"\x0e_radius_meters\"\xde\x01\n" +
-	"\x11SingleUseLocation\x12%\n" +
-	"\aaddress\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aaddress\x88\x01\x01\x12'\n" +
-	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01:'\xda\xce\x18#SingleUseLocationObjectResponseBodyB\n" +
-	"\n" +
-	"\b_addressB\v\n" +
-	"\t_latitudeB\f\n" +
-	"\n" +
-	"_longitude\"\xdd\t\n" +
-	"\x10UpdateRoutesStop\x12\"\n" +
-	"\n" +
-	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x88\x01\x01\x12^\n" +
-	"\x13appointment_windows\x18\x02 \x03(\v2-.samsara.routes.v1.RouteStopAppointmentWindowR\x12appointmentWindows\x12W\n" +
-	"\fexternal_ids\x18\x03 \x03(\v24.samsara.routes.v1.UpdateRoutesStop.ExternalIdsEntryR\vexternalIds\x12;\n" +
+	"address_id\x18\x01 \x01(\tH\x00R\taddressId\x88\x01\x01\x12]\n" +
+	"\x13appointment_windows\x18\x02 \x03(\v2,.samsara.types.v1.RouteStopAppointmentWindowR\x12appointmentWindows\x12Q\n" +
+	"\fexternal_ids\x18\x03 \x03(\v2..samsara.routes.v1.RoutesStop.ExternalIdsEntryR\vexternalIds\x12;\n" +
 	"\x05forms\x18\x04 \x03(\v2%.samsara.routes.v1.RouteStopFormInputR\x05forms\x12\x13\n" +
 	"\x02id\x18\x05 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x02R\x04name\x88\x01\x01\x12(\n" +
@@ -4578,8 +4290,8 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	" \x03(\v2,.samsara.routes.v1.RouteStopOrderUpsertInputR\x06orders\x12J\n" +
 	"\x16scheduled_arrival_time\x18\v \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x06R\x14scheduledArrivalTime\x88\x01\x01\x12N\n" +
 	"\x18scheduled_departure_time\x18\f \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\aR\x16scheduledDepartureTime\x88\x01\x01\x12,\n" +
-	"\x0fsequence_number\x18\r \x01(\x03H\bR\x0esequenceNumber\x88\x01\x01\x12Y\n" +
-	"\x13single_use_location\x18\x0e \x01(\v2).samsara.routes.v1.RoutesSingleUseAddressR\x11singleUseLocation\x1a>\n" +
+	"\x0fsequence_number\x18\r \x01(\x03H\bR\x0esequenceNumber\x88\x01\x01\x12X\n" +
+	"\x13single_use_location\x18\x0e \x01(\v2(.samsara.types.v1.RoutesSingleUseAddressR\x11singleUseLocation\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:,\xda\xce\x18(UpdateRoutesStopRequestObjectRequestBodyB\r\n" +
@@ -4591,7 +4303,16 @@ const file_samsara_routes_v1_routes_proto_rawDesc = "" +
 	" _ontime_window_before_arrival_msB\x19\n" +
 	"\x17_scheduled_arrival_timeB\x1b\n" +
 	"\x19_scheduled_departure_timeB\x12\n" +
-	"\x10_sequence_number2\xad\t\n" +
+	"\x10_sequence_number\"\xde\x01\n" +
+	"\x11SingleUseLocation\x12%\n" +
+	"\aaddress\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\aaddress\x88\x01\x01\x12'\n" +
+	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
+	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01:'\xda\xce\x18#SingleUseLocationObjectResponseBodyB\n" +
+	"\n" +
+	"\b_addressB\v\n" +
+	"\t_latitudeB\f\n" +
+	"\n" +
+	"_longitude2\xad\t\n" +
 	"\rRoutesService\x12\x9e\x01\n" +
 	"\vFetchRoutes\x12%.samsara.routes.v1.FetchRoutesRequest\x1a&.samsara.routes.v1.FetchRoutesResponse\"@\xda\xce\x18<\n" +
 	"\vfetchRoutes\x10\x01\x1a\r/fleet/routes(\x018\x01B\vRead RoutesJ\x06\b\x05\x12\x02\b\x01P\x01X\xc8\x01\x12\x9d\x01\n" +
@@ -4625,7 +4346,7 @@ func file_samsara_routes_v1_routes_proto_rawDescGZIP() []byte {
 	return file_samsara_routes_v1_routes_proto_rawDescData
 }
 
-var file_samsara_routes_v1_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_samsara_routes_v1_routes_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_samsara_routes_v1_routes_proto_goTypes = []any{
 	(*FetchRoutesRequest)(nil),                 // 0: samsara.routes.v1.FetchRoutesRequest
 	(*FetchRoutesResponse)(nil),                // 1: samsara.routes.v1.FetchRoutesResponse
@@ -4643,129 +4364,125 @@ var file_samsara_routes_v1_routes_proto_goTypes = []any{
 	(*ListHubPlanRoutesResponse)(nil),          // 13: samsara.routes.v1.ListHubPlanRoutesResponse
 	(*BaseRoute)(nil),                          // 14: samsara.routes.v1.BaseRoute
 	(*BaseRouteWithOrders)(nil),                // 15: samsara.routes.v1.BaseRouteWithOrders
-	(*CreateRouteStopWithOrders)(nil),          // 16: samsara.routes.v1.CreateRouteStopWithOrders
-	(*FleetOrderCustomAddressInput)(nil),       // 17: samsara.routes.v1.FleetOrderCustomAddressInput
-	(*FleetOrderCustomerProperty)(nil),         // 18: samsara.routes.v1.FleetOrderCustomerProperty
-	(*FleetOrderQuantityInput)(nil),            // 19: samsara.routes.v1.FleetOrderQuantityInput
-	(*FleetOrderServiceLocationInput)(nil),     // 20: samsara.routes.v1.FleetOrderServiceLocationInput
-	(*FleetOrderServiceWindowUpsertInput)(nil), // 21: samsara.routes.v1.FleetOrderServiceWindowUpsertInput
-	(*FleetOrderTaskUpsertInput)(nil),          // 22: samsara.routes.v1.FleetOrderTaskUpsertInput
-	(*ListHubPlanRoutesPagination)(nil),        // 23: samsara.routes.v1.ListHubPlanRoutesPagination
-	(*MinimalRouteAuditLogs)(nil),              // 24: samsara.routes.v1.MinimalRouteAuditLogs
-	(*MinimalRouteStopAuditLogs)(nil),          // 25: samsara.routes.v1.MinimalRouteStopAuditLogs
-	(*OrderTask)(nil),                          // 26: samsara.routes.v1.OrderTask
-	(*OrderTaskCustomProperty)(nil),            // 27: samsara.routes.v1.OrderTaskCustomProperty
-	(*OrderTaskSkill)(nil),                     // 28: samsara.routes.v1.OrderTaskSkill
-	(*Quantity)(nil),                           // 29: samsara.routes.v1.Quantity
-	(*Route)(nil),                              // 30: samsara.routes.v1.Route
-	(*RouteChanges)(nil),                       // 31: samsara.routes.v1.RouteChanges
-	(*RouteDriver)(nil),                        // 32: samsara.routes.v1.RouteDriver
-	(*RouteFeed)(nil),                          // 33: samsara.routes.v1.RouteFeed
-	(*RouteSettings)(nil),                      // 34: samsara.routes.v1.RouteSettings
-	(*RouteStop)(nil),                          // 35: samsara.routes.v1.RouteStop
-	(*RouteStopAppointmentWindow)(nil),         // 36: samsara.routes.v1.RouteStopAppointmentWindow
-	(*RouteStopForm)(nil),                      // 37: samsara.routes.v1.RouteStopForm
-	(*RouteStopFormInput)(nil),                 // 38: samsara.routes.v1.RouteStopFormInput
-	(*RouteStopOrderTaskReference)(nil),        // 39: samsara.routes.v1.RouteStopOrderTaskReference
-	(*RouteStopOrderUpsertInput)(nil),          // 40: samsara.routes.v1.RouteStopOrderUpsertInput
-	(*RouteStopWithOrders)(nil),                // 41: samsara.routes.v1.RouteStopWithOrders
-	(*RouteVehicle)(nil),                       // 42: samsara.routes.v1.RouteVehicle
-	(*RoutesSingleUseAddress)(nil),             // 43: samsara.routes.v1.RoutesSingleUseAddress
-	(*SingleUseLocation)(nil),                  // 44: samsara.routes.v1.SingleUseLocation
-	(*UpdateRoutesStop)(nil),                   // 45: samsara.routes.v1.UpdateRoutesStop
-	nil,                                        // 46: samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
-	nil,                                        // 47: samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
-	nil,                                        // 48: samsara.routes.v1.BaseRoute.ExternalIdsEntry
-	nil,                                        // 49: samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
-	nil,                                        // 50: samsara.routes.v1.CreateRouteStopWithOrders.ExternalIdsEntry
-	nil,                                        // 51: samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
-	nil,                                        // 52: samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
-	nil,                                        // 53: samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
-	nil,                                        // 54: samsara.routes.v1.UpdateRoutesStop.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                   // 55: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),              // 56: google.protobuf.FieldMask
-	(*v1.GoaDriverTiny)(nil),                   // 57: samsara.types.v1.GoaDriverTiny
-	(*v1.LiveSharingLink)(nil),                 // 58: samsara.types.v1.LiveSharingLink
-	(*v1.RouteSettings)(nil),                   // 59: samsara.types.v1.RouteSettings
-	(*v1.RoutesStop)(nil),                      // 60: samsara.types.v1.RoutesStop
-	(*v1.GoaVehicleTiny)(nil),                  // 61: samsara.types.v1.GoaVehicleTiny
-	(*v1.AddressTiny)(nil),                     // 62: samsara.types.v1.AddressTiny
-	(*v1.RouteStopAppointmentWindow)(nil),      // 63: samsara.types.v1.RouteStopAppointmentWindow
-	(*v1.DocumentTiny)(nil),                    // 64: samsara.types.v1.DocumentTiny
-	(*v1.IssueTiny)(nil),                       // 65: samsara.types.v1.IssueTiny
-	(*v1.RoutesSingleUseAddress)(nil),          // 66: samsara.types.v1.RoutesSingleUseAddress
+	(*FleetOrderCustomAddressInput)(nil),       // 16: samsara.routes.v1.FleetOrderCustomAddressInput
+	(*FleetOrderCustomerProperty)(nil),         // 17: samsara.routes.v1.FleetOrderCustomerProperty
+	(*FleetOrderQuantityInput)(nil),            // 18: samsara.routes.v1.FleetOrderQuantityInput
+	(*FleetOrderServiceLocationInput)(nil),     // 19: samsara.routes.v1.FleetOrderServiceLocationInput
+	(*FleetOrderServiceWindowUpsertInput)(nil), // 20: samsara.routes.v1.FleetOrderServiceWindowUpsertInput
+	(*FleetOrderTaskUpsertInput)(nil),          // 21: samsara.routes.v1.FleetOrderTaskUpsertInput
+	(*MinimalRouteAuditLogs)(nil),              // 22: samsara.routes.v1.MinimalRouteAuditLogs
+	(*MinimalRouteStopAuditLogs)(nil),          // 23: samsara.routes.v1.MinimalRouteStopAuditLogs
+	(*OrderTask)(nil),                          // 24: samsara.routes.v1.OrderTask
+	(*OrderTaskCustomProperty)(nil),            // 25: samsara.routes.v1.OrderTaskCustomProperty
+	(*OrderTaskSkill)(nil),                     // 26: samsara.routes.v1.OrderTaskSkill
+	(*Quantity)(nil),                           // 27: samsara.routes.v1.Quantity
+	(*Route)(nil),                              // 28: samsara.routes.v1.Route
+	(*RouteChanges)(nil),                       // 29: samsara.routes.v1.RouteChanges
+	(*RouteDriver)(nil),                        // 30: samsara.routes.v1.RouteDriver
+	(*RouteFeed)(nil),                          // 31: samsara.routes.v1.RouteFeed
+	(*RouteStop)(nil),                          // 32: samsara.routes.v1.RouteStop
+	(*RouteStopForm)(nil),                      // 33: samsara.routes.v1.RouteStopForm
+	(*RouteStopFormInput)(nil),                 // 34: samsara.routes.v1.RouteStopFormInput
+	(*RouteStopOrderTaskReference)(nil),        // 35: samsara.routes.v1.RouteStopOrderTaskReference
+	(*RouteStopOrderUpsertInput)(nil),          // 36: samsara.routes.v1.RouteStopOrderUpsertInput
+	(*RouteStopWithOrders)(nil),                // 37: samsara.routes.v1.RouteStopWithOrders
+	(*RouteStopWithOrdersInput)(nil),           // 38: samsara.routes.v1.RouteStopWithOrdersInput
+	(*RouteVehicle)(nil),                       // 39: samsara.routes.v1.RouteVehicle
+	(*RoutesStop)(nil),                         // 40: samsara.routes.v1.RoutesStop
+	(*SingleUseLocation)(nil),                  // 41: samsara.routes.v1.SingleUseLocation
+	nil,                                        // 42: samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
+	nil,                                        // 43: samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
+	nil,                                        // 44: samsara.routes.v1.BaseRoute.ExternalIdsEntry
+	nil,                                        // 45: samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
+	nil,                                        // 46: samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
+	nil,                                        // 47: samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
+	nil,                                        // 48: samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
+	nil,                                        // 49: samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
+	nil,                                        // 50: samsara.routes.v1.RoutesStop.ExternalIdsEntry
+	(*v1.Pagination)(nil),                      // 51: samsara.types.v1.Pagination
+	(*v1.RouteSettings)(nil),                   // 52: samsara.types.v1.RouteSettings
+	(*fieldmaskpb.FieldMask)(nil),              // 53: google.protobuf.FieldMask
+	(*v1.DriverTiny)(nil),                      // 54: samsara.types.v1.DriverTiny
+	(*v1.LiveSharingLink)(nil),                 // 55: samsara.types.v1.LiveSharingLink
+	(*v1.RoutesStop)(nil),                      // 56: samsara.types.v1.RoutesStop
+	(*v1.VehicleTiny)(nil),                     // 57: samsara.types.v1.VehicleTiny
+	(*v1.AddressTiny)(nil),                     // 58: samsara.types.v1.AddressTiny
+	(*v1.RouteStopAppointmentWindow)(nil),      // 59: samsara.types.v1.RouteStopAppointmentWindow
+	(*v1.DocumentTiny)(nil),                    // 60: samsara.types.v1.DocumentTiny
+	(*v1.IssueTiny)(nil),                       // 61: samsara.types.v1.IssueTiny
+	(*v1.RoutesSingleUseAddress)(nil),          // 62: samsara.types.v1.RoutesSingleUseAddress
 }
 var file_samsara_routes_v1_routes_proto_depIdxs = []int32{
 	15, // 0: samsara.routes.v1.FetchRoutesResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	55, // 1: samsara.routes.v1.FetchRoutesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	46, // 2: samsara.routes.v1.CreateRouteRequest.external_ids:type_name -> samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
-	34, // 3: samsara.routes.v1.CreateRouteRequest.settings:type_name -> samsara.routes.v1.RouteSettings
-	16, // 4: samsara.routes.v1.CreateRouteRequest.stops:type_name -> samsara.routes.v1.CreateRouteStopWithOrders
+	51, // 1: samsara.routes.v1.FetchRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	42, // 2: samsara.routes.v1.CreateRouteRequest.external_ids:type_name -> samsara.routes.v1.CreateRouteRequest.ExternalIdsEntry
+	52, // 3: samsara.routes.v1.CreateRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
+	38, // 4: samsara.routes.v1.CreateRouteRequest.stops:type_name -> samsara.routes.v1.RouteStopWithOrdersInput
 	15, // 5: samsara.routes.v1.CreateRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	33, // 6: samsara.routes.v1.GetRoutesFeedResponse.data:type_name -> samsara.routes.v1.RouteFeed
-	55, // 7: samsara.routes.v1.GetRoutesFeedResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	31, // 6: samsara.routes.v1.GetRoutesFeedResponse.data:type_name -> samsara.routes.v1.RouteFeed
+	51, // 7: samsara.routes.v1.GetRoutesFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
 	15, // 8: samsara.routes.v1.FetchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	47, // 9: samsara.routes.v1.PatchRouteRequest.external_ids:type_name -> samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
-	34, // 10: samsara.routes.v1.PatchRouteRequest.settings:type_name -> samsara.routes.v1.RouteSettings
-	45, // 11: samsara.routes.v1.PatchRouteRequest.stops:type_name -> samsara.routes.v1.UpdateRoutesStop
-	56, // 12: samsara.routes.v1.PatchRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
+	43, // 9: samsara.routes.v1.PatchRouteRequest.external_ids:type_name -> samsara.routes.v1.PatchRouteRequest.ExternalIdsEntry
+	52, // 10: samsara.routes.v1.PatchRouteRequest.settings:type_name -> samsara.types.v1.RouteSettings
+	40, // 11: samsara.routes.v1.PatchRouteRequest.stops:type_name -> samsara.routes.v1.RoutesStop
+	53, // 12: samsara.routes.v1.PatchRouteRequest.update_mask:type_name -> google.protobuf.FieldMask
 	15, // 13: samsara.routes.v1.PatchRouteResponse.data:type_name -> samsara.routes.v1.BaseRouteWithOrders
-	30, // 14: samsara.routes.v1.ListHubPlanRoutesResponse.data:type_name -> samsara.routes.v1.Route
-	23, // 15: samsara.routes.v1.ListHubPlanRoutesResponse.pagination:type_name -> samsara.routes.v1.ListHubPlanRoutesPagination
-	57, // 16: samsara.routes.v1.BaseRoute.driver:type_name -> samsara.types.v1.GoaDriverTiny
-	48, // 17: samsara.routes.v1.BaseRoute.external_ids:type_name -> samsara.routes.v1.BaseRoute.ExternalIdsEntry
-	58, // 18: samsara.routes.v1.BaseRoute.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	59, // 19: samsara.routes.v1.BaseRoute.settings:type_name -> samsara.types.v1.RouteSettings
-	60, // 20: samsara.routes.v1.BaseRoute.stops:type_name -> samsara.types.v1.RoutesStop
-	61, // 21: samsara.routes.v1.BaseRoute.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	57, // 22: samsara.routes.v1.BaseRouteWithOrders.driver:type_name -> samsara.types.v1.GoaDriverTiny
-	49, // 23: samsara.routes.v1.BaseRouteWithOrders.external_ids:type_name -> samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
-	58, // 24: samsara.routes.v1.BaseRouteWithOrders.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	59, // 25: samsara.routes.v1.BaseRouteWithOrders.settings:type_name -> samsara.types.v1.RouteSettings
-	41, // 26: samsara.routes.v1.BaseRouteWithOrders.stops:type_name -> samsara.routes.v1.RouteStopWithOrders
-	61, // 27: samsara.routes.v1.BaseRouteWithOrders.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	36, // 28: samsara.routes.v1.CreateRouteStopWithOrders.appointment_windows:type_name -> samsara.routes.v1.RouteStopAppointmentWindow
-	50, // 29: samsara.routes.v1.CreateRouteStopWithOrders.external_ids:type_name -> samsara.routes.v1.CreateRouteStopWithOrders.ExternalIdsEntry
-	38, // 30: samsara.routes.v1.CreateRouteStopWithOrders.forms:type_name -> samsara.routes.v1.RouteStopFormInput
-	40, // 31: samsara.routes.v1.CreateRouteStopWithOrders.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
-	43, // 32: samsara.routes.v1.CreateRouteStopWithOrders.single_use_location:type_name -> samsara.routes.v1.RoutesSingleUseAddress
-	17, // 33: samsara.routes.v1.FleetOrderServiceLocationInput.custom_address:type_name -> samsara.routes.v1.FleetOrderCustomAddressInput
-	18, // 34: samsara.routes.v1.FleetOrderTaskUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
-	19, // 35: samsara.routes.v1.FleetOrderTaskUpsertInput.quantities:type_name -> samsara.routes.v1.FleetOrderQuantityInput
-	20, // 36: samsara.routes.v1.FleetOrderTaskUpsertInput.service_location:type_name -> samsara.routes.v1.FleetOrderServiceLocationInput
-	21, // 37: samsara.routes.v1.FleetOrderTaskUpsertInput.service_windows:type_name -> samsara.routes.v1.FleetOrderServiceWindowUpsertInput
-	25, // 38: samsara.routes.v1.MinimalRouteAuditLogs.stops:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs
-	51, // 39: samsara.routes.v1.MinimalRouteStopAuditLogs.external_ids:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
-	27, // 40: samsara.routes.v1.OrderTask.custom_properties:type_name -> samsara.routes.v1.OrderTaskCustomProperty
-	29, // 41: samsara.routes.v1.OrderTask.quantities:type_name -> samsara.routes.v1.Quantity
-	28, // 42: samsara.routes.v1.OrderTask.required_skills:type_name -> samsara.routes.v1.OrderTaskSkill
-	32, // 43: samsara.routes.v1.Route.driver:type_name -> samsara.routes.v1.RouteDriver
-	29, // 44: samsara.routes.v1.Route.quantities:type_name -> samsara.routes.v1.Quantity
-	35, // 45: samsara.routes.v1.Route.stops:type_name -> samsara.routes.v1.RouteStop
-	42, // 46: samsara.routes.v1.Route.vehicle:type_name -> samsara.routes.v1.RouteVehicle
-	24, // 47: samsara.routes.v1.RouteChanges.after:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
-	24, // 48: samsara.routes.v1.RouteChanges.before:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
-	31, // 49: samsara.routes.v1.RouteFeed.changes:type_name -> samsara.routes.v1.RouteChanges
-	14, // 50: samsara.routes.v1.RouteFeed.route:type_name -> samsara.routes.v1.BaseRoute
-	26, // 51: samsara.routes.v1.RouteStop.orders:type_name -> samsara.routes.v1.OrderTask
-	44, // 52: samsara.routes.v1.RouteStop.single_use_location:type_name -> samsara.routes.v1.SingleUseLocation
-	18, // 53: samsara.routes.v1.RouteStopOrderUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
-	52, // 54: samsara.routes.v1.RouteStopOrderUpsertInput.external_ids:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
-	22, // 55: samsara.routes.v1.RouteStopOrderUpsertInput.tasks:type_name -> samsara.routes.v1.FleetOrderTaskUpsertInput
-	62, // 56: samsara.routes.v1.RouteStopWithOrders.address:type_name -> samsara.types.v1.AddressTiny
-	63, // 57: samsara.routes.v1.RouteStopWithOrders.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	64, // 58: samsara.routes.v1.RouteStopWithOrders.documents:type_name -> samsara.types.v1.DocumentTiny
-	53, // 59: samsara.routes.v1.RouteStopWithOrders.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
-	37, // 60: samsara.routes.v1.RouteStopWithOrders.forms:type_name -> samsara.routes.v1.RouteStopForm
-	65, // 61: samsara.routes.v1.RouteStopWithOrders.issues:type_name -> samsara.types.v1.IssueTiny
-	58, // 62: samsara.routes.v1.RouteStopWithOrders.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	39, // 63: samsara.routes.v1.RouteStopWithOrders.orders:type_name -> samsara.routes.v1.RouteStopOrderTaskReference
-	66, // 64: samsara.routes.v1.RouteStopWithOrders.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	36, // 65: samsara.routes.v1.UpdateRoutesStop.appointment_windows:type_name -> samsara.routes.v1.RouteStopAppointmentWindow
-	54, // 66: samsara.routes.v1.UpdateRoutesStop.external_ids:type_name -> samsara.routes.v1.UpdateRoutesStop.ExternalIdsEntry
-	38, // 67: samsara.routes.v1.UpdateRoutesStop.forms:type_name -> samsara.routes.v1.RouteStopFormInput
-	40, // 68: samsara.routes.v1.UpdateRoutesStop.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
-	43, // 69: samsara.routes.v1.UpdateRoutesStop.single_use_location:type_name -> samsara.routes.v1.RoutesSingleUseAddress
+	28, // 14: samsara.routes.v1.ListHubPlanRoutesResponse.data:type_name -> samsara.routes.v1.Route
+	51, // 15: samsara.routes.v1.ListHubPlanRoutesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	54, // 16: samsara.routes.v1.BaseRoute.driver:type_name -> samsara.types.v1.DriverTiny
+	44, // 17: samsara.routes.v1.BaseRoute.external_ids:type_name -> samsara.routes.v1.BaseRoute.ExternalIdsEntry
+	55, // 18: samsara.routes.v1.BaseRoute.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	52, // 19: samsara.routes.v1.BaseRoute.settings:type_name -> samsara.types.v1.RouteSettings
+	56, // 20: samsara.routes.v1.BaseRoute.stops:type_name -> samsara.types.v1.RoutesStop
+	57, // 21: samsara.routes.v1.BaseRoute.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	54, // 22: samsara.routes.v1.BaseRouteWithOrders.driver:type_name -> samsara.types.v1.DriverTiny
+	45, // 23: samsara.routes.v1.BaseRouteWithOrders.external_ids:type_name -> samsara.routes.v1.BaseRouteWithOrders.ExternalIdsEntry
+	55, // 24: samsara.routes.v1.BaseRouteWithOrders.recurring_route_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	52, // 25: samsara.routes.v1.BaseRouteWithOrders.settings:type_name -> samsara.types.v1.RouteSettings
+	37, // 26: samsara.routes.v1.BaseRouteWithOrders.stops:type_name -> samsara.routes.v1.RouteStopWithOrders
+	57, // 27: samsara.routes.v1.BaseRouteWithOrders.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	16, // 28: samsara.routes.v1.FleetOrderServiceLocationInput.custom_address:type_name -> samsara.routes.v1.FleetOrderCustomAddressInput
+	17, // 29: samsara.routes.v1.FleetOrderTaskUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
+	18, // 30: samsara.routes.v1.FleetOrderTaskUpsertInput.quantities:type_name -> samsara.routes.v1.FleetOrderQuantityInput
+	19, // 31: samsara.routes.v1.FleetOrderTaskUpsertInput.service_location:type_name -> samsara.routes.v1.FleetOrderServiceLocationInput
+	20, // 32: samsara.routes.v1.FleetOrderTaskUpsertInput.service_windows:type_name -> samsara.routes.v1.FleetOrderServiceWindowUpsertInput
+	23, // 33: samsara.routes.v1.MinimalRouteAuditLogs.stops:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs
+	46, // 34: samsara.routes.v1.MinimalRouteStopAuditLogs.external_ids:type_name -> samsara.routes.v1.MinimalRouteStopAuditLogs.ExternalIdsEntry
+	25, // 35: samsara.routes.v1.OrderTask.custom_properties:type_name -> samsara.routes.v1.OrderTaskCustomProperty
+	27, // 36: samsara.routes.v1.OrderTask.quantities:type_name -> samsara.routes.v1.Quantity
+	26, // 37: samsara.routes.v1.OrderTask.required_skills:type_name -> samsara.routes.v1.OrderTaskSkill
+	30, // 38: samsara.routes.v1.Route.driver:type_name -> samsara.routes.v1.RouteDriver
+	27, // 39: samsara.routes.v1.Route.quantities:type_name -> samsara.routes.v1.Quantity
+	32, // 40: samsara.routes.v1.Route.stops:type_name -> samsara.routes.v1.RouteStop
+	39, // 41: samsara.routes.v1.Route.vehicle:type_name -> samsara.routes.v1.RouteVehicle
+	22, // 42: samsara.routes.v1.RouteChanges.after:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
+	22, // 43: samsara.routes.v1.RouteChanges.before:type_name -> samsara.routes.v1.MinimalRouteAuditLogs
+	29, // 44: samsara.routes.v1.RouteFeed.changes:type_name -> samsara.routes.v1.RouteChanges
+	14, // 45: samsara.routes.v1.RouteFeed.route:type_name -> samsara.routes.v1.BaseRoute
+	24, // 46: samsara.routes.v1.RouteStop.orders:type_name -> samsara.routes.v1.OrderTask
+	41, // 47: samsara.routes.v1.RouteStop.single_use_location:type_name -> samsara.routes.v1.SingleUseLocation
+	17, // 48: samsara.routes.v1.RouteStopOrderUpsertInput.customer_properties:type_name -> samsara.routes.v1.FleetOrderCustomerProperty
+	47, // 49: samsara.routes.v1.RouteStopOrderUpsertInput.external_ids:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput.ExternalIdsEntry
+	21, // 50: samsara.routes.v1.RouteStopOrderUpsertInput.tasks:type_name -> samsara.routes.v1.FleetOrderTaskUpsertInput
+	58, // 51: samsara.routes.v1.RouteStopWithOrders.address:type_name -> samsara.types.v1.AddressTiny
+	59, // 52: samsara.routes.v1.RouteStopWithOrders.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	60, // 53: samsara.routes.v1.RouteStopWithOrders.documents:type_name -> samsara.types.v1.DocumentTiny
+	48, // 54: samsara.routes.v1.RouteStopWithOrders.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrders.ExternalIdsEntry
+	33, // 55: samsara.routes.v1.RouteStopWithOrders.forms:type_name -> samsara.routes.v1.RouteStopForm
+	61, // 56: samsara.routes.v1.RouteStopWithOrders.issues:type_name -> samsara.types.v1.IssueTiny
+	55, // 57: samsara.routes.v1.RouteStopWithOrders.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	35, // 58: samsara.routes.v1.RouteStopWithOrders.orders:type_name -> samsara.routes.v1.RouteStopOrderTaskReference
+	62, // 59: samsara.routes.v1.RouteStopWithOrders.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	59, // 60: samsara.routes.v1.RouteStopWithOrdersInput.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	49, // 61: samsara.routes.v1.RouteStopWithOrdersInput.external_ids:type_name -> samsara.routes.v1.RouteStopWithOrdersInput.ExternalIdsEntry
+	34, // 62: samsara.routes.v1.RouteStopWithOrdersInput.forms:type_name -> samsara.routes.v1.RouteStopFormInput
+	36, // 63: samsara.routes.v1.RouteStopWithOrdersInput.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
+	62, // 64: samsara.routes.v1.RouteStopWithOrdersInput.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	59, // 65: samsara.routes.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	50, // 66: samsara.routes.v1.RoutesStop.external_ids:type_name -> samsara.routes.v1.RoutesStop.ExternalIdsEntry
+	34, // 67: samsara.routes.v1.RoutesStop.forms:type_name -> samsara.routes.v1.RouteStopFormInput
+	36, // 68: samsara.routes.v1.RoutesStop.orders:type_name -> samsara.routes.v1.RouteStopOrderUpsertInput
+	62, // 69: samsara.routes.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
 	0,  // 70: samsara.routes.v1.RoutesService.FetchRoutes:input_type -> samsara.routes.v1.FetchRoutesRequest
 	2,  // 71: samsara.routes.v1.RoutesService.CreateRoute:input_type -> samsara.routes.v1.CreateRouteRequest
 	4,  // 72: samsara.routes.v1.RoutesService.GetRoutesFeed:input_type -> samsara.routes.v1.GetRoutesFeedRequest
@@ -4807,14 +4524,14 @@ func file_samsara_routes_v1_routes_proto_init() {
 	file_samsara_routes_v1_routes_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[21].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[22].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[23].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[27].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[28].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[29].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[30].OneofWrappers = []any{}
+	file_samsara_routes_v1_routes_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[34].OneofWrappers = []any{}
@@ -4825,17 +4542,13 @@ func file_samsara_routes_v1_routes_proto_init() {
 	file_samsara_routes_v1_routes_proto_msgTypes[39].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[40].OneofWrappers = []any{}
 	file_samsara_routes_v1_routes_proto_msgTypes[41].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[42].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[43].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[44].OneofWrappers = []any{}
-	file_samsara_routes_v1_routes_proto_msgTypes[45].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_routes_v1_routes_proto_rawDesc), len(file_samsara_routes_v1_routes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

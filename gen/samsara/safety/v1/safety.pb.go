@@ -113,7 +113,7 @@ type GetSafetyEventsV2Response struct {
 	// Member `data`. Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,7 +155,7 @@ func (x *GetSafetyEventsV2Response) GetData() []*SafetyEvent {
 	return nil
 }
 
-func (x *GetSafetyEventsV2Response) GetPagination() *v1.GoaPagination {
+func (x *GetSafetyEventsV2Response) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -323,7 +323,7 @@ type GetSafetyEventsV2StreamResponse struct {
 	// Member `data`. Required.
 	Data []*SafetyEvent `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,7 +365,7 @@ func (x *GetSafetyEventsV2StreamResponse) GetData() []*SafetyEvent {
 	return nil
 }
 
-func (x *GetSafetyEventsV2StreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetSafetyEventsV2StreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -612,7 +612,7 @@ func (x *SafetyEvent) GetUpdatedByUserId() string {
 type SafetyEventAsset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -620,7 +620,7 @@ type SafetyEventAsset struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `type`. Known values: `uncategorized`, `trailer`, `equipment`, `unpowered`, `vehicle`.
 	Type *string `protobuf:"bytes,6,opt,name=type,proto3,oneof" json:"type,omitempty"`
 	// Member `vin`.
@@ -659,7 +659,7 @@ func (*SafetyEventAsset) Descriptor() ([]byte, []int) {
 	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *SafetyEventAsset) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *SafetyEventAsset) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -687,7 +687,7 @@ func (x *SafetyEventAsset) GetName() string {
 	return ""
 }
 
-func (x *SafetyEventAsset) GetTags() []*v1.GoaTagTiny {
+func (x *SafetyEventAsset) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -899,7 +899,7 @@ func (x *SafetyEventDismissalReason) GetComment() string {
 type SafetyEventDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,2,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`. Required.
@@ -907,7 +907,7 @@ type SafetyEventDriver struct {
 	// Member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `tags`.
-	Tags          []*v1.GoaTagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags          []*v1.TagTiny `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,7 +942,7 @@ func (*SafetyEventDriver) Descriptor() ([]byte, []int) {
 	return file_samsara_safety_v1_safety_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *SafetyEventDriver) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *SafetyEventDriver) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -970,7 +970,7 @@ func (x *SafetyEventDriver) GetName() string {
 	return ""
 }
 
-func (x *SafetyEventDriver) GetTags() []*v1.GoaTagTiny {
+func (x *SafetyEventDriver) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1123,11 +1123,11 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x06_afterB\x10\n" +
 	"\x0e_include_assetB\x11\n" +
 	"\x0f_include_driverB\x19\n" +
-	"\x17_include_vg_only_events\"\xa0\x01\n" +
+	"\x17_include_vg_only_events\"\x9d\x01\n" +
 	"\x19GetSafetyEventsV2Response\x12:\n" +
-	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xdb\x06\n" +
 	"\x1eGetSafetyEventsV2StreamRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12%\n" +
@@ -1152,11 +1152,11 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x0f_include_driverB\x19\n" +
 	"\x17_include_vg_only_eventsB\x16\n" +
 	"\x14_query_by_time_fieldB\r\n" +
-	"\v_start_time\"\xa6\x01\n" +
+	"\v_start_time\"\xa3\x01\n" +
 	"\x1fGetSafetyEventsV2StreamResponse\x12:\n" +
-	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1e.samsara.safety.v1.SafetyEventB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x85\x0e\n" +
 	"\vSafetyEvent\x12A\n" +
 	"\x05asset\x18\x01 \x01(\v2#.samsara.safety.v1.SafetyEventAssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12*\n" +
@@ -1197,15 +1197,15 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\x0e_trip_end_timeB\x12\n" +
 	"\x10_trip_start_timeB\x12\n" +
 	"\x10_updated_at_timeB\x15\n" +
-	"\x13_updated_by_user_id\"\x8f\x04\n" +
-	"\x10SafetyEventAsset\x12B\n" +
+	"\x13_updated_by_user_id\"\x89\x04\n" +
+	"\x10SafetyEventAsset\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12W\n" +
 	"\fexternal_ids\x18\x02 \x03(\v24.samsara.safety.v1.SafetyEventAsset.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x12T\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12T\n" +
 	"\x04type\x18\x06 \x01(\tB;\xda\xce\x1872\runcategorized2\atrailer2\tequipment2\tunpowered2\avehicleH\x02R\x04type\x88\x01\x01\x12\x15\n" +
 	"\x03vin\x18\a \x01(\tH\x03R\x03vin\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -1237,15 +1237,15 @@ const file_samsara_safety_v1_safety_proto_rawDesc = "" +
 	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01:*\xda\xce\x18&SafetyEventDismissalReasonResponseBodyB\a\n" +
 	"\x05_codeB\n" +
 	"\n" +
-	"\b_comment\"\x94\x03\n" +
-	"\x11SafetyEventDriver\x12B\n" +
+	"\b_comment\"\x8e\x03\n" +
+	"\x11SafetyEventDriver\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12X\n" +
 	"\fexternal_ids\x18\x02 \x03(\v25.samsara.safety.v1.SafetyEventDriver.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
 	"\x02id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x120\n" +
-	"\x04tags\x18\x05 \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x1a>\n" +
+	"\x04name\x18\x04 \x01(\tH\x01R\x04name\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\x05 \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:)\xda\xce\x18%SafetyEventV2DriverObjectResponseBodyB\x05\n" +
@@ -1302,16 +1302,16 @@ var file_samsara_safety_v1_safety_proto_goTypes = []any{
 	(*SafetyEventSpeedingMetadata)(nil),     // 11: samsara.safety.v1.SafetyEventSpeedingMetadata
 	nil,                                     // 12: samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
 	nil,                                     // 13: samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                // 14: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                   // 14: samsara.types.v1.Pagination
 	(*v1.Location)(nil),                     // 15: samsara.types.v1.Location
-	(*v1.GoaAttributeTiny)(nil),             // 16: samsara.types.v1.GoaAttributeTiny
-	(*v1.GoaTagTiny)(nil),                   // 17: samsara.types.v1.GoaTagTiny
+	(*v1.AttributeTiny)(nil),                // 16: samsara.types.v1.AttributeTiny
+	(*v1.TagTiny)(nil),                      // 17: samsara.types.v1.TagTiny
 }
 var file_samsara_safety_v1_safety_proto_depIdxs = []int32{
 	4,  // 0: samsara.safety.v1.GetSafetyEventsV2Response.data:type_name -> samsara.safety.v1.SafetyEvent
-	14, // 1: samsara.safety.v1.GetSafetyEventsV2Response.pagination:type_name -> samsara.types.v1.GoaPagination
+	14, // 1: samsara.safety.v1.GetSafetyEventsV2Response.pagination:type_name -> samsara.types.v1.Pagination
 	4,  // 2: samsara.safety.v1.GetSafetyEventsV2StreamResponse.data:type_name -> samsara.safety.v1.SafetyEvent
-	14, // 3: samsara.safety.v1.GetSafetyEventsV2StreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	14, // 3: samsara.safety.v1.GetSafetyEventsV2StreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	5,  // 4: samsara.safety.v1.SafetyEvent.asset:type_name -> samsara.safety.v1.SafetyEventAsset
 	6,  // 5: samsara.safety.v1.SafetyEvent.behavior_labels:type_name -> samsara.safety.v1.SafetyEventBehaviorLabels
 	7,  // 6: samsara.safety.v1.SafetyEvent.context_labels:type_name -> samsara.safety.v1.SafetyEventContextLabels
@@ -1321,12 +1321,12 @@ var file_samsara_safety_v1_safety_proto_depIdxs = []int32{
 	15, // 10: samsara.safety.v1.SafetyEvent.location:type_name -> samsara.types.v1.Location
 	10, // 11: samsara.safety.v1.SafetyEvent.media:type_name -> samsara.safety.v1.SafetyEventMedia
 	11, // 12: samsara.safety.v1.SafetyEvent.speeding_metadata:type_name -> samsara.safety.v1.SafetyEventSpeedingMetadata
-	16, // 13: samsara.safety.v1.SafetyEventAsset.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
+	16, // 13: samsara.safety.v1.SafetyEventAsset.attributes:type_name -> samsara.types.v1.AttributeTiny
 	12, // 14: samsara.safety.v1.SafetyEventAsset.external_ids:type_name -> samsara.safety.v1.SafetyEventAsset.ExternalIdsEntry
-	17, // 15: samsara.safety.v1.SafetyEventAsset.tags:type_name -> samsara.types.v1.GoaTagTiny
-	16, // 16: samsara.safety.v1.SafetyEventDriver.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
+	17, // 15: samsara.safety.v1.SafetyEventAsset.tags:type_name -> samsara.types.v1.TagTiny
+	16, // 16: samsara.safety.v1.SafetyEventDriver.attributes:type_name -> samsara.types.v1.AttributeTiny
 	13, // 17: samsara.safety.v1.SafetyEventDriver.external_ids:type_name -> samsara.safety.v1.SafetyEventDriver.ExternalIdsEntry
-	17, // 18: samsara.safety.v1.SafetyEventDriver.tags:type_name -> samsara.types.v1.GoaTagTiny
+	17, // 18: samsara.safety.v1.SafetyEventDriver.tags:type_name -> samsara.types.v1.TagTiny
 	0,  // 19: samsara.safety.v1.SafetyService.GetSafetyEventsV2:input_type -> samsara.safety.v1.GetSafetyEventsV2Request
 	2,  // 20: samsara.safety.v1.SafetyService.GetSafetyEventsV2Stream:input_type -> samsara.safety.v1.GetSafetyEventsV2StreamRequest
 	1,  // 21: samsara.safety.v1.SafetyService.GetSafetyEventsV2:output_type -> samsara.safety.v1.GetSafetyEventsV2Response

@@ -77,7 +77,7 @@ type PatchSafetyEventsV2BatchRequest struct {
 	// Actively Directing Traffic`, `Traffic Control Person Present`.
 	ContextLabelsToRemove []string `protobuf:"bytes,4,rep,name=context_labels_to_remove,json=contextLabelsToRemove,proto3" json:"context_labels_to_remove,omitempty"`
 	// Body member `dismissalReason`.
-	DismissalReason *PatchSafetyEventsDismissalReasonBody `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
+	DismissalReason *SafetyEventsDismissalReason `protobuf:"bytes,5,opt,name=dismissal_reason,json=dismissalReason,proto3" json:"dismissal_reason,omitempty"`
 	// Body member `eventState`. Known values: `needsReview`, `reviewed`, `needsCoaching`, `coached`,
 	// `dismissed`, `needsRecognition`, `recognized`.
 	EventState *string `protobuf:"bytes,6,opt,name=event_state,json=eventState,proto3,oneof" json:"event_state,omitempty"`
@@ -148,7 +148,7 @@ func (x *PatchSafetyEventsV2BatchRequest) GetContextLabelsToRemove() []string {
 	return nil
 }
 
-func (x *PatchSafetyEventsV2BatchRequest) GetDismissalReason() *PatchSafetyEventsDismissalReasonBody {
+func (x *PatchSafetyEventsV2BatchRequest) GetDismissalReason() *SafetyEventsDismissalReason {
 	if x != nil {
 		return x.DismissalReason
 	}
@@ -182,7 +182,7 @@ type PatchSafetyEventsV2BatchResponse struct {
 	// Member `requestId`. Required.
 	RequestId *string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3,oneof" json:"request_id,omitempty"`
 	// Member `responses`. Required.
-	Responses     []*PatchSafetyEventsItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
+	Responses     []*SafetyEventsItem `protobuf:"bytes,2,rep,name=responses,proto3" json:"responses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -224,7 +224,7 @@ func (x *PatchSafetyEventsV2BatchResponse) GetRequestId() string {
 	return ""
 }
 
-func (x *PatchSafetyEventsV2BatchResponse) GetResponses() []*PatchSafetyEventsItem {
+func (x *PatchSafetyEventsV2BatchResponse) GetResponses() []*SafetyEventsItem {
 	if x != nil {
 		return x.Responses
 	}
@@ -232,7 +232,7 @@ func (x *PatchSafetyEventsV2BatchResponse) GetResponses() []*PatchSafetyEventsIt
 }
 
 // Schema PatchSafetyEventsDismissalReasonBodyRequestBody.
-type PatchSafetyEventsDismissalReasonBody struct {
+type SafetyEventsDismissalReason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `code`. Required. Known values: `incorrect`, `minorEvent`, `other`.
 	Code *string `protobuf:"bytes,1,opt,name=code,proto3,oneof" json:"code,omitempty"`
@@ -242,20 +242,20 @@ type PatchSafetyEventsDismissalReasonBody struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchSafetyEventsDismissalReasonBody) Reset() {
-	*x = PatchSafetyEventsDismissalReasonBody{}
+func (x *SafetyEventsDismissalReason) Reset() {
+	*x = SafetyEventsDismissalReason{}
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchSafetyEventsDismissalReasonBody) String() string {
+func (x *SafetyEventsDismissalReason) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchSafetyEventsDismissalReasonBody) ProtoMessage() {}
+func (*SafetyEventsDismissalReason) ProtoMessage() {}
 
-func (x *PatchSafetyEventsDismissalReasonBody) ProtoReflect() protoreflect.Message {
+func (x *SafetyEventsDismissalReason) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -267,19 +267,19 @@ func (x *PatchSafetyEventsDismissalReasonBody) ProtoReflect() protoreflect.Messa
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchSafetyEventsDismissalReasonBody.ProtoReflect.Descriptor instead.
-func (*PatchSafetyEventsDismissalReasonBody) Descriptor() ([]byte, []int) {
+// Deprecated: Use SafetyEventsDismissalReason.ProtoReflect.Descriptor instead.
+func (*SafetyEventsDismissalReason) Descriptor() ([]byte, []int) {
 	return file_samsara_safety_events_v1beta1_safety_events_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PatchSafetyEventsDismissalReasonBody) GetCode() string {
+func (x *SafetyEventsDismissalReason) GetCode() string {
 	if x != nil && x.Code != nil {
 		return *x.Code
 	}
 	return ""
 }
 
-func (x *PatchSafetyEventsDismissalReasonBody) GetComment() string {
+func (x *SafetyEventsDismissalReason) GetComment() string {
 	if x != nil && x.Comment != nil {
 		return *x.Comment
 	}
@@ -287,30 +287,30 @@ func (x *PatchSafetyEventsDismissalReasonBody) GetComment() string {
 }
 
 // Schema PatchSafetyEventsResponseItemResponseBody.
-type PatchSafetyEventsItem struct {
+type SafetyEventsItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data *PatchSafetyEventsItemData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data *SafetyEventsItemData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Member `status`. Required.
 	Status        *int64 `protobuf:"varint,2,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchSafetyEventsItem) Reset() {
-	*x = PatchSafetyEventsItem{}
+func (x *SafetyEventsItem) Reset() {
+	*x = SafetyEventsItem{}
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchSafetyEventsItem) String() string {
+func (x *SafetyEventsItem) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchSafetyEventsItem) ProtoMessage() {}
+func (*SafetyEventsItem) ProtoMessage() {}
 
-func (x *PatchSafetyEventsItem) ProtoReflect() protoreflect.Message {
+func (x *SafetyEventsItem) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -322,19 +322,19 @@ func (x *PatchSafetyEventsItem) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchSafetyEventsItem.ProtoReflect.Descriptor instead.
-func (*PatchSafetyEventsItem) Descriptor() ([]byte, []int) {
+// Deprecated: Use SafetyEventsItem.ProtoReflect.Descriptor instead.
+func (*SafetyEventsItem) Descriptor() ([]byte, []int) {
 	return file_samsara_safety_events_v1beta1_safety_events_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *PatchSafetyEventsItem) GetData() *PatchSafetyEventsItemData {
+func (x *SafetyEventsItem) GetData() *SafetyEventsItemData {
 	if x != nil {
 		return x.Data
 	}
 	return nil
 }
 
-func (x *PatchSafetyEventsItem) GetStatus() int64 {
+func (x *SafetyEventsItem) GetStatus() int64 {
 	if x != nil && x.Status != nil {
 		return *x.Status
 	}
@@ -342,7 +342,7 @@ func (x *PatchSafetyEventsItem) GetStatus() int64 {
 }
 
 // Schema PatchSafetyEventsResponseItemDataResponseBody.
-type PatchSafetyEventsItemData struct {
+type SafetyEventsItemData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `safetyEventId`. Required.
 	SafetyEventId *string `protobuf:"bytes,1,opt,name=safety_event_id,json=safetyEventId,proto3,oneof" json:"safety_event_id,omitempty"`
@@ -350,20 +350,20 @@ type PatchSafetyEventsItemData struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PatchSafetyEventsItemData) Reset() {
-	*x = PatchSafetyEventsItemData{}
+func (x *SafetyEventsItemData) Reset() {
+	*x = SafetyEventsItemData{}
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PatchSafetyEventsItemData) String() string {
+func (x *SafetyEventsItemData) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PatchSafetyEventsItemData) ProtoMessage() {}
+func (*SafetyEventsItemData) ProtoMessage() {}
 
-func (x *PatchSafetyEventsItemData) ProtoReflect() protoreflect.Message {
+func (x *SafetyEventsItemData) ProtoReflect() protoreflect.Message {
 	mi := &file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -375,12 +375,12 @@ func (x *PatchSafetyEventsItemData) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PatchSafetyEventsItemData.ProtoReflect.Descriptor instead.
-func (*PatchSafetyEventsItemData) Descriptor() ([]byte, []int) {
+// Deprecated: Use SafetyEventsItemData.ProtoReflect.Descriptor instead.
+func (*SafetyEventsItemData) Descriptor() ([]byte, []int) {
 	return file_samsara_safety_events_v1beta1_safety_events_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *PatchSafetyEventsItemData) GetSafetyEventId() string {
+func (x *SafetyEventsItemData) GetSafetyEventId() string {
 	if x != nil && x.SafetyEventId != nil {
 		return *x.SafetyEventId
 	}
@@ -391,7 +391,7 @@ var File_samsara_safety_events_v1beta1_safety_events_proto protoreflect.FileDesc
 
 const file_samsara_safety_events_v1beta1_safety_events_proto_rawDesc = "" +
 	"\n" +
-	"1samsara/safety_events/v1beta1/safety_events.proto\x12\x1dsamsara.safety_events.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\"\x85\x1e\n" +
+	"1samsara/safety_events/v1beta1/safety_events.proto\x12\x1dsamsara.safety_events.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\"\xfc\x1d\n" +
 	"\x1fPatchSafetyEventsV2BatchRequest\x12\xb0\b\n" +
 	"\x16behavior_labels_to_add\x18\x01 \x03(\tB\xfa\a\xda\xce\x18\xf5\a\b\x032\fAcceleration2\x11AggressiveDriving2\x10BluetoothHeadset2\aBraking2\x1dContextConstructionOrWorkZone2\x11ContextSnowyOrIcy2\x19ContextVulnerableRoadUser2\n" +
 	"ContextWet2\x05Crash2\x10DefensiveDriving2\vDidNotYield2\bDrinking2\x06Drowsy2\x06Eating2\x0eEatingDrinking2\x15EdgeDistractedDriving2\x1dEdgeRailroadCrossingViolation2\x11FollowingDistance2\x19FollowingDistanceModerate2\x17FollowingDistanceSevere2\x17ForwardCollisionWarning2\x12GenericDistraction2\x11GenericTailgating2\tHarshTurn2\rHeavySpeeding2\x19HighSpeedSuddenDisconnect2\fHosViolation2\x06Idling2\aInvalid2\rLaneDeparture2\fLateResponse2\bLeftTurn2\rLightSpeeding2\bMaxSpeed2\vMobileUsage2\x10ModerateSpeeding2\fNearCollison2\x17NearPedestrianCollision2\n" +
@@ -406,32 +406,32 @@ const file_samsara_safety_events_v1beta1_safety_events_proto_rawDesc = "" +
 	"Snowy Road2\x13Speed Sign Verified2\vTrailer Car2\vVery Drowsy2\bWet Road2\bWildlife2\bNo Boots2\fNo Coveralls2\x0eNo Face Shield2\tNo Gloves2\vNo Hard Hat2\x0eNo Hi-Vis Vest2\x11No Safety Glasses2!Person Actively Directing Traffic2\x1eTraffic Control Person PresentR\x12contextLabelsToAdd\x12\xf8\x04\n" +
 	"\x18context_labels_to_remove\x18\x04 \x03(\tB\xbe\x04\xda\xce\x18\xb9\x04\b\x032\tCongested2\fConstruction2\x13Coupling/Uncoupling2\x14Cyclist/Motorcyclist2\tDefensive2\x03Fog2\x12Improper Seat Belt2\bLead Car2\rLight Traffic2\x10Moderate Traffic2\x11Moderately Drowsy2\rMounted Phone2\x05Night2\vParking Lot2\x16Passenger Mobile Usage2\x12Passenger Sleeping2\n" +
 	"Passengers2\vPedestrians2\aRaining2\x0fSensitive Media2\x0fSlightly Drowsy2\aSnowing2\n" +
-	"Snowy Road2\x13Speed Sign Verified2\vTrailer Car2\vVery Drowsy2\bWet Road2\bWildlife2\bNo Boots2\fNo Coveralls2\x0eNo Face Shield2\tNo Gloves2\vNo Hard Hat2\x0eNo Hi-Vis Vest2\x11No Safety Glasses2!Person Actively Directing Traffic2\x1eTraffic Control Person PresentR\x15contextLabelsToRemove\x12v\n" +
-	"\x10dismissal_reason\x18\x05 \x01(\v2C.samsara.safety_events.v1beta1.PatchSafetyEventsDismissalReasonBodyB\x06\xda\xce\x18\x02\b\x03R\x0fdismissalReason\x12\x84\x01\n" +
+	"Snowy Road2\x13Speed Sign Verified2\vTrailer Car2\vVery Drowsy2\bWet Road2\bWildlife2\bNo Boots2\fNo Coveralls2\x0eNo Face Shield2\tNo Gloves2\vNo Hard Hat2\x0eNo Hi-Vis Vest2\x11No Safety Glasses2!Person Actively Directing Traffic2\x1eTraffic Control Person PresentR\x15contextLabelsToRemove\x12m\n" +
+	"\x10dismissal_reason\x18\x05 \x01(\v2:.samsara.safety_events.v1beta1.SafetyEventsDismissalReasonB\x06\xda\xce\x18\x02\b\x03R\x0fdismissalReason\x12\x84\x01\n" +
 	"\vevent_state\x18\x06 \x01(\tB^\xda\xce\x18Z\b\x032\vneedsReview2\breviewed2\rneedsCoaching2\acoached2\tdismissed2\x10needsRecognition2\n" +
 	"recognizedH\x00R\n" +
 	"eventState\x88\x01\x01\x122\n" +
 	"\x10safety_event_ids\x18\a \x03(\tB\b\xda\xce\x18\x04\b\x03 \x01R\x0esafetyEventIds\x12C\n" +
 	"\vupdate_mask\x18\b \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x0e\n" +
-	"\f_event_state\"\xb9\x01\n" +
+	"\f_event_state\"\xb4\x01\n" +
 	" PatchSafetyEventsV2BatchResponse\x12*\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\trequestId\x88\x01\x01\x12Z\n" +
-	"\tresponses\x18\x02 \x03(\v24.samsara.safety_events.v1beta1.PatchSafetyEventsItemB\x06\xda\xce\x18\x02 \x01R\tresponsesB\r\n" +
-	"\v_request_id\"\xce\x01\n" +
-	"$PatchSafetyEventsDismissalReasonBody\x12=\n" +
+	"request_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\trequestId\x88\x01\x01\x12U\n" +
+	"\tresponses\x18\x02 \x03(\v2/.samsara.safety_events.v1beta1.SafetyEventsItemB\x06\xda\xce\x18\x02 \x01R\tresponsesB\r\n" +
+	"\v_request_id\"\xc5\x01\n" +
+	"\x1bSafetyEventsDismissalReason\x12=\n" +
 	"\x04code\x18\x01 \x01(\tB$\xda\xce\x18  \x012\tincorrect2\n" +
 	"minorEvent2\x05otherH\x00R\x04code\x88\x01\x01\x12\x1d\n" +
 	"\acomment\x18\x02 \x01(\tH\x01R\acomment\x88\x01\x01:3\xda\xce\x18/PatchSafetyEventsDismissalReasonBodyRequestBodyB\a\n" +
 	"\x05_codeB\n" +
 	"\n" +
-	"\b_comment\"\xcc\x01\n" +
-	"\x15PatchSafetyEventsItem\x12T\n" +
-	"\x04data\x18\x01 \x01(\v28.samsara.safety_events.v1beta1.PatchSafetyEventsItemDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12#\n" +
+	"\b_comment\"\xc2\x01\n" +
+	"\x10SafetyEventsItem\x12O\n" +
+	"\x04data\x18\x01 \x01(\v23.samsara.safety_events.v1beta1.SafetyEventsItemDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12#\n" +
 	"\x06status\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x00R\x06status\x88\x01\x01:-\xda\xce\x18)PatchSafetyEventsResponseItemResponseBodyB\t\n" +
-	"\a_status\"\x97\x01\n" +
-	"\x19PatchSafetyEventsItemData\x123\n" +
+	"\a_status\"\x92\x01\n" +
+	"\x14SafetyEventsItemData\x123\n" +
 	"\x0fsafety_event_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rsafetyEventId\x88\x01\x01:1\xda\xce\x18-PatchSafetyEventsResponseItemDataResponseBodyB\x12\n" +
 	"\x10_safety_event_id2\x98\x02\n" +
 	"\x13SafetyEventsService\x12\x80\x02\n" +
@@ -452,18 +452,18 @@ func file_samsara_safety_events_v1beta1_safety_events_proto_rawDescGZIP() []byte
 
 var file_samsara_safety_events_v1beta1_safety_events_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_samsara_safety_events_v1beta1_safety_events_proto_goTypes = []any{
-	(*PatchSafetyEventsV2BatchRequest)(nil),      // 0: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest
-	(*PatchSafetyEventsV2BatchResponse)(nil),     // 1: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchResponse
-	(*PatchSafetyEventsDismissalReasonBody)(nil), // 2: samsara.safety_events.v1beta1.PatchSafetyEventsDismissalReasonBody
-	(*PatchSafetyEventsItem)(nil),                // 3: samsara.safety_events.v1beta1.PatchSafetyEventsItem
-	(*PatchSafetyEventsItemData)(nil),            // 4: samsara.safety_events.v1beta1.PatchSafetyEventsItemData
-	(*fieldmaskpb.FieldMask)(nil),                // 5: google.protobuf.FieldMask
+	(*PatchSafetyEventsV2BatchRequest)(nil),  // 0: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest
+	(*PatchSafetyEventsV2BatchResponse)(nil), // 1: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchResponse
+	(*SafetyEventsDismissalReason)(nil),      // 2: samsara.safety_events.v1beta1.SafetyEventsDismissalReason
+	(*SafetyEventsItem)(nil),                 // 3: samsara.safety_events.v1beta1.SafetyEventsItem
+	(*SafetyEventsItemData)(nil),             // 4: samsara.safety_events.v1beta1.SafetyEventsItemData
+	(*fieldmaskpb.FieldMask)(nil),            // 5: google.protobuf.FieldMask
 }
 var file_samsara_safety_events_v1beta1_safety_events_proto_depIdxs = []int32{
-	2, // 0: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest.dismissal_reason:type_name -> samsara.safety_events.v1beta1.PatchSafetyEventsDismissalReasonBody
+	2, // 0: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest.dismissal_reason:type_name -> samsara.safety_events.v1beta1.SafetyEventsDismissalReason
 	5, // 1: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3, // 2: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchResponse.responses:type_name -> samsara.safety_events.v1beta1.PatchSafetyEventsItem
-	4, // 3: samsara.safety_events.v1beta1.PatchSafetyEventsItem.data:type_name -> samsara.safety_events.v1beta1.PatchSafetyEventsItemData
+	3, // 2: samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchResponse.responses:type_name -> samsara.safety_events.v1beta1.SafetyEventsItem
+	4, // 3: samsara.safety_events.v1beta1.SafetyEventsItem.data:type_name -> samsara.safety_events.v1beta1.SafetyEventsItemData
 	0, // 4: samsara.safety_events.v1beta1.SafetyEventsService.PatchSafetyEventsV2Batch:input_type -> samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchRequest
 	1, // 5: samsara.safety_events.v1beta1.SafetyEventsService.PatchSafetyEventsV2Batch:output_type -> samsara.safety_events.v1beta1.PatchSafetyEventsV2BatchResponse
 	5, // [5:6] is the sub-list for method output_type

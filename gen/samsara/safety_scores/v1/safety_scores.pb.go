@@ -104,7 +104,7 @@ type GetDriverSafetyScoresResponse struct {
 	// Member `data`. Required.
 	Data []*DriverSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetDriverSafetyScoresResponse) GetData() []*DriverSafetyScore {
 	return nil
 }
 
-func (x *GetDriverSafetyScoresResponse) GetPagination() *v1.GoaPagination {
+func (x *GetDriverSafetyScoresResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -360,7 +360,7 @@ type GetTagSafetyScoresResponse struct {
 	// Member `data`. Required.
 	Data []*TagSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,7 +402,7 @@ func (x *GetTagSafetyScoresResponse) GetData() []*TagSafetyScore {
 	return nil
 }
 
-func (x *GetTagSafetyScoresResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTagSafetyScoresResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -488,7 +488,7 @@ type GetVehicleSafetyScoresResponse struct {
 	// Member `data`. Required.
 	Data []*VehicleSafetyScore `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -530,7 +530,7 @@ func (x *GetVehicleSafetyScoresResponse) GetData() []*VehicleSafetyScore {
 	return nil
 }
 
-func (x *GetVehicleSafetyScoresResponse) GetPagination() *v1.GoaPagination {
+func (x *GetVehicleSafetyScoresResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -1040,11 +1040,11 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x02R\tstartTime\x88\x01\x01B\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xb1\x01\n" +
+	"\v_start_time\"\xae\x01\n" +
 	"\x1dGetDriverSafetyScoresResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.safety_scores.v1.DriverSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.safety_scores.v1.DriverSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x9b\x02\n" +
 	"\x1eGetTagGroupSafetyScoresRequest\x123\n" +
 	"\bend_time\x18\x01 \x01(\tB\x13\xda\xce\x18\x0f\b\x02 \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12=\n" +
@@ -1069,11 +1069,11 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_score_typeB\r\n" +
-	"\v_start_time\"\xab\x01\n" +
+	"\v_start_time\"\xa8\x01\n" +
 	"\x1aGetTagSafetyScoresResponse\x12D\n" +
-	"\x04data\x18\x01 \x03(\v2(.samsara.safety_scores.v1.TagSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2(.samsara.safety_scores.v1.TagSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x81\x02\n" +
 	"\x1dGetVehicleSafetyScoresRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x123\n" +
@@ -1084,11 +1084,11 @@ const file_samsara_safety_scores_v1_safety_scores_proto_rawDesc = "" +
 	"vehicleIdsB\b\n" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
-	"\v_start_time\"\xb3\x01\n" +
+	"\v_start_time\"\xb0\x01\n" +
 	"\x1eGetVehicleSafetyScoresResponse\x12H\n" +
-	"\x04data\x18\x01 \x03(\v2,.samsara.safety_scores.v1.VehicleSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2,.samsara.safety_scores.v1.VehicleSafetyScoreB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x93\x04\n" +
 	"\x11DriverSafetyScore\x12S\n" +
 	"\tbehaviors\x18\x01 \x03(\v2-.samsara.safety_scores.v1.SafetyScoreBehaviorB\x06\xda\xce\x18\x02 \x01R\tbehaviors\x12?\n" +
@@ -1188,16 +1188,16 @@ var file_samsara_safety_scores_v1_safety_scores_proto_goTypes = []any{
 	(*TagGroupSafetyScore)(nil),             // 11: samsara.safety_scores.v1.TagGroupSafetyScore
 	(*TagSafetyScore)(nil),                  // 12: samsara.safety_scores.v1.TagSafetyScore
 	(*VehicleSafetyScore)(nil),              // 13: samsara.safety_scores.v1.VehicleSafetyScore
-	(*v1.GoaPagination)(nil),                // 14: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                   // 14: samsara.types.v1.Pagination
 }
 var file_samsara_safety_scores_v1_safety_scores_proto_depIdxs = []int32{
 	8,  // 0: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.DriverSafetyScore
-	14, // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	14, // 1: samsara.safety_scores.v1.GetDriverSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
 	11, // 2: samsara.safety_scores.v1.GetTagGroupSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagGroupSafetyScore
 	12, // 3: samsara.safety_scores.v1.GetTagSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.TagSafetyScore
-	14, // 4: samsara.safety_scores.v1.GetTagSafetyScoresResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	14, // 4: samsara.safety_scores.v1.GetTagSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
 	13, // 5: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.data:type_name -> samsara.safety_scores.v1.VehicleSafetyScore
-	14, // 6: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	14, // 6: samsara.safety_scores.v1.GetVehicleSafetyScoresResponse.pagination:type_name -> samsara.types.v1.Pagination
 	9,  // 7: samsara.safety_scores.v1.DriverSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior
 	10, // 8: samsara.safety_scores.v1.DriverSafetyScore.speeding:type_name -> samsara.safety_scores.v1.SafetyScoreSpeeding
 	9,  // 9: samsara.safety_scores.v1.TagGroupSafetyScore.behaviors:type_name -> samsara.safety_scores.v1.SafetyScoreBehavior

@@ -382,13 +382,13 @@ type PatchDriverAppSettingsRequest struct {
 	// Body member `gamification`.
 	Gamification *bool `protobuf:"varint,2,opt,name=gamification,proto3,oneof" json:"gamification,omitempty"`
 	// Body member `gamificationConfig`.
-	GamificationConfig *DriverAppSettingsGamificationConfigTinyInput `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
+	GamificationConfig *DriverAppSettingsGamificationConfigTiny `protobuf:"bytes,3,opt,name=gamification_config,json=gamificationConfig,proto3" json:"gamification_config,omitempty"`
 	// Body member `orgVehicleSearch`.
 	OrgVehicleSearch *bool `protobuf:"varint,4,opt,name=org_vehicle_search,json=orgVehicleSearch,proto3,oneof" json:"org_vehicle_search,omitempty"`
 	// Body member `trailerSelection`.
 	TrailerSelection *bool `protobuf:"varint,5,opt,name=trailer_selection,json=trailerSelection,proto3,oneof" json:"trailer_selection,omitempty"`
 	// Body member `trailerSelectionConfig`.
-	TrailerSelectionConfig *DriverAppSettingsTrailerSelectionConfigTinyInput `protobuf:"bytes,6,opt,name=trailer_selection_config,json=trailerSelectionConfig,proto3" json:"trailer_selection_config,omitempty"`
+	TrailerSelectionConfig *DriverAppSettingsTrailerSelectionConfigTiny `protobuf:"bytes,6,opt,name=trailer_selection_config,json=trailerSelectionConfig,proto3" json:"trailer_selection_config,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -440,7 +440,7 @@ func (x *PatchDriverAppSettingsRequest) GetGamification() bool {
 	return false
 }
 
-func (x *PatchDriverAppSettingsRequest) GetGamificationConfig() *DriverAppSettingsGamificationConfigTinyInput {
+func (x *PatchDriverAppSettingsRequest) GetGamificationConfig() *DriverAppSettingsGamificationConfigTiny {
 	if x != nil {
 		return x.GamificationConfig
 	}
@@ -461,7 +461,7 @@ func (x *PatchDriverAppSettingsRequest) GetTrailerSelection() bool {
 	return false
 }
 
-func (x *PatchDriverAppSettingsRequest) GetTrailerSelectionConfig() *DriverAppSettingsTrailerSelectionConfigTinyInput {
+func (x *PatchDriverAppSettingsRequest) GetTrailerSelectionConfig() *DriverAppSettingsTrailerSelectionConfigTiny {
 	if x != nil {
 		return x.TrailerSelectionConfig
 	}
@@ -759,7 +759,8 @@ func (x *DriverAppSettings) GetTrailerSelectionConfig() *DriverAppSettingsTraile
 	return nil
 }
 
-// Schema DriverAppSettingsGamificationConfigTinyObjectResponseBody.
+// Schemas DriverAppSettingsGamificationConfigTinyObjectRequestBody,
+// DriverAppSettingsGamificationConfigTinyObjectResponseBody.
 type DriverAppSettingsGamificationConfigTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `anonymizeDriverNames`.
@@ -805,53 +806,8 @@ func (x *DriverAppSettingsGamificationConfigTiny) GetAnonymizeDriverNames() bool
 	return false
 }
 
-// Schema DriverAppSettingsGamificationConfigTinyObjectRequestBody.
-type DriverAppSettingsGamificationConfigTinyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `anonymizeDriverNames`.
-	AnonymizeDriverNames *bool `protobuf:"varint,1,opt,name=anonymize_driver_names,json=anonymizeDriverNames,proto3,oneof" json:"anonymize_driver_names,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *DriverAppSettingsGamificationConfigTinyInput) Reset() {
-	*x = DriverAppSettingsGamificationConfigTinyInput{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DriverAppSettingsGamificationConfigTinyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DriverAppSettingsGamificationConfigTinyInput) ProtoMessage() {}
-
-func (x *DriverAppSettingsGamificationConfigTinyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DriverAppSettingsGamificationConfigTinyInput.ProtoReflect.Descriptor instead.
-func (*DriverAppSettingsGamificationConfigTinyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *DriverAppSettingsGamificationConfigTinyInput) GetAnonymizeDriverNames() bool {
-	if x != nil && x.AnonymizeDriverNames != nil {
-		return *x.AnonymizeDriverNames
-	}
-	return false
-}
-
-// Schema DriverAppSettingsTrailerSelectionConfigTinyObjectResponseBody.
+// Schemas DriverAppSettingsTrailerSelectionConfigTinyObjectRequestBody,
+// DriverAppSettingsTrailerSelectionConfigTinyObjectResponseBody.
 type DriverAppSettingsTrailerSelectionConfigTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driverTrailerCreationEnabled`.
@@ -866,7 +822,7 @@ type DriverAppSettingsTrailerSelectionConfigTiny struct {
 
 func (x *DriverAppSettingsTrailerSelectionConfigTiny) Reset() {
 	*x = DriverAppSettingsTrailerSelectionConfigTiny{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[14]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +834,7 @@ func (x *DriverAppSettingsTrailerSelectionConfigTiny) String() string {
 func (*DriverAppSettingsTrailerSelectionConfigTiny) ProtoMessage() {}
 
 func (x *DriverAppSettingsTrailerSelectionConfigTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[14]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +847,7 @@ func (x *DriverAppSettingsTrailerSelectionConfigTiny) ProtoReflect() protoreflec
 
 // Deprecated: Use DriverAppSettingsTrailerSelectionConfigTiny.ProtoReflect.Descriptor instead.
 func (*DriverAppSettingsTrailerSelectionConfigTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{14}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DriverAppSettingsTrailerSelectionConfigTiny) GetDriverTrailerCreationEnabled() bool {
@@ -915,70 +871,6 @@ func (x *DriverAppSettingsTrailerSelectionConfigTiny) GetOrgTrailerSearch() bool
 	return false
 }
 
-// Schema DriverAppSettingsTrailerSelectionConfigTinyObjectRequestBody.
-type DriverAppSettingsTrailerSelectionConfigTinyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `driverTrailerCreationEnabled`.
-	DriverTrailerCreationEnabled *bool `protobuf:"varint,1,opt,name=driver_trailer_creation_enabled,json=driverTrailerCreationEnabled,proto3,oneof" json:"driver_trailer_creation_enabled,omitempty"`
-	// Member `maxNumOfTrailersSelected`. At most 8.
-	MaxNumOfTrailersSelected *int64 `protobuf:"varint,2,opt,name=max_num_of_trailers_selected,json=maxNumOfTrailersSelected,proto3,oneof" json:"max_num_of_trailers_selected,omitempty"`
-	// Member `orgTrailerSearch`.
-	OrgTrailerSearch *bool `protobuf:"varint,3,opt,name=org_trailer_search,json=orgTrailerSearch,proto3,oneof" json:"org_trailer_search,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
-}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) Reset() {
-	*x = DriverAppSettingsTrailerSelectionConfigTinyInput{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DriverAppSettingsTrailerSelectionConfigTinyInput) ProtoMessage() {}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DriverAppSettingsTrailerSelectionConfigTinyInput.ProtoReflect.Descriptor instead.
-func (*DriverAppSettingsTrailerSelectionConfigTinyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) GetDriverTrailerCreationEnabled() bool {
-	if x != nil && x.DriverTrailerCreationEnabled != nil {
-		return *x.DriverTrailerCreationEnabled
-	}
-	return false
-}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) GetMaxNumOfTrailersSelected() int64 {
-	if x != nil && x.MaxNumOfTrailersSelected != nil {
-		return *x.MaxNumOfTrailersSelected
-	}
-	return 0
-}
-
-func (x *DriverAppSettingsTrailerSelectionConfigTinyInput) GetOrgTrailerSearch() bool {
-	if x != nil && x.OrgTrailerSearch != nil {
-		return *x.OrgTrailerSearch
-	}
-	return false
-}
-
 // Schema FollowingDistanceDetectionAlertSettingsObjectResponseBody.
 type FollowingDistanceDetectionAlertSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -996,7 +888,7 @@ type FollowingDistanceDetectionAlertSettings struct {
 
 func (x *FollowingDistanceDetectionAlertSettings) Reset() {
 	*x = FollowingDistanceDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[16]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +900,7 @@ func (x *FollowingDistanceDetectionAlertSettings) String() string {
 func (*FollowingDistanceDetectionAlertSettings) ProtoMessage() {}
 
 func (x *FollowingDistanceDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[16]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +913,7 @@ func (x *FollowingDistanceDetectionAlertSettings) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use FollowingDistanceDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*FollowingDistanceDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{16}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FollowingDistanceDetectionAlertSettings) GetDurationMs() int64 {
@@ -1067,7 +959,7 @@ type ForwardCollisionDetectionAlertSettings struct {
 
 func (x *ForwardCollisionDetectionAlertSettings) Reset() {
 	*x = ForwardCollisionDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[17]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +971,7 @@ func (x *ForwardCollisionDetectionAlertSettings) String() string {
 func (*ForwardCollisionDetectionAlertSettings) ProtoMessage() {}
 
 func (x *ForwardCollisionDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[17]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +984,7 @@ func (x *ForwardCollisionDetectionAlertSettings) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use ForwardCollisionDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*ForwardCollisionDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{17}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ForwardCollisionDetectionAlertSettings) GetHasInCabAudioAlertsEnabled() bool {
@@ -1131,7 +1023,7 @@ type HarshAccelSensitivityGForceSettings struct {
 
 func (x *HarshAccelSensitivityGForceSettings) Reset() {
 	*x = HarshAccelSensitivityGForceSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[18]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1035,7 @@ func (x *HarshAccelSensitivityGForceSettings) String() string {
 func (*HarshAccelSensitivityGForceSettings) ProtoMessage() {}
 
 func (x *HarshAccelSensitivityGForceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[18]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1048,7 @@ func (x *HarshAccelSensitivityGForceSettings) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use HarshAccelSensitivityGForceSettings.ProtoReflect.Descriptor instead.
 func (*HarshAccelSensitivityGForceSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{18}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HarshAccelSensitivityGForceSettings) GetHeavyDuty() string {
@@ -1195,7 +1087,7 @@ type HarshAccelSensitivitySettings struct {
 
 func (x *HarshAccelSensitivitySettings) Reset() {
 	*x = HarshAccelSensitivitySettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[19]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1099,7 @@ func (x *HarshAccelSensitivitySettings) String() string {
 func (*HarshAccelSensitivitySettings) ProtoMessage() {}
 
 func (x *HarshAccelSensitivitySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[19]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1112,7 @@ func (x *HarshAccelSensitivitySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshAccelSensitivitySettings.ProtoReflect.Descriptor instead.
 func (*HarshAccelSensitivitySettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{19}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HarshAccelSensitivitySettings) GetHeavyDuty() string {
@@ -1259,7 +1151,7 @@ type HarshBrakeSensitivityGForceSettings struct {
 
 func (x *HarshBrakeSensitivityGForceSettings) Reset() {
 	*x = HarshBrakeSensitivityGForceSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[20]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1163,7 @@ func (x *HarshBrakeSensitivityGForceSettings) String() string {
 func (*HarshBrakeSensitivityGForceSettings) ProtoMessage() {}
 
 func (x *HarshBrakeSensitivityGForceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[20]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1176,7 @@ func (x *HarshBrakeSensitivityGForceSettings) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use HarshBrakeSensitivityGForceSettings.ProtoReflect.Descriptor instead.
 func (*HarshBrakeSensitivityGForceSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{20}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HarshBrakeSensitivityGForceSettings) GetHeavyDuty() string {
@@ -1326,7 +1218,7 @@ type HarshBrakeSensitivitySettings struct {
 
 func (x *HarshBrakeSensitivitySettings) Reset() {
 	*x = HarshBrakeSensitivitySettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[21]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1230,7 @@ func (x *HarshBrakeSensitivitySettings) String() string {
 func (*HarshBrakeSensitivitySettings) ProtoMessage() {}
 
 func (x *HarshBrakeSensitivitySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[21]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1243,7 @@ func (x *HarshBrakeSensitivitySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshBrakeSensitivitySettings.ProtoReflect.Descriptor instead.
 func (*HarshBrakeSensitivitySettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{21}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HarshBrakeSensitivitySettings) GetHeavyDuty() string {
@@ -1390,7 +1282,7 @@ type HarshEventSensitivitySettings struct {
 
 func (x *HarshEventSensitivitySettings) Reset() {
 	*x = HarshEventSensitivitySettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[22]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1294,7 @@ func (x *HarshEventSensitivitySettings) String() string {
 func (*HarshEventSensitivitySettings) ProtoMessage() {}
 
 func (x *HarshEventSensitivitySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[22]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1307,7 @@ func (x *HarshEventSensitivitySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventSensitivitySettings.ProtoReflect.Descriptor instead.
 func (*HarshEventSensitivitySettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{22}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HarshEventSensitivitySettings) GetHarshAccelSensitivityGForce() *HarshAccelSensitivityGForceSettings {
@@ -1454,7 +1346,7 @@ type HarshEventSensitivityV2Settings struct {
 
 func (x *HarshEventSensitivityV2Settings) Reset() {
 	*x = HarshEventSensitivityV2Settings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[23]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1358,7 @@ func (x *HarshEventSensitivityV2Settings) String() string {
 func (*HarshEventSensitivityV2Settings) ProtoMessage() {}
 
 func (x *HarshEventSensitivityV2Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[23]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1371,7 @@ func (x *HarshEventSensitivityV2Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshEventSensitivityV2Settings.ProtoReflect.Descriptor instead.
 func (*HarshEventSensitivityV2Settings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{23}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HarshEventSensitivityV2Settings) GetHarshAccelSensitivity() *HarshAccelSensitivitySettings {
@@ -1518,7 +1410,7 @@ type HarshTurnSensitivityGForceSettings struct {
 
 func (x *HarshTurnSensitivityGForceSettings) Reset() {
 	*x = HarshTurnSensitivityGForceSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[24]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1422,7 @@ func (x *HarshTurnSensitivityGForceSettings) String() string {
 func (*HarshTurnSensitivityGForceSettings) ProtoMessage() {}
 
 func (x *HarshTurnSensitivityGForceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[24]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1435,7 @@ func (x *HarshTurnSensitivityGForceSettings) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use HarshTurnSensitivityGForceSettings.ProtoReflect.Descriptor instead.
 func (*HarshTurnSensitivityGForceSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{24}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HarshTurnSensitivityGForceSettings) GetHeavyDuty() string {
@@ -1585,7 +1477,7 @@ type HarshTurnSensitivitySettings struct {
 
 func (x *HarshTurnSensitivitySettings) Reset() {
 	*x = HarshTurnSensitivitySettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[25]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1489,7 @@ func (x *HarshTurnSensitivitySettings) String() string {
 func (*HarshTurnSensitivitySettings) ProtoMessage() {}
 
 func (x *HarshTurnSensitivitySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[25]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1502,7 @@ func (x *HarshTurnSensitivitySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HarshTurnSensitivitySettings.ProtoReflect.Descriptor instead.
 func (*HarshTurnSensitivitySettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{25}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HarshTurnSensitivitySettings) GetHeavyDuty() string {
@@ -1651,7 +1543,7 @@ type InattentiveDrivingDetectionAlertSettings struct {
 
 func (x *InattentiveDrivingDetectionAlertSettings) Reset() {
 	*x = InattentiveDrivingDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[26]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1555,7 @@ func (x *InattentiveDrivingDetectionAlertSettings) String() string {
 func (*InattentiveDrivingDetectionAlertSettings) ProtoMessage() {}
 
 func (x *InattentiveDrivingDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[26]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1568,7 @@ func (x *InattentiveDrivingDetectionAlertSettings) ProtoReflect() protoreflect.M
 
 // Deprecated: Use InattentiveDrivingDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*InattentiveDrivingDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{26}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InattentiveDrivingDetectionAlertSettings) GetHasInCabAudioAlertsEnabled() bool {
@@ -1722,7 +1614,7 @@ type MobileUsageDetectionAlertSettings struct {
 
 func (x *MobileUsageDetectionAlertSettings) Reset() {
 	*x = MobileUsageDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[27]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1626,7 @@ func (x *MobileUsageDetectionAlertSettings) String() string {
 func (*MobileUsageDetectionAlertSettings) ProtoMessage() {}
 
 func (x *MobileUsageDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[27]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1639,7 @@ func (x *MobileUsageDetectionAlertSettings) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use MobileUsageDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*MobileUsageDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{27}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MobileUsageDetectionAlertSettings) GetHasInCabAudioAlertsEnabled() bool {
@@ -1792,7 +1684,7 @@ type PolicyViolationsDetectionAlertSettings struct {
 
 func (x *PolicyViolationsDetectionAlertSettings) Reset() {
 	*x = PolicyViolationsDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[28]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1696,7 @@ func (x *PolicyViolationsDetectionAlertSettings) String() string {
 func (*PolicyViolationsDetectionAlertSettings) ProtoMessage() {}
 
 func (x *PolicyViolationsDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[28]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1709,7 @@ func (x *PolicyViolationsDetectionAlertSettings) ProtoReflect() protoreflect.Mes
 
 // Deprecated: Use PolicyViolationsDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*PolicyViolationsDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{28}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PolicyViolationsDetectionAlertSettings) GetEventsAvailableForTesting() []string {
@@ -1868,7 +1760,7 @@ type RollingStopDetectionAlertSettings struct {
 
 func (x *RollingStopDetectionAlertSettings) Reset() {
 	*x = RollingStopDetectionAlertSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[29]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1772,7 @@ func (x *RollingStopDetectionAlertSettings) String() string {
 func (*RollingStopDetectionAlertSettings) ProtoMessage() {}
 
 func (x *RollingStopDetectionAlertSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[29]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1785,7 @@ func (x *RollingStopDetectionAlertSettings) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use RollingStopDetectionAlertSettings.ProtoReflect.Descriptor instead.
 func (*RollingStopDetectionAlertSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{29}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RollingStopDetectionAlertSettings) GetIsEnabled() bool {
@@ -1979,7 +1871,7 @@ type SafetyScoreConfigurationSettings struct {
 
 func (x *SafetyScoreConfigurationSettings) Reset() {
 	*x = SafetyScoreConfigurationSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[30]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +1883,7 @@ func (x *SafetyScoreConfigurationSettings) String() string {
 func (*SafetyScoreConfigurationSettings) ProtoMessage() {}
 
 func (x *SafetyScoreConfigurationSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[30]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +1896,7 @@ func (x *SafetyScoreConfigurationSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetyScoreConfigurationSettings.ProtoReflect.Descriptor instead.
 func (*SafetyScoreConfigurationSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{30}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SafetyScoreConfigurationSettings) GetAiInattentiveDrivingDetectionWeight() int64 {
@@ -2251,7 +2143,7 @@ type SafetySettings struct {
 
 func (x *SafetySettings) Reset() {
 	*x = SafetySettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[31]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2155,7 @@ func (x *SafetySettings) String() string {
 func (*SafetySettings) ProtoMessage() {}
 
 func (x *SafetySettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[31]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2168,7 @@ func (x *SafetySettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SafetySettings.ProtoReflect.Descriptor instead.
 func (*SafetySettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{31}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SafetySettings) GetDefaultVehicleType() string {
@@ -2392,7 +2284,7 @@ type SettingsCompliance struct {
 
 func (x *SettingsCompliance) Reset() {
 	*x = SettingsCompliance{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[32]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2296,7 @@ func (x *SettingsCompliance) String() string {
 func (*SettingsCompliance) ProtoMessage() {}
 
 func (x *SettingsCompliance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[32]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2309,7 @@ func (x *SettingsCompliance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsCompliance.ProtoReflect.Descriptor instead.
 func (*SettingsCompliance) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{32}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SettingsCompliance) GetAllowUnregulatedVehiclesEnabled() bool {
@@ -2503,7 +2395,7 @@ type SpeedingSettings struct {
 
 func (x *SpeedingSettings) Reset() {
 	*x = SpeedingSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[33]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2407,7 @@ func (x *SpeedingSettings) String() string {
 func (*SpeedingSettings) ProtoMessage() {}
 
 func (x *SpeedingSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[33]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2420,7 @@ func (x *SpeedingSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedingSettings.ProtoReflect.Descriptor instead.
 func (*SpeedingSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{33}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SpeedingSettings) GetSeverityLevels() []*SpeedingSeverityLevel {
@@ -2562,7 +2454,7 @@ type SpeedingSeverityLevel struct {
 
 func (x *SpeedingSeverityLevel) Reset() {
 	*x = SpeedingSeverityLevel{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[34]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +2466,7 @@ func (x *SpeedingSeverityLevel) String() string {
 func (*SpeedingSeverityLevel) ProtoMessage() {}
 
 func (x *SpeedingSeverityLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[34]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +2479,7 @@ func (x *SpeedingSeverityLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpeedingSeverityLevel.ProtoReflect.Descriptor instead.
 func (*SpeedingSeverityLevel) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{34}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SpeedingSeverityLevel) GetDurationMs() int64 {
@@ -2637,7 +2529,7 @@ type VoiceCoachingSettings struct {
 
 func (x *VoiceCoachingSettings) Reset() {
 	*x = VoiceCoachingSettings{}
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[35]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2541,7 @@ func (x *VoiceCoachingSettings) String() string {
 func (*VoiceCoachingSettings) ProtoMessage() {}
 
 func (x *VoiceCoachingSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_settings_v1_settings_proto_msgTypes[35]
+	mi := &file_samsara_settings_v1_settings_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2554,7 @@ func (x *VoiceCoachingSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoiceCoachingSettings.ProtoReflect.Descriptor instead.
 func (*VoiceCoachingSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{35}
+	return file_samsara_settings_v1_settings_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VoiceCoachingSettings) GetEventsToCoach() []string {
@@ -2730,14 +2622,14 @@ const file_samsara_settings_v1_settings_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\v2'.samsara.settings.v1.SettingsComplianceB\x06\xda\xce\x18\x02 \x01R\x04data\"\x1d\n" +
 	"\x1bGetDriverAppSettingsRequest\"b\n" +
 	"\x1cGetDriverAppSettingsResponse\x12B\n" +
-	"\x04data\x18\x01 \x01(\v2&.samsara.settings.v1.DriverAppSettingsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x97\x05\n" +
+	"\x04data\x18\x01 \x01(\v2&.samsara.settings.v1.DriverAppSettingsB\x06\xda\xce\x18\x02 \x01R\x04data\"\x8d\x05\n" +
 	"\x1dPatchDriverAppSettingsRequest\x123\n" +
 	"\x0fdriver_fleet_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x00R\rdriverFleetId\x88\x01\x01\x12/\n" +
-	"\fgamification\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x01R\fgamification\x88\x01\x01\x12z\n" +
-	"\x13gamification_config\x18\x03 \x01(\v2A.samsara.settings.v1.DriverAppSettingsGamificationConfigTinyInputB\x06\xda\xce\x18\x02\b\x03R\x12gamificationConfig\x129\n" +
+	"\fgamification\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x01R\fgamification\x88\x01\x01\x12u\n" +
+	"\x13gamification_config\x18\x03 \x01(\v2<.samsara.settings.v1.DriverAppSettingsGamificationConfigTinyB\x06\xda\xce\x18\x02\b\x03R\x12gamificationConfig\x129\n" +
 	"\x12org_vehicle_search\x18\x04 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x02R\x10orgVehicleSearch\x88\x01\x01\x128\n" +
-	"\x11trailer_selection\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\x10trailerSelection\x88\x01\x01\x12\x87\x01\n" +
-	"\x18trailer_selection_config\x18\x06 \x01(\v2E.samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTinyInputB\x06\xda\xce\x18\x02\b\x03R\x16trailerSelectionConfig\x12C\n" +
+	"\x11trailer_selection\x18\x05 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x03R\x10trailerSelection\x88\x01\x01\x12\x82\x01\n" +
+	"\x18trailer_selection_config\x18\x06 \x01(\v2@.samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTinyB\x06\xda\xce\x18\x02\b\x03R\x16trailerSelectionConfig\x12C\n" +
 	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x12\n" +
 	"\x10_driver_fleet_idB\x0f\n" +
@@ -2765,24 +2657,14 @@ const file_samsara_settings_v1_settings_proto_rawDesc = "" +
 	"\x10_driver_fleet_idB\x0f\n" +
 	"\r_gamificationB\x15\n" +
 	"\x13_org_vehicle_searchB\x14\n" +
-	"\x12_trailer_selection\"\xbe\x01\n" +
+	"\x12_trailer_selection\"\xfa\x01\n" +
 	"'DriverAppSettingsGamificationConfigTiny\x129\n" +
-	"\x16anonymize_driver_names\x18\x01 \x01(\bH\x00R\x14anonymizeDriverNames\x88\x01\x01:=\xda\xce\x189DriverAppSettingsGamificationConfigTinyObjectResponseBodyB\x19\n" +
-	"\x17_anonymize_driver_names\"\xc2\x01\n" +
-	",DriverAppSettingsGamificationConfigTinyInput\x129\n" +
-	"\x16anonymize_driver_names\x18\x01 \x01(\bH\x00R\x14anonymizeDriverNames\x88\x01\x01:<\xda\xce\x188DriverAppSettingsGamificationConfigTinyObjectRequestBodyB\x19\n" +
-	"\x17_anonymize_driver_names\"\x9f\x03\n" +
+	"\x16anonymize_driver_names\x18\x01 \x01(\bH\x00R\x14anonymizeDriverNames\x88\x01\x01:y\xda\xce\x188DriverAppSettingsGamificationConfigTinyObjectRequestBody\xda\xce\x189DriverAppSettingsGamificationConfigTinyObjectResponseBodyB\x19\n" +
+	"\x17_anonymize_driver_names\"\xe0\x03\n" +
 	"+DriverAppSettingsTrailerSelectionConfigTiny\x12J\n" +
 	"\x1fdriver_trailer_creation_enabled\x18\x01 \x01(\bH\x00R\x1cdriverTrailerCreationEnabled\x88\x01\x01\x12R\n" +
 	"\x1cmax_num_of_trailers_selected\x18\x02 \x01(\x03B\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00 @H\x01R\x18maxNumOfTrailersSelected\x88\x01\x01\x121\n" +
-	"\x12org_trailer_search\x18\x03 \x01(\bH\x02R\x10orgTrailerSearch\x88\x01\x01:A\xda\xce\x18=DriverAppSettingsTrailerSelectionConfigTinyObjectResponseBodyB\"\n" +
-	" _driver_trailer_creation_enabledB\x1f\n" +
-	"\x1d_max_num_of_trailers_selectedB\x15\n" +
-	"\x13_org_trailer_search\"\xa3\x03\n" +
-	"0DriverAppSettingsTrailerSelectionConfigTinyInput\x12J\n" +
-	"\x1fdriver_trailer_creation_enabled\x18\x01 \x01(\bH\x00R\x1cdriverTrailerCreationEnabled\x88\x01\x01\x12R\n" +
-	"\x1cmax_num_of_trailers_selected\x18\x02 \x01(\x03B\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00 @H\x01R\x18maxNumOfTrailersSelected\x88\x01\x01\x121\n" +
-	"\x12org_trailer_search\x18\x03 \x01(\bH\x02R\x10orgTrailerSearch\x88\x01\x01:@\xda\xce\x18<DriverAppSettingsTrailerSelectionConfigTinyObjectRequestBodyB\"\n" +
+	"\x12org_trailer_search\x18\x03 \x01(\bH\x02R\x10orgTrailerSearch\x88\x01\x01:\x81\x01\xda\xce\x18<DriverAppSettingsTrailerSelectionConfigTinyObjectRequestBody\xda\xce\x18=DriverAppSettingsTrailerSelectionConfigTinyObjectResponseBodyB\"\n" +
 	" _driver_trailer_creation_enabledB\x1f\n" +
 	"\x1d_max_num_of_trailers_selectedB\x15\n" +
 	"\x13_org_trailer_search\"\x95\x03\n" +
@@ -3060,77 +2942,75 @@ func file_samsara_settings_v1_settings_proto_rawDescGZIP() []byte {
 	return file_samsara_settings_v1_settings_proto_rawDescData
 }
 
-var file_samsara_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_samsara_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_samsara_settings_v1_settings_proto_goTypes = []any{
-	(*GetComplianceSettingsRequest)(nil),                     // 0: samsara.settings.v1.GetComplianceSettingsRequest
-	(*GetComplianceSettingsResponse)(nil),                    // 1: samsara.settings.v1.GetComplianceSettingsResponse
-	(*PatchComplianceSettingsRequest)(nil),                   // 2: samsara.settings.v1.PatchComplianceSettingsRequest
-	(*PatchComplianceSettingsResponse)(nil),                  // 3: samsara.settings.v1.PatchComplianceSettingsResponse
-	(*GetDriverAppSettingsRequest)(nil),                      // 4: samsara.settings.v1.GetDriverAppSettingsRequest
-	(*GetDriverAppSettingsResponse)(nil),                     // 5: samsara.settings.v1.GetDriverAppSettingsResponse
-	(*PatchDriverAppSettingsRequest)(nil),                    // 6: samsara.settings.v1.PatchDriverAppSettingsRequest
-	(*PatchDriverAppSettingsResponse)(nil),                   // 7: samsara.settings.v1.PatchDriverAppSettingsResponse
-	(*GetSafetySettingsRequest)(nil),                         // 8: samsara.settings.v1.GetSafetySettingsRequest
-	(*GetSafetySettingsResponse)(nil),                        // 9: samsara.settings.v1.GetSafetySettingsResponse
-	(*DistractedDrivingDetectionAlertSettings)(nil),          // 10: samsara.settings.v1.DistractedDrivingDetectionAlertSettings
-	(*DriverAppSettings)(nil),                                // 11: samsara.settings.v1.DriverAppSettings
-	(*DriverAppSettingsGamificationConfigTiny)(nil),          // 12: samsara.settings.v1.DriverAppSettingsGamificationConfigTiny
-	(*DriverAppSettingsGamificationConfigTinyInput)(nil),     // 13: samsara.settings.v1.DriverAppSettingsGamificationConfigTinyInput
-	(*DriverAppSettingsTrailerSelectionConfigTiny)(nil),      // 14: samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTiny
-	(*DriverAppSettingsTrailerSelectionConfigTinyInput)(nil), // 15: samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTinyInput
-	(*FollowingDistanceDetectionAlertSettings)(nil),          // 16: samsara.settings.v1.FollowingDistanceDetectionAlertSettings
-	(*ForwardCollisionDetectionAlertSettings)(nil),           // 17: samsara.settings.v1.ForwardCollisionDetectionAlertSettings
-	(*HarshAccelSensitivityGForceSettings)(nil),              // 18: samsara.settings.v1.HarshAccelSensitivityGForceSettings
-	(*HarshAccelSensitivitySettings)(nil),                    // 19: samsara.settings.v1.HarshAccelSensitivitySettings
-	(*HarshBrakeSensitivityGForceSettings)(nil),              // 20: samsara.settings.v1.HarshBrakeSensitivityGForceSettings
-	(*HarshBrakeSensitivitySettings)(nil),                    // 21: samsara.settings.v1.HarshBrakeSensitivitySettings
-	(*HarshEventSensitivitySettings)(nil),                    // 22: samsara.settings.v1.HarshEventSensitivitySettings
-	(*HarshEventSensitivityV2Settings)(nil),                  // 23: samsara.settings.v1.HarshEventSensitivityV2Settings
-	(*HarshTurnSensitivityGForceSettings)(nil),               // 24: samsara.settings.v1.HarshTurnSensitivityGForceSettings
-	(*HarshTurnSensitivitySettings)(nil),                     // 25: samsara.settings.v1.HarshTurnSensitivitySettings
-	(*InattentiveDrivingDetectionAlertSettings)(nil),         // 26: samsara.settings.v1.InattentiveDrivingDetectionAlertSettings
-	(*MobileUsageDetectionAlertSettings)(nil),                // 27: samsara.settings.v1.MobileUsageDetectionAlertSettings
-	(*PolicyViolationsDetectionAlertSettings)(nil),           // 28: samsara.settings.v1.PolicyViolationsDetectionAlertSettings
-	(*RollingStopDetectionAlertSettings)(nil),                // 29: samsara.settings.v1.RollingStopDetectionAlertSettings
-	(*SafetyScoreConfigurationSettings)(nil),                 // 30: samsara.settings.v1.SafetyScoreConfigurationSettings
-	(*SafetySettings)(nil),                                   // 31: samsara.settings.v1.SafetySettings
-	(*SettingsCompliance)(nil),                               // 32: samsara.settings.v1.SettingsCompliance
-	(*SpeedingSettings)(nil),                                 // 33: samsara.settings.v1.SpeedingSettings
-	(*SpeedingSeverityLevel)(nil),                            // 34: samsara.settings.v1.SpeedingSeverityLevel
-	(*VoiceCoachingSettings)(nil),                            // 35: samsara.settings.v1.VoiceCoachingSettings
-	(*fieldmaskpb.FieldMask)(nil),                            // 36: google.protobuf.FieldMask
+	(*GetComplianceSettingsRequest)(nil),                // 0: samsara.settings.v1.GetComplianceSettingsRequest
+	(*GetComplianceSettingsResponse)(nil),               // 1: samsara.settings.v1.GetComplianceSettingsResponse
+	(*PatchComplianceSettingsRequest)(nil),              // 2: samsara.settings.v1.PatchComplianceSettingsRequest
+	(*PatchComplianceSettingsResponse)(nil),             // 3: samsara.settings.v1.PatchComplianceSettingsResponse
+	(*GetDriverAppSettingsRequest)(nil),                 // 4: samsara.settings.v1.GetDriverAppSettingsRequest
+	(*GetDriverAppSettingsResponse)(nil),                // 5: samsara.settings.v1.GetDriverAppSettingsResponse
+	(*PatchDriverAppSettingsRequest)(nil),               // 6: samsara.settings.v1.PatchDriverAppSettingsRequest
+	(*PatchDriverAppSettingsResponse)(nil),              // 7: samsara.settings.v1.PatchDriverAppSettingsResponse
+	(*GetSafetySettingsRequest)(nil),                    // 8: samsara.settings.v1.GetSafetySettingsRequest
+	(*GetSafetySettingsResponse)(nil),                   // 9: samsara.settings.v1.GetSafetySettingsResponse
+	(*DistractedDrivingDetectionAlertSettings)(nil),     // 10: samsara.settings.v1.DistractedDrivingDetectionAlertSettings
+	(*DriverAppSettings)(nil),                           // 11: samsara.settings.v1.DriverAppSettings
+	(*DriverAppSettingsGamificationConfigTiny)(nil),     // 12: samsara.settings.v1.DriverAppSettingsGamificationConfigTiny
+	(*DriverAppSettingsTrailerSelectionConfigTiny)(nil), // 13: samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTiny
+	(*FollowingDistanceDetectionAlertSettings)(nil),     // 14: samsara.settings.v1.FollowingDistanceDetectionAlertSettings
+	(*ForwardCollisionDetectionAlertSettings)(nil),      // 15: samsara.settings.v1.ForwardCollisionDetectionAlertSettings
+	(*HarshAccelSensitivityGForceSettings)(nil),         // 16: samsara.settings.v1.HarshAccelSensitivityGForceSettings
+	(*HarshAccelSensitivitySettings)(nil),               // 17: samsara.settings.v1.HarshAccelSensitivitySettings
+	(*HarshBrakeSensitivityGForceSettings)(nil),         // 18: samsara.settings.v1.HarshBrakeSensitivityGForceSettings
+	(*HarshBrakeSensitivitySettings)(nil),               // 19: samsara.settings.v1.HarshBrakeSensitivitySettings
+	(*HarshEventSensitivitySettings)(nil),               // 20: samsara.settings.v1.HarshEventSensitivitySettings
+	(*HarshEventSensitivityV2Settings)(nil),             // 21: samsara.settings.v1.HarshEventSensitivityV2Settings
+	(*HarshTurnSensitivityGForceSettings)(nil),          // 22: samsara.settings.v1.HarshTurnSensitivityGForceSettings
+	(*HarshTurnSensitivitySettings)(nil),                // 23: samsara.settings.v1.HarshTurnSensitivitySettings
+	(*InattentiveDrivingDetectionAlertSettings)(nil),    // 24: samsara.settings.v1.InattentiveDrivingDetectionAlertSettings
+	(*MobileUsageDetectionAlertSettings)(nil),           // 25: samsara.settings.v1.MobileUsageDetectionAlertSettings
+	(*PolicyViolationsDetectionAlertSettings)(nil),      // 26: samsara.settings.v1.PolicyViolationsDetectionAlertSettings
+	(*RollingStopDetectionAlertSettings)(nil),           // 27: samsara.settings.v1.RollingStopDetectionAlertSettings
+	(*SafetyScoreConfigurationSettings)(nil),            // 28: samsara.settings.v1.SafetyScoreConfigurationSettings
+	(*SafetySettings)(nil),                              // 29: samsara.settings.v1.SafetySettings
+	(*SettingsCompliance)(nil),                          // 30: samsara.settings.v1.SettingsCompliance
+	(*SpeedingSettings)(nil),                            // 31: samsara.settings.v1.SpeedingSettings
+	(*SpeedingSeverityLevel)(nil),                       // 32: samsara.settings.v1.SpeedingSeverityLevel
+	(*VoiceCoachingSettings)(nil),                       // 33: samsara.settings.v1.VoiceCoachingSettings
+	(*fieldmaskpb.FieldMask)(nil),                       // 34: google.protobuf.FieldMask
 }
 var file_samsara_settings_v1_settings_proto_depIdxs = []int32{
-	32, // 0: samsara.settings.v1.GetComplianceSettingsResponse.data:type_name -> samsara.settings.v1.SettingsCompliance
-	36, // 1: samsara.settings.v1.PatchComplianceSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
-	32, // 2: samsara.settings.v1.PatchComplianceSettingsResponse.data:type_name -> samsara.settings.v1.SettingsCompliance
+	30, // 0: samsara.settings.v1.GetComplianceSettingsResponse.data:type_name -> samsara.settings.v1.SettingsCompliance
+	34, // 1: samsara.settings.v1.PatchComplianceSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	30, // 2: samsara.settings.v1.PatchComplianceSettingsResponse.data:type_name -> samsara.settings.v1.SettingsCompliance
 	11, // 3: samsara.settings.v1.GetDriverAppSettingsResponse.data:type_name -> samsara.settings.v1.DriverAppSettings
-	13, // 4: samsara.settings.v1.PatchDriverAppSettingsRequest.gamification_config:type_name -> samsara.settings.v1.DriverAppSettingsGamificationConfigTinyInput
-	15, // 5: samsara.settings.v1.PatchDriverAppSettingsRequest.trailer_selection_config:type_name -> samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTinyInput
-	36, // 6: samsara.settings.v1.PatchDriverAppSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 4: samsara.settings.v1.PatchDriverAppSettingsRequest.gamification_config:type_name -> samsara.settings.v1.DriverAppSettingsGamificationConfigTiny
+	13, // 5: samsara.settings.v1.PatchDriverAppSettingsRequest.trailer_selection_config:type_name -> samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTiny
+	34, // 6: samsara.settings.v1.PatchDriverAppSettingsRequest.update_mask:type_name -> google.protobuf.FieldMask
 	11, // 7: samsara.settings.v1.PatchDriverAppSettingsResponse.data:type_name -> samsara.settings.v1.DriverAppSettings
-	31, // 8: samsara.settings.v1.GetSafetySettingsResponse.data:type_name -> samsara.settings.v1.SafetySettings
-	26, // 9: samsara.settings.v1.DistractedDrivingDetectionAlertSettings.inattentive_driving_detection_alerts:type_name -> samsara.settings.v1.InattentiveDrivingDetectionAlertSettings
-	27, // 10: samsara.settings.v1.DistractedDrivingDetectionAlertSettings.mobile_usage_detection_alerts:type_name -> samsara.settings.v1.MobileUsageDetectionAlertSettings
+	29, // 8: samsara.settings.v1.GetSafetySettingsResponse.data:type_name -> samsara.settings.v1.SafetySettings
+	24, // 9: samsara.settings.v1.DistractedDrivingDetectionAlertSettings.inattentive_driving_detection_alerts:type_name -> samsara.settings.v1.InattentiveDrivingDetectionAlertSettings
+	25, // 10: samsara.settings.v1.DistractedDrivingDetectionAlertSettings.mobile_usage_detection_alerts:type_name -> samsara.settings.v1.MobileUsageDetectionAlertSettings
 	12, // 11: samsara.settings.v1.DriverAppSettings.gamification_config:type_name -> samsara.settings.v1.DriverAppSettingsGamificationConfigTiny
-	14, // 12: samsara.settings.v1.DriverAppSettings.trailer_selection_config:type_name -> samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTiny
-	18, // 13: samsara.settings.v1.HarshEventSensitivitySettings.harsh_accel_sensitivity_g_force:type_name -> samsara.settings.v1.HarshAccelSensitivityGForceSettings
-	20, // 14: samsara.settings.v1.HarshEventSensitivitySettings.harsh_brake_sensitivity_g_force:type_name -> samsara.settings.v1.HarshBrakeSensitivityGForceSettings
-	24, // 15: samsara.settings.v1.HarshEventSensitivitySettings.harsh_turn_sensitivity_g_force:type_name -> samsara.settings.v1.HarshTurnSensitivityGForceSettings
-	19, // 16: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_accel_sensitivity:type_name -> samsara.settings.v1.HarshAccelSensitivitySettings
-	21, // 17: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_brake_sensitivity:type_name -> samsara.settings.v1.HarshBrakeSensitivitySettings
-	25, // 18: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_turn_sensitivity:type_name -> samsara.settings.v1.HarshTurnSensitivitySettings
+	13, // 12: samsara.settings.v1.DriverAppSettings.trailer_selection_config:type_name -> samsara.settings.v1.DriverAppSettingsTrailerSelectionConfigTiny
+	16, // 13: samsara.settings.v1.HarshEventSensitivitySettings.harsh_accel_sensitivity_g_force:type_name -> samsara.settings.v1.HarshAccelSensitivityGForceSettings
+	18, // 14: samsara.settings.v1.HarshEventSensitivitySettings.harsh_brake_sensitivity_g_force:type_name -> samsara.settings.v1.HarshBrakeSensitivityGForceSettings
+	22, // 15: samsara.settings.v1.HarshEventSensitivitySettings.harsh_turn_sensitivity_g_force:type_name -> samsara.settings.v1.HarshTurnSensitivityGForceSettings
+	17, // 16: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_accel_sensitivity:type_name -> samsara.settings.v1.HarshAccelSensitivitySettings
+	19, // 17: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_brake_sensitivity:type_name -> samsara.settings.v1.HarshBrakeSensitivitySettings
+	23, // 18: samsara.settings.v1.HarshEventSensitivityV2Settings.harsh_turn_sensitivity:type_name -> samsara.settings.v1.HarshTurnSensitivitySettings
 	10, // 19: samsara.settings.v1.SafetySettings.distracted_driving_detection_alerts:type_name -> samsara.settings.v1.DistractedDrivingDetectionAlertSettings
-	16, // 20: samsara.settings.v1.SafetySettings.following_distance_detection_alerts:type_name -> samsara.settings.v1.FollowingDistanceDetectionAlertSettings
-	17, // 21: samsara.settings.v1.SafetySettings.forward_collision_detection_alerts:type_name -> samsara.settings.v1.ForwardCollisionDetectionAlertSettings
-	22, // 22: samsara.settings.v1.SafetySettings.harsh_event_sensitivity:type_name -> samsara.settings.v1.HarshEventSensitivitySettings
-	23, // 23: samsara.settings.v1.SafetySettings.harsh_event_sensitivity_v2:type_name -> samsara.settings.v1.HarshEventSensitivityV2Settings
-	28, // 24: samsara.settings.v1.SafetySettings.policy_violations_detection_alerts:type_name -> samsara.settings.v1.PolicyViolationsDetectionAlertSettings
-	29, // 25: samsara.settings.v1.SafetySettings.rolling_stop_detection_alerts:type_name -> samsara.settings.v1.RollingStopDetectionAlertSettings
-	30, // 26: samsara.settings.v1.SafetySettings.safety_score_configuration:type_name -> samsara.settings.v1.SafetyScoreConfigurationSettings
-	33, // 27: samsara.settings.v1.SafetySettings.speeding_settings:type_name -> samsara.settings.v1.SpeedingSettings
-	35, // 28: samsara.settings.v1.SafetySettings.voice_coaching:type_name -> samsara.settings.v1.VoiceCoachingSettings
-	34, // 29: samsara.settings.v1.SpeedingSettings.severity_levels:type_name -> samsara.settings.v1.SpeedingSeverityLevel
+	14, // 20: samsara.settings.v1.SafetySettings.following_distance_detection_alerts:type_name -> samsara.settings.v1.FollowingDistanceDetectionAlertSettings
+	15, // 21: samsara.settings.v1.SafetySettings.forward_collision_detection_alerts:type_name -> samsara.settings.v1.ForwardCollisionDetectionAlertSettings
+	20, // 22: samsara.settings.v1.SafetySettings.harsh_event_sensitivity:type_name -> samsara.settings.v1.HarshEventSensitivitySettings
+	21, // 23: samsara.settings.v1.SafetySettings.harsh_event_sensitivity_v2:type_name -> samsara.settings.v1.HarshEventSensitivityV2Settings
+	26, // 24: samsara.settings.v1.SafetySettings.policy_violations_detection_alerts:type_name -> samsara.settings.v1.PolicyViolationsDetectionAlertSettings
+	27, // 25: samsara.settings.v1.SafetySettings.rolling_stop_detection_alerts:type_name -> samsara.settings.v1.RollingStopDetectionAlertSettings
+	28, // 26: samsara.settings.v1.SafetySettings.safety_score_configuration:type_name -> samsara.settings.v1.SafetyScoreConfigurationSettings
+	31, // 27: samsara.settings.v1.SafetySettings.speeding_settings:type_name -> samsara.settings.v1.SpeedingSettings
+	33, // 28: samsara.settings.v1.SafetySettings.voice_coaching:type_name -> samsara.settings.v1.VoiceCoachingSettings
+	32, // 29: samsara.settings.v1.SpeedingSettings.severity_levels:type_name -> samsara.settings.v1.SpeedingSeverityLevel
 	0,  // 30: samsara.settings.v1.SettingsService.GetComplianceSettings:input_type -> samsara.settings.v1.GetComplianceSettingsRequest
 	2,  // 31: samsara.settings.v1.SettingsService.PatchComplianceSettings:input_type -> samsara.settings.v1.PatchComplianceSettingsRequest
 	4,  // 32: samsara.settings.v1.SettingsService.GetDriverAppSettings:input_type -> samsara.settings.v1.GetDriverAppSettingsRequest
@@ -3165,8 +3045,8 @@ func file_samsara_settings_v1_settings_proto_init() {
 	file_samsara_settings_v1_settings_proto_msgTypes[17].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[18].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[19].OneofWrappers = []any{}
-	file_samsara_settings_v1_settings_proto_msgTypes[20].OneofWrappers = []any{}
-	file_samsara_settings_v1_settings_proto_msgTypes[21].OneofWrappers = []any{}
+	file_samsara_settings_v1_settings_proto_msgTypes[22].OneofWrappers = []any{}
+	file_samsara_settings_v1_settings_proto_msgTypes[23].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[26].OneofWrappers = []any{}
@@ -3177,15 +3057,13 @@ func file_samsara_settings_v1_settings_proto_init() {
 	file_samsara_settings_v1_settings_proto_msgTypes[31].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_settings_v1_settings_proto_msgTypes[33].OneofWrappers = []any{}
-	file_samsara_settings_v1_settings_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_settings_v1_settings_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_settings_v1_settings_proto_rawDesc), len(file_samsara_settings_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

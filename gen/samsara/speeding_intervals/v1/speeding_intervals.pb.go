@@ -141,7 +141,7 @@ type GetSpeedingIntervalsResponse struct {
 	// Member `data`. Required.
 	Data []*TripSpeedingIntervals `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,7 +183,7 @@ func (x *GetSpeedingIntervalsResponse) GetData() []*TripSpeedingIntervals {
 	return nil
 }
 
-func (x *GetSpeedingIntervalsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetSpeedingIntervalsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -484,11 +484,11 @@ const file_samsara_speeding_intervals_v1_speeding_intervals_proto_rawDesc = "" +
 	"\x0e_include_assetB\x14\n" +
 	"\x12_include_driver_idB\v\n" +
 	"\t_query_byB\r\n" +
-	"\v_start_time\"\xb9\x01\n" +
+	"\v_start_time\"\xb6\x01\n" +
 	"\x1cGetSpeedingIntervalsResponse\x12P\n" +
-	"\x04data\x18\x01 \x03(\v24.samsara.speeding_intervals.v1.TripSpeedingIntervalsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v24.samsara.speeding_intervals.v1.TripSpeedingIntervalsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xbb\x05\n" +
 	"\x10SpeedingInterval\x121\n" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x12.\n" +
@@ -551,13 +551,13 @@ var file_samsara_speeding_intervals_v1_speeding_intervals_proto_goTypes = []any{
 	(*SpeedingInterval)(nil),             // 2: samsara.speeding_intervals.v1.SpeedingInterval
 	(*SpeedingIntervalLocation)(nil),     // 3: samsara.speeding_intervals.v1.SpeedingIntervalLocation
 	(*TripSpeedingIntervals)(nil),        // 4: samsara.speeding_intervals.v1.TripSpeedingIntervals
-	(*v1.GoaPagination)(nil),             // 5: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                // 5: samsara.types.v1.Pagination
 	(*v1.Address)(nil),                   // 6: samsara.types.v1.Address
 	(*v1.TripAsset)(nil),                 // 7: samsara.types.v1.TripAsset
 }
 var file_samsara_speeding_intervals_v1_speeding_intervals_proto_depIdxs = []int32{
 	4, // 0: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.data:type_name -> samsara.speeding_intervals.v1.TripSpeedingIntervals
-	5, // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	5, // 1: samsara.speeding_intervals.v1.GetSpeedingIntervalsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	3, // 2: samsara.speeding_intervals.v1.SpeedingInterval.location:type_name -> samsara.speeding_intervals.v1.SpeedingIntervalLocation
 	6, // 3: samsara.speeding_intervals.v1.SpeedingIntervalLocation.address:type_name -> samsara.types.v1.Address
 	7, // 4: samsara.speeding_intervals.v1.TripSpeedingIntervals.asset:type_name -> samsara.types.v1.TripAsset

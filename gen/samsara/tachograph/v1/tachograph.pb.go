@@ -542,7 +542,7 @@ type TachographActivityListWrapper struct {
 	// Member `activity`.
 	Activity []*TachographActivity `protobuf:"bytes,1,rep,name=activity,proto3" json:"activity,omitempty"`
 	// Member `driver`.
-	Driver        *v1.DriverTiny `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver        *v1.DriverTiny2 `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,7 +584,7 @@ func (x *TachographActivityListWrapper) GetActivity() []*TachographActivity {
 	return nil
 }
 
-func (x *TachographActivityListWrapper) GetDriver() *v1.DriverTiny {
+func (x *TachographActivityListWrapper) GetDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.Driver
 	}
@@ -668,7 +668,7 @@ func (x *TachographDriverFile) GetUrl() string {
 type TachographDriverFileListWrapper struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `driver`.
-	Driver *v1.DriverTiny `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *v1.DriverTiny2 `protobuf:"bytes,1,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `files`.
 	Files         []*TachographDriverFile `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -705,7 +705,7 @@ func (*TachographDriverFileListWrapper) Descriptor() ([]byte, []int) {
 	return file_samsara_tachograph_v1_tachograph_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *TachographDriverFileListWrapper) GetDriver() *v1.DriverTiny {
+func (x *TachographDriverFileListWrapper) GetDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.Driver
 	}
@@ -798,7 +798,7 @@ type TachographVehicleFileListWrapper struct {
 	// Member `files`.
 	Files []*TachographVehicleFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *v1.VehicleTiny `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *v1.VehicleTiny2 `protobuf:"bytes,2,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -840,7 +840,7 @@ func (x *TachographVehicleFileListWrapper) GetFiles() []*TachographVehicleFile {
 	return nil
 }
 
-func (x *TachographVehicleFileListWrapper) GetVehicle() *v1.VehicleTiny {
+func (x *TachographVehicleFileListWrapper) GetVehicle() *v1.VehicleTiny2 {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -913,10 +913,10 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\t_end_timeB\x12\n" +
 	"\x10_is_manual_entryB\r\n" +
 	"\v_start_timeB\b\n" +
-	"\x06_state\"\xbf\x01\n" +
+	"\x06_state\"\xc0\x01\n" +
 	"\x1dTachographActivityListWrapper\x12E\n" +
-	"\bactivity\x18\x01 \x03(\v2).samsara.tachograph.v1.TachographActivityR\bactivity\x124\n" +
-	"\x06driver\x18\x02 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver:!\xda\xce\x18\x1dTachographActivityListWrapper\"\xf3\x01\n" +
+	"\bactivity\x18\x01 \x03(\v2).samsara.tachograph.v1.TachographActivityR\bactivity\x125\n" +
+	"\x06driver\x18\x02 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver:!\xda\xce\x18\x1dTachographActivityListWrapper\"\xf3\x01\n" +
 	"\x14TachographDriverFile\x12$\n" +
 	"\vcard_number\x18\x01 \x01(\tH\x00R\n" +
 	"cardNumber\x88\x01\x01\x12<\n" +
@@ -926,9 +926,9 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\f_card_numberB\x12\n" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_url\"\xbf\x01\n" +
-	"\x1fTachographDriverFileListWrapper\x124\n" +
-	"\x06driver\x18\x01 \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x06driver\x12A\n" +
+	"\x04_url\"\xc0\x01\n" +
+	"\x1fTachographDriverFileListWrapper\x125\n" +
+	"\x06driver\x18\x01 \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x06driver\x12A\n" +
 	"\x05files\x18\x02 \x03(\v2+.samsara.tachograph.v1.TachographDriverFileR\x05files:#\xda\xce\x18\x1fTachographDriverFileListWrapper\"\xaa\x02\n" +
 	"\x15TachographVehicleFile\x12<\n" +
 	"\x0fcreated_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12\x13\n" +
@@ -938,10 +938,10 @@ const file_samsara_tachograph_v1_tachograph_proto_rawDesc = "" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_urlB \n" +
-	"\x1e_vehicle_identification_number\"\xc5\x01\n" +
+	"\x1e_vehicle_identification_number\"\xc6\x01\n" +
 	" TachographVehicleFileListWrapper\x12B\n" +
-	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x127\n" +
-	"\avehicle\x18\x02 \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xa0\x06\n" +
+	"\x05files\x18\x01 \x03(\v2,.samsara.tachograph.v1.TachographVehicleFileR\x05files\x128\n" +
+	"\avehicle\x18\x02 \x01(\v2\x1e.samsara.types.v1.VehicleTiny2R\avehicle:$\xda\xce\x18 TachographVehicleFileListWrapper2\xa0\x06\n" +
 	"\x11TachographService\x12\x84\x02\n" +
 	"\x1bGetDriverTachographActivity\x129.samsara.tachograph.v1.GetDriverTachographActivityRequest\x1a:.samsara.tachograph.v1.GetDriverTachographActivityResponse\"n\xda\xce\x18j\n" +
 	"\x1bgetDriverTachographActivity\x10\x01\x1a*/fleet/drivers/tachograph-activity/history(\x018\x01B\x14Read Tachograph (EU)P\x01X\xc8\x01\x12\xfd\x01\n" +
@@ -977,8 +977,8 @@ var file_samsara_tachograph_v1_tachograph_proto_goTypes = []any{
 	(*TachographVehicleFile)(nil),               // 10: samsara.tachograph.v1.TachographVehicleFile
 	(*TachographVehicleFileListWrapper)(nil),    // 11: samsara.tachograph.v1.TachographVehicleFileListWrapper
 	(*v1.Pagination)(nil),                       // 12: samsara.types.v1.Pagination
-	(*v1.DriverTiny)(nil),                       // 13: samsara.types.v1.DriverTiny
-	(*v1.VehicleTiny)(nil),                      // 14: samsara.types.v1.VehicleTiny
+	(*v1.DriverTiny2)(nil),                      // 13: samsara.types.v1.DriverTiny2
+	(*v1.VehicleTiny2)(nil),                     // 14: samsara.types.v1.VehicleTiny2
 }
 var file_samsara_tachograph_v1_tachograph_proto_depIdxs = []int32{
 	7,  // 0: samsara.tachograph.v1.GetDriverTachographActivityResponse.data:type_name -> samsara.tachograph.v1.TachographActivityListWrapper
@@ -988,11 +988,11 @@ var file_samsara_tachograph_v1_tachograph_proto_depIdxs = []int32{
 	11, // 4: samsara.tachograph.v1.GetVehicleTachographFilesResponse.data:type_name -> samsara.tachograph.v1.TachographVehicleFileListWrapper
 	12, // 5: samsara.tachograph.v1.GetVehicleTachographFilesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	6,  // 6: samsara.tachograph.v1.TachographActivityListWrapper.activity:type_name -> samsara.tachograph.v1.TachographActivity
-	13, // 7: samsara.tachograph.v1.TachographActivityListWrapper.driver:type_name -> samsara.types.v1.DriverTiny
-	13, // 8: samsara.tachograph.v1.TachographDriverFileListWrapper.driver:type_name -> samsara.types.v1.DriverTiny
+	13, // 7: samsara.tachograph.v1.TachographActivityListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
+	13, // 8: samsara.tachograph.v1.TachographDriverFileListWrapper.driver:type_name -> samsara.types.v1.DriverTiny2
 	8,  // 9: samsara.tachograph.v1.TachographDriverFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographDriverFile
 	10, // 10: samsara.tachograph.v1.TachographVehicleFileListWrapper.files:type_name -> samsara.tachograph.v1.TachographVehicleFile
-	14, // 11: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	14, // 11: samsara.tachograph.v1.TachographVehicleFileListWrapper.vehicle:type_name -> samsara.types.v1.VehicleTiny2
 	0,  // 12: samsara.tachograph.v1.TachographService.GetDriverTachographActivity:input_type -> samsara.tachograph.v1.GetDriverTachographActivityRequest
 	2,  // 13: samsara.tachograph.v1.TachographService.GetDriverTachographFiles:input_type -> samsara.tachograph.v1.GetDriverTachographFilesRequest
 	4,  // 14: samsara.tachograph.v1.TachographService.GetVehicleTachographFiles:input_type -> samsara.tachograph.v1.GetVehicleTachographFilesRequest

@@ -113,7 +113,7 @@ type ListTachographLiveDataResponse struct {
 	// Member `data`. Required.
 	Data []*TachographLiveData `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,7 +155,7 @@ func (x *ListTachographLiveDataResponse) GetData() []*TachographLiveData {
 	return nil
 }
 
-func (x *ListTachographLiveDataResponse) GetPagination() *v1.GoaPagination {
+func (x *ListTachographLiveDataResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -496,11 +496,11 @@ const file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_rawDe
 	"\v_driver_idsB\b\n" +
 	"\x06_limitB\r\n" +
 	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xbf\x01\n" +
+	"\f_vehicle_ids\"\xbc\x01\n" +
 	"\x1eListTachographLiveDataResponse\x12T\n" +
-	"\x04data\x18\x01 \x03(\v28.samsara.tachograph_live_data.v1beta1.TachographLiveDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v28.samsara.tachograph_live_data.v1beta1.TachographLiveDataB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x9a\x1e\n" +
 	"\x12TachographLiveData\x12v\n" +
 	"7cumulated_driving_time_previous_and_current_week_minute\x18\x01 \x01(\x03H\x00R0cumulatedDrivingTimePreviousAndCurrentWeekMinute\x88\x01\x01\x12D\n" +
@@ -590,11 +590,11 @@ var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_goTypes
 	(*ListTachographLiveDataRequest)(nil),  // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
 	(*ListTachographLiveDataResponse)(nil), // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
 	(*TachographLiveData)(nil),             // 2: samsara.tachograph_live_data.v1beta1.TachographLiveData
-	(*v1.GoaPagination)(nil),               // 3: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                  // 3: samsara.types.v1.Pagination
 }
 var file_samsara_tachograph_live_data_v1beta1_tachograph_live_data_proto_depIdxs = []int32{
 	2, // 0: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.data:type_name -> samsara.tachograph_live_data.v1beta1.TachographLiveData
-	3, // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	3, // 1: samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse.pagination:type_name -> samsara.types.v1.Pagination
 	0, // 2: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:input_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataRequest
 	1, // 3: samsara.tachograph_live_data.v1beta1.TachographLiveDataService.ListTachographLiveData:output_type -> samsara.tachograph_live_data.v1beta1.ListTachographLiveDataResponse
 	3, // [3:4] is the sub-list for method output_type

@@ -105,7 +105,7 @@ type ListTrailersResponse struct {
 	// Member `data`. Required.
 	Data []*Trailer `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,7 +147,7 @@ func (x *ListTrailersResponse) GetData() []*Trailer {
 	return nil
 }
 
-func (x *ListTrailersResponse) GetPagination() *v1.GoaPagination {
+func (x *ListTrailersResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -158,7 +158,7 @@ func (x *ListTrailersResponse) GetPagination() *v1.GoaPagination {
 type CreateTrailerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `attributes`.
-	Attributes []*v1.AttributeTinyInput `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `enabledForMobile`.
 	EnabledForMobile *bool `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
 	// Body member `externalIds`.
@@ -207,7 +207,7 @@ func (*CreateTrailerRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateTrailerRequest) GetAttributes() []*v1.AttributeTinyInput {
+func (x *CreateTrailerRequest) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -406,7 +406,7 @@ type GetTrailerStatsSnapshotResponse struct {
 	// Member `data`. Required.
 	Data []*TrailerStatsSnapshot `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,7 +448,7 @@ func (x *GetTrailerStatsSnapshotResponse) GetData() []*TrailerStatsSnapshot {
 	return nil
 }
 
-func (x *GetTrailerStatsSnapshotResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTrailerStatsSnapshotResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -552,7 +552,7 @@ type GetTrailerStatsFeedResponse struct {
 	// Member `data`. Required.
 	Data []*TrailerStats `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,7 +594,7 @@ func (x *GetTrailerStatsFeedResponse) GetData() []*TrailerStats {
 	return nil
 }
 
-func (x *GetTrailerStatsFeedResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTrailerStatsFeedResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -716,7 +716,7 @@ type GetTrailerStatsHistoryResponse struct {
 	// Member `data`. Required.
 	Data []*TrailerStats `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -758,7 +758,7 @@ func (x *GetTrailerStatsHistoryResponse) GetData() []*TrailerStats {
 	return nil
 }
 
-func (x *GetTrailerStatsHistoryResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTrailerStatsHistoryResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -863,7 +863,7 @@ type UpdateTrailerRequest struct {
 	// Path parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `attributes`.
-	Attributes []*v1.AttributeTinyInput `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Body member `enabledForMobile`.
 	EnabledForMobile *bool `protobuf:"varint,3,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
 	// Body member `externalIds`.
@@ -924,7 +924,7 @@ func (x *UpdateTrailerRequest) GetId() string {
 	return ""
 }
 
-func (x *UpdateTrailerRequest) GetAttributes() []*v1.AttributeTinyInput {
+func (x *UpdateTrailerRequest) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1123,52 +1123,6 @@ func (*DeleteTrailerResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{15}
 }
 
-// Schema ReverseGeoObjectResponseBody.
-type ReverseGeo struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `formattedLocation`.
-	FormattedLocation *string `protobuf:"bytes,1,opt,name=formatted_location,json=formattedLocation,proto3,oneof" json:"formatted_location,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *ReverseGeo) Reset() {
-	*x = ReverseGeo{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReverseGeo) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReverseGeo) ProtoMessage() {}
-
-func (x *ReverseGeo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReverseGeo.ProtoReflect.Descriptor instead.
-func (*ReverseGeo) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *ReverseGeo) GetFormattedLocation() string {
-	if x != nil && x.FormattedLocation != nil {
-		return *x.FormattedLocation
-	}
-	return ""
-}
-
 // Schema TrailerResponseObjectResponseBody.
 type Trailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1187,7 +1141,7 @@ type Trailer struct {
 	// Member `notes`. At most 255 characters.
 	Notes *string `protobuf:"bytes,7,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `trailerSerialNumber`.
 	TrailerSerialNumber *string `protobuf:"bytes,9,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -1196,7 +1150,7 @@ type Trailer struct {
 
 func (x *Trailer) Reset() {
 	*x = Trailer{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1162,7 @@ func (x *Trailer) String() string {
 func (*Trailer) ProtoMessage() {}
 
 func (x *Trailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1175,7 @@ func (x *Trailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trailer.ProtoReflect.Descriptor instead.
 func (*Trailer) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{17}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Trailer) GetEnabledForMobile() bool {
@@ -1273,7 +1227,7 @@ func (x *Trailer) GetNotes() string {
 	return ""
 }
 
-func (x *Trailer) GetTags() []*v1.GoaTagTiny {
+func (x *Trailer) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1305,7 +1259,7 @@ type TrailerGatewayTiny struct {
 
 func (x *TrailerGatewayTiny) Reset() {
 	*x = TrailerGatewayTiny{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1271,7 @@ func (x *TrailerGatewayTiny) String() string {
 func (*TrailerGatewayTiny) ProtoMessage() {}
 
 func (x *TrailerGatewayTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1284,7 @@ func (x *TrailerGatewayTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerGatewayTiny.ProtoReflect.Descriptor instead.
 func (*TrailerGatewayTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{18}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TrailerGatewayTiny) GetModel() string {
@@ -1357,7 +1311,7 @@ type TrailerStatDecoration struct {
 	// Member `gpsOdometerMeters`.
 	GpsOdometerMeters *TrailerStatGpsOdometerMeters `protobuf:"bytes,3,opt,name=gps_odometer_meters,json=gpsOdometerMeters,proto3" json:"gps_odometer_meters,omitempty"`
 	// Member `reeferAlarms`.
-	ReeferAlarms *TrailerStatReeferAlarm2 `protobuf:"bytes,4,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReeferAlarms *TrailerStatReeferAlarmType `protobuf:"bytes,4,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
 	// Member `reeferAmbientAirTemperatureMilliC`.
 	ReeferAmbientAirTemperatureMilliC *TrailerStatReeferAmbientAirTemperatureMilliC `protobuf:"bytes,5,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
 	// Member `reeferDoorStateZone1`.
@@ -1402,7 +1356,7 @@ type TrailerStatDecoration struct {
 
 func (x *TrailerStatDecoration) Reset() {
 	*x = TrailerStatDecoration{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1368,7 @@ func (x *TrailerStatDecoration) String() string {
 func (*TrailerStatDecoration) ProtoMessage() {}
 
 func (x *TrailerStatDecoration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1381,7 @@ func (x *TrailerStatDecoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatDecoration.ProtoReflect.Descriptor instead.
 func (*TrailerStatDecoration) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{19}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TrailerStatDecoration) GetCarrierReeferState() *TrailerStatReeferState {
@@ -1451,7 +1405,7 @@ func (x *TrailerStatDecoration) GetGpsOdometerMeters() *TrailerStatGpsOdometerMe
 	return nil
 }
 
-func (x *TrailerStatDecoration) GetReeferAlarms() *TrailerStatReeferAlarm2 {
+func (x *TrailerStatDecoration) GetReeferAlarms() *TrailerStatReeferAlarmType {
 	if x != nil {
 		return x.ReeferAlarms
 	}
@@ -1601,7 +1555,7 @@ type TrailerStatGps struct {
 	// Member `longitude`. Required.
 	Longitude *float64 `protobuf:"fixed64,3,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	// Member `reverseGeo`.
-	ReverseGeo *ReverseGeo `protobuf:"bytes,4,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
+	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,4,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
 	// Member `speedMilesPerHour`. In miles per hour.
 	SpeedMilesPerHour *int64 `protobuf:"varint,5,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -1612,7 +1566,7 @@ type TrailerStatGps struct {
 
 func (x *TrailerStatGps) Reset() {
 	*x = TrailerStatGps{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1578,7 @@ func (x *TrailerStatGps) String() string {
 func (*TrailerStatGps) ProtoMessage() {}
 
 func (x *TrailerStatGps) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1591,7 @@ func (x *TrailerStatGps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGps.ProtoReflect.Descriptor instead.
 func (*TrailerStatGps) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{20}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TrailerStatGps) GetHeadingDegrees() int64 {
@@ -1661,7 +1615,7 @@ func (x *TrailerStatGps) GetLongitude() float64 {
 	return 0
 }
 
-func (x *TrailerStatGps) GetReverseGeo() *ReverseGeo {
+func (x *TrailerStatGps) GetReverseGeo() *v1.ReverseGeo {
 	if x != nil {
 		return x.ReverseGeo
 	}
@@ -1695,7 +1649,7 @@ type TrailerStatGpsOdometerMeters struct {
 
 func (x *TrailerStatGpsOdometerMeters) Reset() {
 	*x = TrailerStatGpsOdometerMeters{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1661,7 @@ func (x *TrailerStatGpsOdometerMeters) String() string {
 func (*TrailerStatGpsOdometerMeters) ProtoMessage() {}
 
 func (x *TrailerStatGpsOdometerMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1674,7 @@ func (x *TrailerStatGpsOdometerMeters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGpsOdometerMeters.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsOdometerMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{21}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TrailerStatGpsOdometerMeters) GetTime() string {
@@ -1752,7 +1706,7 @@ type TrailerStatGpsOdometerMetersWithDecorations struct {
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) Reset() {
 	*x = TrailerStatGpsOdometerMetersWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1718,7 @@ func (x *TrailerStatGpsOdometerMetersWithDecorations) String() string {
 func (*TrailerStatGpsOdometerMetersWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1731,7 @@ func (x *TrailerStatGpsOdometerMetersWithDecorations) ProtoReflect() protoreflec
 
 // Deprecated: Use TrailerStatGpsOdometerMetersWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsOdometerMetersWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{22}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TrailerStatGpsOdometerMetersWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -1813,7 +1767,7 @@ type TrailerStatGpsWithDecorations struct {
 	// Member `longitude`. Required.
 	Longitude *float64 `protobuf:"fixed64,4,opt,name=longitude,proto3,oneof" json:"longitude,omitempty"`
 	// Member `reverseGeo`.
-	ReverseGeo *ReverseGeo `protobuf:"bytes,5,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
+	ReverseGeo *v1.ReverseGeo `protobuf:"bytes,5,opt,name=reverse_geo,json=reverseGeo,proto3" json:"reverse_geo,omitempty"`
 	// Member `speedMilesPerHour`. In miles per hour.
 	SpeedMilesPerHour *int64 `protobuf:"varint,6,opt,name=speed_miles_per_hour,json=speedMilesPerHour,proto3,oneof" json:"speed_miles_per_hour,omitempty"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -1824,7 +1778,7 @@ type TrailerStatGpsWithDecorations struct {
 
 func (x *TrailerStatGpsWithDecorations) Reset() {
 	*x = TrailerStatGpsWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1790,7 @@ func (x *TrailerStatGpsWithDecorations) String() string {
 func (*TrailerStatGpsWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatGpsWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1803,7 @@ func (x *TrailerStatGpsWithDecorations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatGpsWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatGpsWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{23}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TrailerStatGpsWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -1880,7 +1834,7 @@ func (x *TrailerStatGpsWithDecorations) GetLongitude() float64 {
 	return 0
 }
 
-func (x *TrailerStatGpsWithDecorations) GetReverseGeo() *ReverseGeo {
+func (x *TrailerStatGpsWithDecorations) GetReverseGeo() *v1.ReverseGeo {
 	if x != nil {
 		return x.ReverseGeo
 	}
@@ -1918,7 +1872,7 @@ type TrailerStatReeferAlarm struct {
 
 func (x *TrailerStatReeferAlarm) Reset() {
 	*x = TrailerStatReeferAlarm{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +1884,7 @@ func (x *TrailerStatReeferAlarm) String() string {
 func (*TrailerStatReeferAlarm) ProtoMessage() {}
 
 func (x *TrailerStatReeferAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +1897,7 @@ func (x *TrailerStatReeferAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferAlarm.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAlarm) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{24}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TrailerStatReeferAlarm) GetAlarmCode() string {
@@ -1975,7 +1929,7 @@ func (x *TrailerStatReeferAlarm) GetSeverity() int64 {
 }
 
 // Schema TrailerStatReeferAlarmTypeResponseBody.
-type TrailerStatReeferAlarm2 struct {
+type TrailerStatReeferAlarmType struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `alarms`. Required.
 	Alarms []*TrailerStatReeferAlarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
@@ -1985,21 +1939,21 @@ type TrailerStatReeferAlarm2 struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *TrailerStatReeferAlarm2) Reset() {
-	*x = TrailerStatReeferAlarm2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
+func (x *TrailerStatReeferAlarmType) Reset() {
+	*x = TrailerStatReeferAlarmType{}
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *TrailerStatReeferAlarm2) String() string {
+func (x *TrailerStatReeferAlarmType) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*TrailerStatReeferAlarm2) ProtoMessage() {}
+func (*TrailerStatReeferAlarmType) ProtoMessage() {}
 
-func (x *TrailerStatReeferAlarm2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
+func (x *TrailerStatReeferAlarmType) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,19 +1964,19 @@ func (x *TrailerStatReeferAlarm2) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use TrailerStatReeferAlarm2.ProtoReflect.Descriptor instead.
-func (*TrailerStatReeferAlarm2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{25}
+// Deprecated: Use TrailerStatReeferAlarmType.ProtoReflect.Descriptor instead.
+func (*TrailerStatReeferAlarmType) Descriptor() ([]byte, []int) {
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *TrailerStatReeferAlarm2) GetAlarms() []*TrailerStatReeferAlarm {
+func (x *TrailerStatReeferAlarmType) GetAlarms() []*TrailerStatReeferAlarm {
 	if x != nil {
 		return x.Alarms
 	}
 	return nil
 }
 
-func (x *TrailerStatReeferAlarm2) GetTime() string {
+func (x *TrailerStatReeferAlarmType) GetTime() string {
 	if x != nil && x.Time != nil {
 		return *x.Time
 	}
@@ -2044,7 +1998,7 @@ type TrailerStatReeferAlarmWithDecorations struct {
 
 func (x *TrailerStatReeferAlarmWithDecorations) Reset() {
 	*x = TrailerStatReeferAlarmWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2010,7 @@ func (x *TrailerStatReeferAlarmWithDecorations) String() string {
 func (*TrailerStatReeferAlarmWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferAlarmWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2023,7 @@ func (x *TrailerStatReeferAlarmWithDecorations) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use TrailerStatReeferAlarmWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAlarmWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{26}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TrailerStatReeferAlarmWithDecorations) GetAlarms() []*TrailerStatReeferAlarm {
@@ -2106,7 +2060,7 @@ type TrailerStatReeferAmbientAirTemperatureMilliC struct {
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) Reset() {
 	*x = TrailerStatReeferAmbientAirTemperatureMilliC{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2072,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureMilliC) String() string {
 func (*TrailerStatReeferAmbientAirTemperatureMilliC) ProtoMessage() {}
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2085,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureMilliC) ProtoReflect() protorefle
 
 // Deprecated: Use TrailerStatReeferAmbientAirTemperatureMilliC.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAmbientAirTemperatureMilliC) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{27}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TrailerStatReeferAmbientAirTemperatureMilliC) GetTime() string {
@@ -2163,7 +2117,7 @@ type TrailerStatReeferAmbientAirTemperatureWithDecorations struct {
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) Reset() {
 	*x = TrailerStatReeferAmbientAirTemperatureWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2129,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) String() string 
 func (*TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2142,7 @@ func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) ProtoReflect() p
 
 // Deprecated: Use TrailerStatReeferAmbientAirTemperatureWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferAmbientAirTemperatureWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{28}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrailerStatReeferAmbientAirTemperatureWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2225,7 +2179,7 @@ type TrailerStatReeferDoorStateZone1 struct {
 
 func (x *TrailerStatReeferDoorStateZone1) Reset() {
 	*x = TrailerStatReeferDoorStateZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2191,7 @@ func (x *TrailerStatReeferDoorStateZone1) String() string {
 func (*TrailerStatReeferDoorStateZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2204,7 @@ func (x *TrailerStatReeferDoorStateZone1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{29}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TrailerStatReeferDoorStateZone1) GetTime() string {
@@ -2282,7 +2236,7 @@ type TrailerStatReeferDoorStateZone1WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2248,7 @@ func (x *TrailerStatReeferDoorStateZone1WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2261,7 @@ func (x *TrailerStatReeferDoorStateZone1WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{30}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TrailerStatReeferDoorStateZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2344,7 +2298,7 @@ type TrailerStatReeferDoorStateZone2 struct {
 
 func (x *TrailerStatReeferDoorStateZone2) Reset() {
 	*x = TrailerStatReeferDoorStateZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2310,7 @@ func (x *TrailerStatReeferDoorStateZone2) String() string {
 func (*TrailerStatReeferDoorStateZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2323,7 @@ func (x *TrailerStatReeferDoorStateZone2) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{31}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TrailerStatReeferDoorStateZone2) GetTime() string {
@@ -2401,7 +2355,7 @@ type TrailerStatReeferDoorStateZone2WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2367,7 @@ func (x *TrailerStatReeferDoorStateZone2WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2380,7 @@ func (x *TrailerStatReeferDoorStateZone2WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{32}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TrailerStatReeferDoorStateZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2463,7 +2417,7 @@ type TrailerStatReeferDoorStateZone3 struct {
 
 func (x *TrailerStatReeferDoorStateZone3) Reset() {
 	*x = TrailerStatReeferDoorStateZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2429,7 @@ func (x *TrailerStatReeferDoorStateZone3) String() string {
 func (*TrailerStatReeferDoorStateZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2442,7 @@ func (x *TrailerStatReeferDoorStateZone3) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferDoorStateZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{33}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TrailerStatReeferDoorStateZone3) GetTime() string {
@@ -2520,7 +2474,7 @@ type TrailerStatReeferDoorStateZone3WithDecorations struct {
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferDoorStateZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2486,7 @@ func (x *TrailerStatReeferDoorStateZone3WithDecorations) String() string {
 func (*TrailerStatReeferDoorStateZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2499,7 @@ func (x *TrailerStatReeferDoorStateZone3WithDecorations) ProtoReflect() protoref
 
 // Deprecated: Use TrailerStatReeferDoorStateZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferDoorStateZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{34}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TrailerStatReeferDoorStateZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2582,7 +2536,7 @@ type TrailerStatReeferFuelPercent struct {
 
 func (x *TrailerStatReeferFuelPercent) Reset() {
 	*x = TrailerStatReeferFuelPercent{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2548,7 @@ func (x *TrailerStatReeferFuelPercent) String() string {
 func (*TrailerStatReeferFuelPercent) ProtoMessage() {}
 
 func (x *TrailerStatReeferFuelPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2561,7 @@ func (x *TrailerStatReeferFuelPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferFuelPercent.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferFuelPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{35}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TrailerStatReeferFuelPercent) GetTime() string {
@@ -2639,7 +2593,7 @@ type TrailerStatReeferFuelPercentWithDecorations struct {
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) Reset() {
 	*x = TrailerStatReeferFuelPercentWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2605,7 @@ func (x *TrailerStatReeferFuelPercentWithDecorations) String() string {
 func (*TrailerStatReeferFuelPercentWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2618,7 @@ func (x *TrailerStatReeferFuelPercentWithDecorations) ProtoReflect() protoreflec
 
 // Deprecated: Use TrailerStatReeferFuelPercentWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferFuelPercentWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{36}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TrailerStatReeferFuelPercentWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2701,7 +2655,7 @@ type TrailerStatReeferObdEngineSeconds struct {
 
 func (x *TrailerStatReeferObdEngineSeconds) Reset() {
 	*x = TrailerStatReeferObdEngineSeconds{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2667,7 @@ func (x *TrailerStatReeferObdEngineSeconds) String() string {
 func (*TrailerStatReeferObdEngineSeconds) ProtoMessage() {}
 
 func (x *TrailerStatReeferObdEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2680,7 @@ func (x *TrailerStatReeferObdEngineSeconds) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use TrailerStatReeferObdEngineSeconds.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferObdEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{37}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TrailerStatReeferObdEngineSeconds) GetTime() string {
@@ -2758,7 +2712,7 @@ type TrailerStatReeferObdEngineSecondsWithDecorations struct {
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) Reset() {
 	*x = TrailerStatReeferObdEngineSecondsWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2724,7 @@ func (x *TrailerStatReeferObdEngineSecondsWithDecorations) String() string {
 func (*TrailerStatReeferObdEngineSecondsWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +2737,7 @@ func (x *TrailerStatReeferObdEngineSecondsWithDecorations) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferObdEngineSecondsWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferObdEngineSecondsWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{38}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TrailerStatReeferObdEngineSecondsWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2820,7 +2774,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2786,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2799,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{39}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1) GetTime() string {
@@ -2877,7 +2831,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +2843,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +2856,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{40}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -2939,7 +2893,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +2905,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +2918,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{41}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2) GetTime() string {
@@ -2996,7 +2950,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +2962,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +2975,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{42}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3058,7 +3012,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3024,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3037,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{43}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3) GetTime() string {
@@ -3115,7 +3069,7 @@ type TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3127,7 +3081,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) String
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3140,7 +3094,7 @@ func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{44}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3177,7 +3131,7 @@ type TrailerStatReeferRunMode struct {
 
 func (x *TrailerStatReeferRunMode) Reset() {
 	*x = TrailerStatReeferRunMode{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3143,7 @@ func (x *TrailerStatReeferRunMode) String() string {
 func (*TrailerStatReeferRunMode) ProtoMessage() {}
 
 func (x *TrailerStatReeferRunMode) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3156,7 @@ func (x *TrailerStatReeferRunMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferRunMode.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferRunMode) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{45}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TrailerStatReeferRunMode) GetTime() string {
@@ -3234,7 +3188,7 @@ type TrailerStatReeferRunModeWithDecorations struct {
 
 func (x *TrailerStatReeferRunModeWithDecorations) Reset() {
 	*x = TrailerStatReeferRunModeWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3200,7 @@ func (x *TrailerStatReeferRunModeWithDecorations) String() string {
 func (*TrailerStatReeferRunModeWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferRunModeWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3213,7 @@ func (x *TrailerStatReeferRunModeWithDecorations) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use TrailerStatReeferRunModeWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferRunModeWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{46}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TrailerStatReeferRunModeWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3296,7 +3250,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3308,7 +3262,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3321,7 +3275,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{47}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1) GetTime() string {
@@ -3353,7 +3307,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3365,7 +3319,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3378,7 +3332,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{48}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3415,7 +3369,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3381,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,7 +3394,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{49}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2) GetTime() string {
@@ -3472,7 +3426,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3484,7 +3438,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3497,7 +3451,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{50}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3534,7 +3488,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3500,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3513,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) ProtoReflect() protore
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{51}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3) GetTime() string {
@@ -3591,7 +3545,7 @@ type TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3557,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) String(
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3570,7 @@ func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) ProtoRe
 
 // Deprecated: Use TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{52}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3655,7 +3609,7 @@ type TrailerStatReeferState struct {
 
 func (x *TrailerStatReeferState) Reset() {
 	*x = TrailerStatReeferState{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3667,7 +3621,7 @@ func (x *TrailerStatReeferState) String() string {
 func (*TrailerStatReeferState) ProtoMessage() {}
 
 func (x *TrailerStatReeferState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3680,7 +3634,7 @@ func (x *TrailerStatReeferState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferState.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferState) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{53}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TrailerStatReeferState) GetSubstateValue() string {
@@ -3721,7 +3675,7 @@ type TrailerStatReeferStateWithDecorations struct {
 
 func (x *TrailerStatReeferStateWithDecorations) Reset() {
 	*x = TrailerStatReeferStateWithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3733,7 +3687,7 @@ func (x *TrailerStatReeferStateWithDecorations) String() string {
 func (*TrailerStatReeferStateWithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateWithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3746,7 +3700,7 @@ func (x *TrailerStatReeferStateWithDecorations) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use TrailerStatReeferStateWithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateWithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{54}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TrailerStatReeferStateWithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3792,7 +3746,7 @@ type TrailerStatReeferStateZone1 struct {
 
 func (x *TrailerStatReeferStateZone1) Reset() {
 	*x = TrailerStatReeferStateZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3758,7 @@ func (x *TrailerStatReeferStateZone1) String() string {
 func (*TrailerStatReeferStateZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +3771,7 @@ func (x *TrailerStatReeferStateZone1) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{55}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TrailerStatReeferStateZone1) GetSubstateValue() string {
@@ -3858,7 +3812,7 @@ type TrailerStatReeferStateZone1WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3870,7 +3824,7 @@ func (x *TrailerStatReeferStateZone1WithDecorations) String() string {
 func (*TrailerStatReeferStateZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3883,7 +3837,7 @@ func (x *TrailerStatReeferStateZone1WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{56}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TrailerStatReeferStateZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -3929,7 +3883,7 @@ type TrailerStatReeferStateZone2 struct {
 
 func (x *TrailerStatReeferStateZone2) Reset() {
 	*x = TrailerStatReeferStateZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3941,7 +3895,7 @@ func (x *TrailerStatReeferStateZone2) String() string {
 func (*TrailerStatReeferStateZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3954,7 +3908,7 @@ func (x *TrailerStatReeferStateZone2) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{57}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TrailerStatReeferStateZone2) GetSubstateValue() string {
@@ -3995,7 +3949,7 @@ type TrailerStatReeferStateZone2WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +3961,7 @@ func (x *TrailerStatReeferStateZone2WithDecorations) String() string {
 func (*TrailerStatReeferStateZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +3974,7 @@ func (x *TrailerStatReeferStateZone2WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{58}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TrailerStatReeferStateZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4066,7 +4020,7 @@ type TrailerStatReeferStateZone3 struct {
 
 func (x *TrailerStatReeferStateZone3) Reset() {
 	*x = TrailerStatReeferStateZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4078,7 +4032,7 @@ func (x *TrailerStatReeferStateZone3) String() string {
 func (*TrailerStatReeferStateZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4091,7 +4045,7 @@ func (x *TrailerStatReeferStateZone3) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatReeferStateZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{59}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TrailerStatReeferStateZone3) GetSubstateValue() string {
@@ -4132,7 +4086,7 @@ type TrailerStatReeferStateZone3WithDecorations struct {
 
 func (x *TrailerStatReeferStateZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferStateZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4098,7 @@ func (x *TrailerStatReeferStateZone3WithDecorations) String() string {
 func (*TrailerStatReeferStateZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferStateZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4111,7 @@ func (x *TrailerStatReeferStateZone3WithDecorations) ProtoReflect() protoreflect
 
 // Deprecated: Use TrailerStatReeferStateZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferStateZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{60}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TrailerStatReeferStateZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4201,7 +4155,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone1 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone1{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4213,7 +4167,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,7 +4180,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone1.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{61}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1) GetTime() string {
@@ -4258,7 +4212,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4270,7 +4224,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4283,7 +4237,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{62}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4320,7 +4274,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone2 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone2{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4286,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4299,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone2.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{63}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2) GetTime() string {
@@ -4377,7 +4331,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4343,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4356,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{64}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4439,7 +4393,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone3 struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone3{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4405,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) String() string {
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4418,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) ProtoReflect() protor
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone3.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{65}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3) GetTime() string {
@@ -4496,7 +4450,7 @@ type TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations struct {
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) Reset() {
 	*x = TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4508,7 +4462,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) String
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoMessage() {}
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4521,7 +4475,7 @@ func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) ProtoR
 
 // Deprecated: Use TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.ProtoReflect.Descriptor instead.
 func (*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{66}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations) GetDecorations() *TrailerStatDecoration {
@@ -4606,7 +4560,7 @@ type TrailerStats struct {
 
 func (x *TrailerStats) Reset() {
 	*x = TrailerStats{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4618,7 +4572,7 @@ func (x *TrailerStats) String() string {
 func (*TrailerStats) ProtoMessage() {}
 
 func (x *TrailerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4631,7 +4585,7 @@ func (x *TrailerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStats.ProtoReflect.Descriptor instead.
 func (*TrailerStats) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{67}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TrailerStats) GetCarrierReeferState() []*TrailerStatReeferStateWithDecorations {
@@ -4832,7 +4786,7 @@ type TrailerStatsSnapshot struct {
 	// Member `name`. Required.
 	Name *string `protobuf:"bytes,6,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Member `reeferAlarms`.
-	ReeferAlarms *TrailerStatReeferAlarm2 `protobuf:"bytes,7,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
+	ReeferAlarms *TrailerStatReeferAlarmType `protobuf:"bytes,7,opt,name=reefer_alarms,json=reeferAlarms,proto3" json:"reefer_alarms,omitempty"`
 	// Member `reeferAmbientAirTemperatureMilliC`.
 	ReeferAmbientAirTemperatureMilliC *TrailerStatReeferAmbientAirTemperatureMilliC `protobuf:"bytes,8,opt,name=reefer_ambient_air_temperature_milli_c,json=reeferAmbientAirTemperatureMilliC,proto3" json:"reefer_ambient_air_temperature_milli_c,omitempty"`
 	// Member `reeferDoorStateZone1`.
@@ -4877,7 +4831,7 @@ type TrailerStatsSnapshot struct {
 
 func (x *TrailerStatsSnapshot) Reset() {
 	*x = TrailerStatsSnapshot{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +4843,7 @@ func (x *TrailerStatsSnapshot) String() string {
 func (*TrailerStatsSnapshot) ProtoMessage() {}
 
 func (x *TrailerStatsSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4902,7 +4856,7 @@ func (x *TrailerStatsSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerStatsSnapshot.ProtoReflect.Descriptor instead.
 func (*TrailerStatsSnapshot) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{68}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TrailerStatsSnapshot) GetCarrierReeferState() *TrailerStatReeferState {
@@ -4947,7 +4901,7 @@ func (x *TrailerStatsSnapshot) GetName() string {
 	return ""
 }
 
-func (x *TrailerStatsSnapshot) GetReeferAlarms() *TrailerStatReeferAlarm2 {
+func (x *TrailerStatsSnapshot) GetReeferAlarms() *TrailerStatReeferAlarmType {
 	if x != nil {
 		return x.ReeferAlarms
 	}
@@ -5091,7 +5045,7 @@ func (x *TrailerStatsSnapshot) GetReeferSupplyAirTemperatureMilliCZone3() *Trail
 type TrailerWithAttributes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `enabledForMobile`.
 	EnabledForMobile *bool `protobuf:"varint,2,opt,name=enabled_for_mobile,json=enabledForMobile,proto3,oneof" json:"enabled_for_mobile,omitempty"`
 	// Member `externalIds`.
@@ -5107,7 +5061,7 @@ type TrailerWithAttributes struct {
 	// Member `notes`. At most 255 characters.
 	Notes *string `protobuf:"bytes,8,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `trailerSerialNumber`.
 	TrailerSerialNumber *string `protobuf:"bytes,10,opt,name=trailer_serial_number,json=trailerSerialNumber,proto3,oneof" json:"trailer_serial_number,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -5116,7 +5070,7 @@ type TrailerWithAttributes struct {
 
 func (x *TrailerWithAttributes) Reset() {
 	*x = TrailerWithAttributes{}
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[69]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5128,7 +5082,7 @@ func (x *TrailerWithAttributes) String() string {
 func (*TrailerWithAttributes) ProtoMessage() {}
 
 func (x *TrailerWithAttributes) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[69]
+	mi := &file_samsara_trailers_v1_trailers_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5141,10 +5095,10 @@ func (x *TrailerWithAttributes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrailerWithAttributes.ProtoReflect.Descriptor instead.
 func (*TrailerWithAttributes) Descriptor() ([]byte, []int) {
-	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{69}
+	return file_samsara_trailers_v1_trailers_proto_rawDescGZIP(), []int{68}
 }
 
-func (x *TrailerWithAttributes) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *TrailerWithAttributes) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -5200,7 +5154,7 @@ func (x *TrailerWithAttributes) GetNotes() string {
 	return ""
 }
 
-func (x *TrailerWithAttributes) GetTags() []*v1.GoaTagTiny {
+func (x *TrailerWithAttributes) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -5228,15 +5182,15 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x06_limitB\x11\n" +
 	"\x0f_parent_tag_idsB\n" +
 	"\n" +
-	"\b_tag_ids\"\x99\x01\n" +
+	"\b_tag_ids\"\x96\x01\n" +
 	"\x14ListTrailersResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.trailers.v1.TrailerB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.trailers.v1.TrailerB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\x88\x05\n" +
-	"\x14CreateTrailerRequest\x12L\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x83\x05\n" +
+	"\x14CreateTrailerRequest\x12G\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2$.samsara.types.v1.AttributeTinyInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x129\n" +
 	"\x12enabled_for_mobile\x18\x02 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x00R\x10enabledForMobile\x88\x01\x01\x12e\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2:.samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x129\n" +
@@ -5269,11 +5223,11 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\b_tag_idsB\a\n" +
 	"\x05_timeB\x0e\n" +
 	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xb1\x01\n" +
+	"\x06_types\"\xae\x01\n" +
 	"\x1fGetTrailerStatsSnapshotResponse\x12E\n" +
-	"\x04data\x18\x01 \x03(\v2).samsara.trailers.v1.TrailerStatsSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2).samsara.trailers.v1.TrailerStatsSnapshotB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xed\x02\n" +
 	"\x1aGetTrailerStatsFeedRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
@@ -5289,11 +5243,11 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
 	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xa5\x01\n" +
+	"\x06_types\"\xa2\x01\n" +
 	"\x1bGetTrailerStatsFeedResponse\x12=\n" +
-	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xfa\x03\n" +
 	"\x1dGetTrailerStatsHistoryRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12-\n" +
@@ -5314,21 +5268,21 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\n" +
 	"\b_tag_idsB\x0e\n" +
 	"\f_trailer_idsB\b\n" +
-	"\x06_types\"\xa8\x01\n" +
+	"\x06_types\"\xa5\x01\n" +
 	"\x1eGetTrailerStatsHistoryResponse\x12=\n" +
-	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2!.samsara.trailers.v1.TrailerStatsB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"9\n" +
 	"\x11GetTrailerRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\\\n" +
 	"\x12GetTrailerResponse\x12F\n" +
-	"\x04data\x18\x01 \x01(\v2*.samsara.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xbb\x06\n" +
+	"\x04data\x18\x01 \x01(\v2*.samsara.trailers.v1.TrailerWithAttributesB\x06\xda\xce\x18\x02 \x01R\x04data\"\xb6\x06\n" +
 	"\x14UpdateTrailerRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12L\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12G\n" +
 	"\n" +
-	"attributes\x18\x02 \x03(\v2$.samsara.types.v1.AttributeTinyInputB\x06\xda\xce\x18\x02\b\x03R\n" +
+	"attributes\x18\x02 \x03(\v2\x1f.samsara.types.v1.AttributeTinyB\x06\xda\xce\x18\x02\b\x03R\n" +
 	"attributes\x129\n" +
 	"\x12enabled_for_mobile\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x03H\x01R\x10enabledForMobile\x88\x01\x01\x12e\n" +
 	"\fexternal_ids\x18\x04 \x03(\v2:.samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntryB\x06\xda\xce\x18\x02\b\x03R\vexternalIds\x129\n" +
@@ -5356,11 +5310,7 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x14DeleteTrailerRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x17\n" +
-	"\x15DeleteTrailerResponse\"y\n" +
-	"\n" +
-	"ReverseGeo\x122\n" +
-	"\x12formatted_location\x18\x01 \x01(\tH\x00R\x11formattedLocation\x88\x01\x01: \xda\xce\x18\x1cReverseGeoObjectResponseBodyB\x15\n" +
-	"\x13_formatted_location\"\xac\x05\n" +
+	"\x15DeleteTrailerResponse\"\xa9\x05\n" +
 	"\aTrailer\x121\n" +
 	"\x12enabled_for_mobile\x18\x01 \x01(\bH\x00R\x10enabledForMobile\x88\x01\x01\x12P\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2-.samsara.trailers.v1.Trailer.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
@@ -5368,8 +5318,8 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x11installed_gateway\x18\x04 \x01(\v2'.samsara.trailers.v1.TrailerGatewayTinyR\x10installedGateway\x127\n" +
 	"\rlicense_plate\x18\x05 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00(@H\x02R\flicensePlate\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x06 \x01(\tH\x03R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x04R\x05notes\x88\x01\x01\x120\n" +
-	"\x04tags\x18\b \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x127\n" +
+	"\x05notes\x18\a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x04R\x05notes\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\b \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x127\n" +
 	"\x15trailer_serial_number\x18\t \x01(\tH\x05R\x13trailerSerialNumber\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -5384,12 +5334,12 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x05model\x18\x01 \x01(\tB\xd8\x02\xda\xce\x18\xd3\x02 \x012\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13H\x00R\x05model\x88\x01\x01\x12#\n" +
 	"\x06serial\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x06serial\x88\x01\x01:-\xda\xce\x18)TrailerGoaGatewayTinyResponseResponseBodyB\b\n" +
 	"\x06_modelB\t\n" +
-	"\a_serial\"\xf0\x16\n" +
+	"\a_serial\"\xf3\x16\n" +
 	"\x15TrailerStatDecoration\x12]\n" +
 	"\x14carrier_reefer_state\x18\x01 \x01(\v2+.samsara.trailers.v1.TrailerStatReeferStateR\x12carrierReeferState\x125\n" +
 	"\x03gps\x18\x02 \x01(\v2#.samsara.trailers.v1.TrailerStatGpsR\x03gps\x12a\n" +
-	"\x13gps_odometer_meters\x18\x03 \x01(\v21.samsara.trailers.v1.TrailerStatGpsOdometerMetersR\x11gpsOdometerMeters\x12Q\n" +
-	"\rreefer_alarms\x18\x04 \x01(\v2,.samsara.trailers.v1.TrailerStatReeferAlarm2R\freeferAlarms\x12\x94\x01\n" +
+	"\x13gps_odometer_meters\x18\x03 \x01(\v21.samsara.trailers.v1.TrailerStatGpsOdometerMetersR\x11gpsOdometerMeters\x12T\n" +
+	"\rreefer_alarms\x18\x04 \x01(\v2/.samsara.trailers.v1.TrailerStatReeferAlarmTypeR\freeferAlarms\x12\x94\x01\n" +
 	"&reefer_ambient_air_temperature_milli_c\x18\x05 \x01(\v2A.samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliCR!reeferAmbientAirTemperatureMilliC\x12k\n" +
 	"\x17reefer_door_state_zone1\x18\x06 \x01(\v24.samsara.trailers.v1.TrailerStatReeferDoorStateZone1R\x14reeferDoorStateZone1\x12k\n" +
 	"\x17reefer_door_state_zone2\x18\a \x01(\v24.samsara.trailers.v1.TrailerStatReeferDoorStateZone2R\x14reeferDoorStateZone2\x12k\n" +
@@ -5409,12 +5359,12 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x12reefer_state_zone3\x18\x14 \x01(\v20.samsara.trailers.v1.TrailerStatReeferStateZone3R\x10reeferStateZone3\x12\xa1\x01\n" +
 	"+reefer_supply_air_temperature_milli_c_zone1\x18\x15 \x01(\v2E.samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1R%reeferSupplyAirTemperatureMilliCZone1\x12\xa1\x01\n" +
 	"+reefer_supply_air_temperature_milli_c_zone2\x18\x16 \x01(\v2E.samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2R%reeferSupplyAirTemperatureMilliCZone2\x12\xa1\x01\n" +
-	"+reefer_supply_air_temperature_milli_c_zone3\x18\x17 \x01(\v2E.samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3R%reeferSupplyAirTemperatureMilliCZone3:%\xda\xce\x18!TrailerStatDecorationResponseBody\"\xab\x03\n" +
+	"+reefer_supply_air_temperature_milli_c_zone3\x18\x17 \x01(\v2E.samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3R%reeferSupplyAirTemperatureMilliCZone3:%\xda\xce\x18!TrailerStatDecorationResponseBody\"\xa8\x03\n" +
 	"\x0eTrailerStatGps\x12,\n" +
 	"\x0fheading_degrees\x18\x01 \x01(\x03H\x00R\x0eheadingDegrees\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12@\n" +
-	"\vreverse_geo\x18\x04 \x01(\v2\x1f.samsara.trailers.v1.ReverseGeoR\n" +
+	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12=\n" +
+	"\vreverse_geo\x18\x04 \x01(\v2\x1c.samsara.types.v1.ReverseGeoR\n" +
 	"reverseGeo\x124\n" +
 	"\x14speed_miles_per_hour\x18\x05 \x01(\x03H\x03R\x11speedMilesPerHour\x88\x01\x01\x12*\n" +
 	"\x04time\x18\x06 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\x04time\x88\x01\x01:\"\xda\xce\x18\x1eTrailerStatGpsTypeResponseBodyB\x12\n" +
@@ -5434,13 +5384,13 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
 	"\x05value\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:?\xda\xce\x18;TrailerStatGpsOdometerMetersWithDecorationsTypeResponseBodyB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\x97\x04\n" +
+	"\x06_value\"\x94\x04\n" +
 	"\x1dTrailerStatGpsWithDecorations\x12L\n" +
 	"\vdecorations\x18\x01 \x01(\v2*.samsara.trailers.v1.TrailerStatDecorationR\vdecorations\x12,\n" +
 	"\x0fheading_degrees\x18\x02 \x01(\x03H\x00R\x0eheadingDegrees\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
-	"\tlongitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12@\n" +
-	"\vreverse_geo\x18\x05 \x01(\v2\x1f.samsara.trailers.v1.ReverseGeoR\n" +
+	"\tlongitude\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x12=\n" +
+	"\vreverse_geo\x18\x05 \x01(\v2\x1c.samsara.types.v1.ReverseGeoR\n" +
 	"reverseGeo\x124\n" +
 	"\x14speed_miles_per_hour\x18\x06 \x01(\x03H\x03R\x11speedMilesPerHour\x88\x01\x01\x12*\n" +
 	"\x04time\x18\a \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x04R\x04time\x88\x01\x01:1\xda\xce\x18-TrailerStatGpsWithDecorationsTypeResponseBodyB\x12\n" +
@@ -5459,8 +5409,8 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\v_alarm_codeB\x0e\n" +
 	"\f_descriptionB\x12\n" +
 	"\x10_operator_actionB\v\n" +
-	"\t_severity\"\xc7\x01\n" +
-	"\x17TrailerStatReeferAlarm2\x12K\n" +
+	"\t_severity\"\xca\x01\n" +
+	"\x1aTrailerStatReeferAlarmType\x12K\n" +
 	"\x06alarms\x18\x01 \x03(\v2+.samsara.trailers.v1.TrailerStatReeferAlarmB\x06\xda\xce\x18\x02 \x01R\x06alarms\x12*\n" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01:*\xda\xce\x18&TrailerStatReeferAlarmTypeResponseBodyB\a\n" +
 	"\x05_time\"\xb2\x02\n" +
@@ -5737,15 +5687,15 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\"\xda\xce\x18\x1eTrailerStatsObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xe1\x18\n" +
+	"\x05_name\"\xe4\x18\n" +
 	"\x14TrailerStatsSnapshot\x12]\n" +
 	"\x14carrier_reefer_state\x18\x01 \x01(\v2+.samsara.trailers.v1.TrailerStatReeferStateR\x12carrierReeferState\x12]\n" +
 	"\fexternal_ids\x18\x02 \x03(\v2:.samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntryR\vexternalIds\x125\n" +
 	"\x03gps\x18\x03 \x01(\v2#.samsara.trailers.v1.TrailerStatGpsR\x03gps\x12a\n" +
 	"\x13gps_odometer_meters\x18\x04 \x01(\v21.samsara.trailers.v1.TrailerStatGpsOdometerMetersR\x11gpsOdometerMeters\x12\x1b\n" +
 	"\x02id\x18\x05 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12Q\n" +
-	"\rreefer_alarms\x18\a \x01(\v2,.samsara.trailers.v1.TrailerStatReeferAlarm2R\freeferAlarms\x12\x94\x01\n" +
+	"\x04name\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12T\n" +
+	"\rreefer_alarms\x18\a \x01(\v2/.samsara.trailers.v1.TrailerStatReeferAlarmTypeR\freeferAlarms\x12\x94\x01\n" +
 	"&reefer_ambient_air_temperature_milli_c\x18\b \x01(\v2A.samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliCR!reeferAmbientAirTemperatureMilliC\x12k\n" +
 	"\x17reefer_door_state_zone1\x18\t \x01(\v24.samsara.trailers.v1.TrailerStatReeferDoorStateZone1R\x14reeferDoorStateZone1\x12k\n" +
 	"\x17reefer_door_state_zone2\x18\n" +
@@ -5770,10 +5720,10 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:*\xda\xce\x18&TrailerStatsSnapshotObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\x9a\x06\n" +
-	"\x15TrailerWithAttributes\x12B\n" +
+	"\x05_name\"\x94\x06\n" +
+	"\x15TrailerWithAttributes\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x121\n" +
 	"\x12enabled_for_mobile\x18\x02 \x01(\bH\x00R\x10enabledForMobile\x88\x01\x01\x12^\n" +
 	"\fexternal_ids\x18\x03 \x03(\v2;.samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
@@ -5781,8 +5731,8 @@ const file_samsara_trailers_v1_trailers_proto_rawDesc = "" +
 	"\x11installed_gateway\x18\x05 \x01(\v2'.samsara.trailers.v1.TrailerGatewayTinyR\x10installedGateway\x127\n" +
 	"\rlicense_plate\x18\x06 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\x00(@H\x02R\flicensePlate\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\a \x01(\tH\x03R\x04name\x88\x01\x01\x12(\n" +
-	"\x05notes\x18\b \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x04R\x05notes\x88\x01\x01\x120\n" +
-	"\x04tags\x18\t \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x127\n" +
+	"\x05notes\x18\b \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x04R\x05notes\x88\x01\x01\x12-\n" +
+	"\x04tags\x18\t \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x127\n" +
 	"\x15trailer_serial_number\x18\n" +
 	" \x01(\tH\x05R\x13trailerSerialNumber\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -5827,7 +5777,7 @@ func file_samsara_trailers_v1_trailers_proto_rawDescGZIP() []byte {
 	return file_samsara_trailers_v1_trailers_proto_rawDescData
 }
 
-var file_samsara_trailers_v1_trailers_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_samsara_trailers_v1_trailers_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_samsara_trailers_v1_trailers_proto_goTypes = []any{
 	(*ListTrailersRequest)(nil),                                             // 0: samsara.trailers.v1.ListTrailersRequest
 	(*ListTrailersResponse)(nil),                                            // 1: samsara.trailers.v1.ListTrailersResponse
@@ -5845,194 +5795,193 @@ var file_samsara_trailers_v1_trailers_proto_goTypes = []any{
 	(*UpdateTrailerResponse)(nil),                                           // 13: samsara.trailers.v1.UpdateTrailerResponse
 	(*DeleteTrailerRequest)(nil),                                            // 14: samsara.trailers.v1.DeleteTrailerRequest
 	(*DeleteTrailerResponse)(nil),                                           // 15: samsara.trailers.v1.DeleteTrailerResponse
-	(*ReverseGeo)(nil),                                                      // 16: samsara.trailers.v1.ReverseGeo
-	(*Trailer)(nil),                                                         // 17: samsara.trailers.v1.Trailer
-	(*TrailerGatewayTiny)(nil),                                              // 18: samsara.trailers.v1.TrailerGatewayTiny
-	(*TrailerStatDecoration)(nil),                                           // 19: samsara.trailers.v1.TrailerStatDecoration
-	(*TrailerStatGps)(nil),                                                  // 20: samsara.trailers.v1.TrailerStatGps
-	(*TrailerStatGpsOdometerMeters)(nil),                                    // 21: samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	(*TrailerStatGpsOdometerMetersWithDecorations)(nil),                     // 22: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
-	(*TrailerStatGpsWithDecorations)(nil),                                   // 23: samsara.trailers.v1.TrailerStatGpsWithDecorations
-	(*TrailerStatReeferAlarm)(nil),                                          // 24: samsara.trailers.v1.TrailerStatReeferAlarm
-	(*TrailerStatReeferAlarm2)(nil),                                         // 25: samsara.trailers.v1.TrailerStatReeferAlarm2
-	(*TrailerStatReeferAlarmWithDecorations)(nil),                           // 26: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
-	(*TrailerStatReeferAmbientAirTemperatureMilliC)(nil),                    // 27: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	(*TrailerStatReeferAmbientAirTemperatureWithDecorations)(nil),           // 28: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
-	(*TrailerStatReeferDoorStateZone1)(nil),                                 // 29: samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	(*TrailerStatReeferDoorStateZone1WithDecorations)(nil),                  // 30: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
-	(*TrailerStatReeferDoorStateZone2)(nil),                                 // 31: samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	(*TrailerStatReeferDoorStateZone2WithDecorations)(nil),                  // 32: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
-	(*TrailerStatReeferDoorStateZone3)(nil),                                 // 33: samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	(*TrailerStatReeferDoorStateZone3WithDecorations)(nil),                  // 34: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
-	(*TrailerStatReeferFuelPercent)(nil),                                    // 35: samsara.trailers.v1.TrailerStatReeferFuelPercent
-	(*TrailerStatReeferFuelPercentWithDecorations)(nil),                     // 36: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
-	(*TrailerStatReeferObdEngineSeconds)(nil),                               // 37: samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	(*TrailerStatReeferObdEngineSecondsWithDecorations)(nil),                // 38: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone1)(nil),                // 39: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations)(nil), // 40: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone2)(nil),                // 41: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations)(nil), // 42: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone3)(nil),                // 43: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	(*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations)(nil), // 44: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
-	(*TrailerStatReeferRunMode)(nil),                                        // 45: samsara.trailers.v1.TrailerStatReeferRunMode
-	(*TrailerStatReeferRunModeWithDecorations)(nil),                         // 46: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone1)(nil),                 // 47: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	(*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations)(nil),  // 48: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone2)(nil),                 // 49: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	(*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations)(nil),  // 50: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferSetPointTemperatureMilliCZone3)(nil),                 // 51: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	(*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations)(nil),  // 52: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
-	(*TrailerStatReeferState)(nil),                                          // 53: samsara.trailers.v1.TrailerStatReeferState
-	(*TrailerStatReeferStateWithDecorations)(nil),                           // 54: samsara.trailers.v1.TrailerStatReeferStateWithDecorations
-	(*TrailerStatReeferStateZone1)(nil),                                     // 55: samsara.trailers.v1.TrailerStatReeferStateZone1
-	(*TrailerStatReeferStateZone1WithDecorations)(nil),                      // 56: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
-	(*TrailerStatReeferStateZone2)(nil),                                     // 57: samsara.trailers.v1.TrailerStatReeferStateZone2
-	(*TrailerStatReeferStateZone2WithDecorations)(nil),                      // 58: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
-	(*TrailerStatReeferStateZone3)(nil),                                     // 59: samsara.trailers.v1.TrailerStatReeferStateZone3
-	(*TrailerStatReeferStateZone3WithDecorations)(nil),                      // 60: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1)(nil),                // 61: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations)(nil), // 62: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2)(nil),                // 63: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations)(nil), // 64: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3)(nil),                // 65: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations)(nil), // 66: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
-	(*TrailerStats)(nil),                                                    // 67: samsara.trailers.v1.TrailerStats
-	(*TrailerStatsSnapshot)(nil),                                            // 68: samsara.trailers.v1.TrailerStatsSnapshot
-	(*TrailerWithAttributes)(nil),                                           // 69: samsara.trailers.v1.TrailerWithAttributes
-	nil,                                                                     // 70: samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
-	nil,                                                                     // 71: samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
-	nil,                                                                     // 72: samsara.trailers.v1.Trailer.ExternalIdsEntry
-	nil,                                                                     // 73: samsara.trailers.v1.TrailerStats.ExternalIdsEntry
-	nil,                                                                     // 74: samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
-	nil,                                                                     // 75: samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                                                // 76: samsara.types.v1.GoaPagination
-	(*v1.AttributeTinyInput)(nil),                                           // 77: samsara.types.v1.AttributeTinyInput
-	(*fieldmaskpb.FieldMask)(nil),                                           // 78: google.protobuf.FieldMask
-	(*v1.GoaTagTiny)(nil),                                                   // 79: samsara.types.v1.GoaTagTiny
-	(*v1.GoaAttributeTiny)(nil),                                             // 80: samsara.types.v1.GoaAttributeTiny
+	(*Trailer)(nil),                                                         // 16: samsara.trailers.v1.Trailer
+	(*TrailerGatewayTiny)(nil),                                              // 17: samsara.trailers.v1.TrailerGatewayTiny
+	(*TrailerStatDecoration)(nil),                                           // 18: samsara.trailers.v1.TrailerStatDecoration
+	(*TrailerStatGps)(nil),                                                  // 19: samsara.trailers.v1.TrailerStatGps
+	(*TrailerStatGpsOdometerMeters)(nil),                                    // 20: samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	(*TrailerStatGpsOdometerMetersWithDecorations)(nil),                     // 21: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
+	(*TrailerStatGpsWithDecorations)(nil),                                   // 22: samsara.trailers.v1.TrailerStatGpsWithDecorations
+	(*TrailerStatReeferAlarm)(nil),                                          // 23: samsara.trailers.v1.TrailerStatReeferAlarm
+	(*TrailerStatReeferAlarmType)(nil),                                      // 24: samsara.trailers.v1.TrailerStatReeferAlarmType
+	(*TrailerStatReeferAlarmWithDecorations)(nil),                           // 25: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
+	(*TrailerStatReeferAmbientAirTemperatureMilliC)(nil),                    // 26: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	(*TrailerStatReeferAmbientAirTemperatureWithDecorations)(nil),           // 27: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
+	(*TrailerStatReeferDoorStateZone1)(nil),                                 // 28: samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	(*TrailerStatReeferDoorStateZone1WithDecorations)(nil),                  // 29: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
+	(*TrailerStatReeferDoorStateZone2)(nil),                                 // 30: samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	(*TrailerStatReeferDoorStateZone2WithDecorations)(nil),                  // 31: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
+	(*TrailerStatReeferDoorStateZone3)(nil),                                 // 32: samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	(*TrailerStatReeferDoorStateZone3WithDecorations)(nil),                  // 33: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
+	(*TrailerStatReeferFuelPercent)(nil),                                    // 34: samsara.trailers.v1.TrailerStatReeferFuelPercent
+	(*TrailerStatReeferFuelPercentWithDecorations)(nil),                     // 35: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
+	(*TrailerStatReeferObdEngineSeconds)(nil),                               // 36: samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	(*TrailerStatReeferObdEngineSecondsWithDecorations)(nil),                // 37: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone1)(nil),                // 38: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations)(nil), // 39: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone2)(nil),                // 40: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations)(nil), // 41: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone3)(nil),                // 42: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	(*TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations)(nil), // 43: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
+	(*TrailerStatReeferRunMode)(nil),                                        // 44: samsara.trailers.v1.TrailerStatReeferRunMode
+	(*TrailerStatReeferRunModeWithDecorations)(nil),                         // 45: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone1)(nil),                 // 46: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	(*TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations)(nil),  // 47: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone2)(nil),                 // 48: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	(*TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations)(nil),  // 49: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferSetPointTemperatureMilliCZone3)(nil),                 // 50: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	(*TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations)(nil),  // 51: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
+	(*TrailerStatReeferState)(nil),                                          // 52: samsara.trailers.v1.TrailerStatReeferState
+	(*TrailerStatReeferStateWithDecorations)(nil),                           // 53: samsara.trailers.v1.TrailerStatReeferStateWithDecorations
+	(*TrailerStatReeferStateZone1)(nil),                                     // 54: samsara.trailers.v1.TrailerStatReeferStateZone1
+	(*TrailerStatReeferStateZone1WithDecorations)(nil),                      // 55: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
+	(*TrailerStatReeferStateZone2)(nil),                                     // 56: samsara.trailers.v1.TrailerStatReeferStateZone2
+	(*TrailerStatReeferStateZone2WithDecorations)(nil),                      // 57: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
+	(*TrailerStatReeferStateZone3)(nil),                                     // 58: samsara.trailers.v1.TrailerStatReeferStateZone3
+	(*TrailerStatReeferStateZone3WithDecorations)(nil),                      // 59: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1)(nil),                // 60: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations)(nil), // 61: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2)(nil),                // 62: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations)(nil), // 63: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3)(nil),                // 64: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	(*TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations)(nil), // 65: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
+	(*TrailerStats)(nil),                                                    // 66: samsara.trailers.v1.TrailerStats
+	(*TrailerStatsSnapshot)(nil),                                            // 67: samsara.trailers.v1.TrailerStatsSnapshot
+	(*TrailerWithAttributes)(nil),                                           // 68: samsara.trailers.v1.TrailerWithAttributes
+	nil,                                                                     // 69: samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
+	nil,                                                                     // 70: samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
+	nil,                                                                     // 71: samsara.trailers.v1.Trailer.ExternalIdsEntry
+	nil,                                                                     // 72: samsara.trailers.v1.TrailerStats.ExternalIdsEntry
+	nil,                                                                     // 73: samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
+	nil,                                                                     // 74: samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                                   // 75: samsara.types.v1.Pagination
+	(*v1.AttributeTiny)(nil),                                                // 76: samsara.types.v1.AttributeTiny
+	(*fieldmaskpb.FieldMask)(nil),                                           // 77: google.protobuf.FieldMask
+	(*v1.TagTiny)(nil),                                                      // 78: samsara.types.v1.TagTiny
+	(*v1.ReverseGeo)(nil),                                                   // 79: samsara.types.v1.ReverseGeo
 }
 var file_samsara_trailers_v1_trailers_proto_depIdxs = []int32{
-	17,  // 0: samsara.trailers.v1.ListTrailersResponse.data:type_name -> samsara.trailers.v1.Trailer
-	76,  // 1: samsara.trailers.v1.ListTrailersResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	77,  // 2: samsara.trailers.v1.CreateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTinyInput
-	70,  // 3: samsara.trailers.v1.CreateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
-	69,  // 4: samsara.trailers.v1.CreateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	68,  // 5: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.data:type_name -> samsara.trailers.v1.TrailerStatsSnapshot
-	76,  // 6: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	67,  // 7: samsara.trailers.v1.GetTrailerStatsFeedResponse.data:type_name -> samsara.trailers.v1.TrailerStats
-	76,  // 8: samsara.trailers.v1.GetTrailerStatsFeedResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	67,  // 9: samsara.trailers.v1.GetTrailerStatsHistoryResponse.data:type_name -> samsara.trailers.v1.TrailerStats
-	76,  // 10: samsara.trailers.v1.GetTrailerStatsHistoryResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	69,  // 11: samsara.trailers.v1.GetTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	77,  // 12: samsara.trailers.v1.UpdateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTinyInput
-	71,  // 13: samsara.trailers.v1.UpdateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
-	78,  // 14: samsara.trailers.v1.UpdateTrailerRequest.update_mask:type_name -> google.protobuf.FieldMask
-	69,  // 15: samsara.trailers.v1.UpdateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
-	72,  // 16: samsara.trailers.v1.Trailer.external_ids:type_name -> samsara.trailers.v1.Trailer.ExternalIdsEntry
-	18,  // 17: samsara.trailers.v1.Trailer.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
-	79,  // 18: samsara.trailers.v1.Trailer.tags:type_name -> samsara.types.v1.GoaTagTiny
-	53,  // 19: samsara.trailers.v1.TrailerStatDecoration.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
-	20,  // 20: samsara.trailers.v1.TrailerStatDecoration.gps:type_name -> samsara.trailers.v1.TrailerStatGps
-	21,  // 21: samsara.trailers.v1.TrailerStatDecoration.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	25,  // 22: samsara.trailers.v1.TrailerStatDecoration.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm2
-	27,  // 23: samsara.trailers.v1.TrailerStatDecoration.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	29,  // 24: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	31,  // 25: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	33,  // 26: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	35,  // 27: samsara.trailers.v1.TrailerStatDecoration.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
-	37,  // 28: samsara.trailers.v1.TrailerStatDecoration.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	39,  // 29: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	41,  // 30: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	43,  // 31: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	45,  // 32: samsara.trailers.v1.TrailerStatDecoration.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
-	47,  // 33: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	49,  // 34: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	51,  // 35: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	55,  // 36: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
-	57,  // 37: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
-	59,  // 38: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
-	61,  // 39: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	63,  // 40: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	65,  // 41: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	16,  // 42: samsara.trailers.v1.TrailerStatGps.reverse_geo:type_name -> samsara.trailers.v1.ReverseGeo
-	19,  // 43: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 44: samsara.trailers.v1.TrailerStatGpsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	16,  // 45: samsara.trailers.v1.TrailerStatGpsWithDecorations.reverse_geo:type_name -> samsara.trailers.v1.ReverseGeo
-	24,  // 46: samsara.trailers.v1.TrailerStatReeferAlarm2.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
-	24,  // 47: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
-	19,  // 48: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 49: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 50: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 51: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 52: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 53: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 54: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 55: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 56: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 57: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 58: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 59: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 60: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 61: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 62: samsara.trailers.v1.TrailerStatReeferStateWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 63: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 64: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 65: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 66: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 67: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	19,  // 68: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
-	54,  // 69: samsara.trailers.v1.TrailerStats.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferStateWithDecorations
-	73,  // 70: samsara.trailers.v1.TrailerStats.external_ids:type_name -> samsara.trailers.v1.TrailerStats.ExternalIdsEntry
-	23,  // 71: samsara.trailers.v1.TrailerStats.gps:type_name -> samsara.trailers.v1.TrailerStatGpsWithDecorations
-	22,  // 72: samsara.trailers.v1.TrailerStats.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
-	26,  // 73: samsara.trailers.v1.TrailerStats.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
-	28,  // 74: samsara.trailers.v1.TrailerStats.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
-	30,  // 75: samsara.trailers.v1.TrailerStats.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
-	32,  // 76: samsara.trailers.v1.TrailerStats.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
-	34,  // 77: samsara.trailers.v1.TrailerStats.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
-	36,  // 78: samsara.trailers.v1.TrailerStats.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
-	38,  // 79: samsara.trailers.v1.TrailerStats.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
-	40,  // 80: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
-	42,  // 81: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
-	44,  // 82: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
-	46,  // 83: samsara.trailers.v1.TrailerStats.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
-	48,  // 84: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
-	50,  // 85: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
-	52,  // 86: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
-	56,  // 87: samsara.trailers.v1.TrailerStats.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
-	58,  // 88: samsara.trailers.v1.TrailerStats.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
-	60,  // 89: samsara.trailers.v1.TrailerStats.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
-	62,  // 90: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
-	64,  // 91: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
-	66,  // 92: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
-	53,  // 93: samsara.trailers.v1.TrailerStatsSnapshot.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
-	74,  // 94: samsara.trailers.v1.TrailerStatsSnapshot.external_ids:type_name -> samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
-	20,  // 95: samsara.trailers.v1.TrailerStatsSnapshot.gps:type_name -> samsara.trailers.v1.TrailerStatGps
-	21,  // 96: samsara.trailers.v1.TrailerStatsSnapshot.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
-	25,  // 97: samsara.trailers.v1.TrailerStatsSnapshot.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm2
-	27,  // 98: samsara.trailers.v1.TrailerStatsSnapshot.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
-	29,  // 99: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
-	31,  // 100: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
-	33,  // 101: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
-	35,  // 102: samsara.trailers.v1.TrailerStatsSnapshot.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
-	37,  // 103: samsara.trailers.v1.TrailerStatsSnapshot.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
-	39,  // 104: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
-	41,  // 105: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
-	43,  // 106: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
-	45,  // 107: samsara.trailers.v1.TrailerStatsSnapshot.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
-	47,  // 108: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
-	49,  // 109: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
-	51,  // 110: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
-	55,  // 111: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
-	57,  // 112: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
-	59,  // 113: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
-	61,  // 114: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
-	63,  // 115: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
-	65,  // 116: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
-	80,  // 117: samsara.trailers.v1.TrailerWithAttributes.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	75,  // 118: samsara.trailers.v1.TrailerWithAttributes.external_ids:type_name -> samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
-	18,  // 119: samsara.trailers.v1.TrailerWithAttributes.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
-	79,  // 120: samsara.trailers.v1.TrailerWithAttributes.tags:type_name -> samsara.types.v1.GoaTagTiny
+	16,  // 0: samsara.trailers.v1.ListTrailersResponse.data:type_name -> samsara.trailers.v1.Trailer
+	75,  // 1: samsara.trailers.v1.ListTrailersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	76,  // 2: samsara.trailers.v1.CreateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	69,  // 3: samsara.trailers.v1.CreateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.CreateTrailerRequest.ExternalIdsEntry
+	68,  // 4: samsara.trailers.v1.CreateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	67,  // 5: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.data:type_name -> samsara.trailers.v1.TrailerStatsSnapshot
+	75,  // 6: samsara.trailers.v1.GetTrailerStatsSnapshotResponse.pagination:type_name -> samsara.types.v1.Pagination
+	66,  // 7: samsara.trailers.v1.GetTrailerStatsFeedResponse.data:type_name -> samsara.trailers.v1.TrailerStats
+	75,  // 8: samsara.trailers.v1.GetTrailerStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	66,  // 9: samsara.trailers.v1.GetTrailerStatsHistoryResponse.data:type_name -> samsara.trailers.v1.TrailerStats
+	75,  // 10: samsara.trailers.v1.GetTrailerStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	68,  // 11: samsara.trailers.v1.GetTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	76,  // 12: samsara.trailers.v1.UpdateTrailerRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	70,  // 13: samsara.trailers.v1.UpdateTrailerRequest.external_ids:type_name -> samsara.trailers.v1.UpdateTrailerRequest.ExternalIdsEntry
+	77,  // 14: samsara.trailers.v1.UpdateTrailerRequest.update_mask:type_name -> google.protobuf.FieldMask
+	68,  // 15: samsara.trailers.v1.UpdateTrailerResponse.data:type_name -> samsara.trailers.v1.TrailerWithAttributes
+	71,  // 16: samsara.trailers.v1.Trailer.external_ids:type_name -> samsara.trailers.v1.Trailer.ExternalIdsEntry
+	17,  // 17: samsara.trailers.v1.Trailer.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
+	78,  // 18: samsara.trailers.v1.Trailer.tags:type_name -> samsara.types.v1.TagTiny
+	52,  // 19: samsara.trailers.v1.TrailerStatDecoration.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
+	19,  // 20: samsara.trailers.v1.TrailerStatDecoration.gps:type_name -> samsara.trailers.v1.TrailerStatGps
+	20,  // 21: samsara.trailers.v1.TrailerStatDecoration.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	24,  // 22: samsara.trailers.v1.TrailerStatDecoration.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
+	26,  // 23: samsara.trailers.v1.TrailerStatDecoration.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	28,  // 24: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	30,  // 25: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	32,  // 26: samsara.trailers.v1.TrailerStatDecoration.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	34,  // 27: samsara.trailers.v1.TrailerStatDecoration.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
+	36,  // 28: samsara.trailers.v1.TrailerStatDecoration.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	38,  // 29: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	40,  // 30: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	42,  // 31: samsara.trailers.v1.TrailerStatDecoration.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	44,  // 32: samsara.trailers.v1.TrailerStatDecoration.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
+	46,  // 33: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	48,  // 34: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	50,  // 35: samsara.trailers.v1.TrailerStatDecoration.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	54,  // 36: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
+	56,  // 37: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
+	58,  // 38: samsara.trailers.v1.TrailerStatDecoration.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
+	60,  // 39: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	62,  // 40: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	64,  // 41: samsara.trailers.v1.TrailerStatDecoration.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	79,  // 42: samsara.trailers.v1.TrailerStatGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	18,  // 43: samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 44: samsara.trailers.v1.TrailerStatGpsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	79,  // 45: samsara.trailers.v1.TrailerStatGpsWithDecorations.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	23,  // 46: samsara.trailers.v1.TrailerStatReeferAlarmType.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
+	23,  // 47: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarm
+	18,  // 48: samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 49: samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 50: samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 51: samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 52: samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 53: samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 54: samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 55: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 56: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 57: samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 58: samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 59: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 60: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 61: samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 62: samsara.trailers.v1.TrailerStatReeferStateWithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 63: samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 64: samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 65: samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 66: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 67: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	18,  // 68: samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations.decorations:type_name -> samsara.trailers.v1.TrailerStatDecoration
+	53,  // 69: samsara.trailers.v1.TrailerStats.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferStateWithDecorations
+	72,  // 70: samsara.trailers.v1.TrailerStats.external_ids:type_name -> samsara.trailers.v1.TrailerStats.ExternalIdsEntry
+	22,  // 71: samsara.trailers.v1.TrailerStats.gps:type_name -> samsara.trailers.v1.TrailerStatGpsWithDecorations
+	21,  // 72: samsara.trailers.v1.TrailerStats.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMetersWithDecorations
+	25,  // 73: samsara.trailers.v1.TrailerStats.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmWithDecorations
+	27,  // 74: samsara.trailers.v1.TrailerStats.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureWithDecorations
+	29,  // 75: samsara.trailers.v1.TrailerStats.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1WithDecorations
+	31,  // 76: samsara.trailers.v1.TrailerStats.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2WithDecorations
+	33,  // 77: samsara.trailers.v1.TrailerStats.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3WithDecorations
+	35,  // 78: samsara.trailers.v1.TrailerStats.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercentWithDecorations
+	37,  // 79: samsara.trailers.v1.TrailerStats.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSecondsWithDecorations
+	39,  // 80: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1WithDecorations
+	41,  // 81: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2WithDecorations
+	43,  // 82: samsara.trailers.v1.TrailerStats.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3WithDecorations
+	45,  // 83: samsara.trailers.v1.TrailerStats.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunModeWithDecorations
+	47,  // 84: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1WithDecorations
+	49,  // 85: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2WithDecorations
+	51,  // 86: samsara.trailers.v1.TrailerStats.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3WithDecorations
+	55,  // 87: samsara.trailers.v1.TrailerStats.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1WithDecorations
+	57,  // 88: samsara.trailers.v1.TrailerStats.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2WithDecorations
+	59,  // 89: samsara.trailers.v1.TrailerStats.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3WithDecorations
+	61,  // 90: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1WithDecorations
+	63,  // 91: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2WithDecorations
+	65,  // 92: samsara.trailers.v1.TrailerStats.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3WithDecorations
+	52,  // 93: samsara.trailers.v1.TrailerStatsSnapshot.carrier_reefer_state:type_name -> samsara.trailers.v1.TrailerStatReeferState
+	73,  // 94: samsara.trailers.v1.TrailerStatsSnapshot.external_ids:type_name -> samsara.trailers.v1.TrailerStatsSnapshot.ExternalIdsEntry
+	19,  // 95: samsara.trailers.v1.TrailerStatsSnapshot.gps:type_name -> samsara.trailers.v1.TrailerStatGps
+	20,  // 96: samsara.trailers.v1.TrailerStatsSnapshot.gps_odometer_meters:type_name -> samsara.trailers.v1.TrailerStatGpsOdometerMeters
+	24,  // 97: samsara.trailers.v1.TrailerStatsSnapshot.reefer_alarms:type_name -> samsara.trailers.v1.TrailerStatReeferAlarmType
+	26,  // 98: samsara.trailers.v1.TrailerStatsSnapshot.reefer_ambient_air_temperature_milli_c:type_name -> samsara.trailers.v1.TrailerStatReeferAmbientAirTemperatureMilliC
+	28,  // 99: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone1
+	30,  // 100: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone2
+	32,  // 101: samsara.trailers.v1.TrailerStatsSnapshot.reefer_door_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferDoorStateZone3
+	34,  // 102: samsara.trailers.v1.TrailerStatsSnapshot.reefer_fuel_percent:type_name -> samsara.trailers.v1.TrailerStatReeferFuelPercent
+	36,  // 103: samsara.trailers.v1.TrailerStatsSnapshot.reefer_obd_engine_seconds:type_name -> samsara.trailers.v1.TrailerStatReeferObdEngineSeconds
+	38,  // 104: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone1
+	40,  // 105: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone2
+	42,  // 106: samsara.trailers.v1.TrailerStatsSnapshot.reefer_return_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferReturnAirTemperatureMilliCZone3
+	44,  // 107: samsara.trailers.v1.TrailerStatsSnapshot.reefer_run_mode:type_name -> samsara.trailers.v1.TrailerStatReeferRunMode
+	46,  // 108: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone1
+	48,  // 109: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone2
+	50,  // 110: samsara.trailers.v1.TrailerStatsSnapshot.reefer_set_point_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSetPointTemperatureMilliCZone3
+	54,  // 111: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone1
+	56,  // 112: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone2
+	58,  // 113: samsara.trailers.v1.TrailerStatsSnapshot.reefer_state_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferStateZone3
+	60,  // 114: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone1:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone1
+	62,  // 115: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone2:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone2
+	64,  // 116: samsara.trailers.v1.TrailerStatsSnapshot.reefer_supply_air_temperature_milli_c_zone3:type_name -> samsara.trailers.v1.TrailerStatReeferSupplyAirTemperatureMilliCZone3
+	76,  // 117: samsara.trailers.v1.TrailerWithAttributes.attributes:type_name -> samsara.types.v1.AttributeTiny
+	74,  // 118: samsara.trailers.v1.TrailerWithAttributes.external_ids:type_name -> samsara.trailers.v1.TrailerWithAttributes.ExternalIdsEntry
+	17,  // 119: samsara.trailers.v1.TrailerWithAttributes.installed_gateway:type_name -> samsara.trailers.v1.TrailerGatewayTiny
+	78,  // 120: samsara.trailers.v1.TrailerWithAttributes.tags:type_name -> samsara.types.v1.TagTiny
 	0,   // 121: samsara.trailers.v1.TrailersService.ListTrailers:input_type -> samsara.trailers.v1.ListTrailersRequest
 	2,   // 122: samsara.trailers.v1.TrailersService.CreateTrailer:input_type -> samsara.trailers.v1.CreateTrailerRequest
 	4,   // 123: samsara.trailers.v1.TrailersService.GetTrailerStatsSnapshot:input_type -> samsara.trailers.v1.GetTrailerStatsSnapshotRequest
@@ -6071,7 +6020,7 @@ func file_samsara_trailers_v1_trailers_proto_init() {
 	file_samsara_trailers_v1_trailers_proto_msgTypes[14].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[16].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[17].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[18].OneofWrappers = []any{}
+	file_samsara_trailers_v1_trailers_proto_msgTypes[19].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[22].OneofWrappers = []any{}
@@ -6121,14 +6070,13 @@ func file_samsara_trailers_v1_trailers_proto_init() {
 	file_samsara_trailers_v1_trailers_proto_msgTypes[66].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[67].OneofWrappers = []any{}
 	file_samsara_trailers_v1_trailers_proto_msgTypes[68].OneofWrappers = []any{}
-	file_samsara_trailers_v1_trailers_proto_msgTypes[69].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_trailers_v1_trailers_proto_rawDesc), len(file_samsara_trailers_v1_trailers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   76,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

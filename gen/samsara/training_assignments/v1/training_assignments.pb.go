@@ -434,7 +434,7 @@ type GetTrainingAssignmentsStreamResponse struct {
 	// Member `data`. Required.
 	Data []*TrainingAssignment `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -476,7 +476,7 @@ func (x *GetTrainingAssignmentsStreamResponse) GetData() []*TrainingAssignment {
 	return nil
 }
 
-func (x *GetTrainingAssignmentsStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTrainingAssignmentsStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -917,11 +917,11 @@ const file_samsara_training_assignments_v1_training_assignments_proto_rawDesc = 
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_is_overdueB\r\n" +
-	"\v_start_time\"\xc0\x01\n" +
+	"\v_start_time\"\xbd\x01\n" +
 	"$GetTrainingAssignmentsStreamResponse\x12O\n" +
-	"\x04data\x18\x01 \x03(\v23.samsara.training_assignments.v1.TrainingAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v23.samsara.training_assignments.v1.TrainingAssignmentB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xd5\t\n" +
 	"\x12TrainingAssignment\x12@\n" +
 	"\x11completed_at_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\x0fcompletedAtTime\x88\x01\x01\x12O\n" +
@@ -1023,13 +1023,13 @@ var file_samsara_training_assignments_v1_training_assignments_proto_goTypes = []
 	(*TrainingAssignmentPost)(nil),               // 9: samsara.training_assignments.v1.TrainingAssignmentPost
 	(*TrainingCourse)(nil),                       // 10: samsara.training_assignments.v1.TrainingCourse
 	(*TrainingLearner)(nil),                      // 11: samsara.training_assignments.v1.TrainingLearner
-	(*v1.GoaPagination)(nil),                     // 12: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),                        // 12: samsara.types.v1.Pagination
 }
 var file_samsara_training_assignments_v1_training_assignments_proto_depIdxs = []int32{
 	9,  // 0: samsara.training_assignments.v1.PostTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignmentPost
 	8,  // 1: samsara.training_assignments.v1.PatchTrainingAssignmentsResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
 	8,  // 2: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.data:type_name -> samsara.training_assignments.v1.TrainingAssignment
-	12, // 3: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	12, // 3: samsara.training_assignments.v1.GetTrainingAssignmentsStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
 	10, // 4: samsara.training_assignments.v1.TrainingAssignment.course:type_name -> samsara.training_assignments.v1.TrainingCourse
 	11, // 5: samsara.training_assignments.v1.TrainingAssignment.learner:type_name -> samsara.training_assignments.v1.TrainingLearner
 	10, // 6: samsara.training_assignments.v1.TrainingAssignmentPost.course:type_name -> samsara.training_assignments.v1.TrainingCourse

@@ -104,7 +104,7 @@ type GetTrainingCoursesResponse struct {
 	// Member `data`. Required.
 	Data []*TrainingCourse `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,7 +146,7 @@ func (x *GetTrainingCoursesResponse) GetData() []*TrainingCourse {
 	return nil
 }
 
-func (x *GetTrainingCoursesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTrainingCoursesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -383,11 +383,11 @@ const file_samsara_training_courses_v1_training_courses_proto_rawDesc = "" +
 	"\n" +
 	"course_ids\x18\x03 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\tcourseIds\x12 \n" +
 	"\x06status\x18\x04 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x01R\x06statusB\b\n" +
-	"\x06_after\"\xae\x01\n" +
+	"\x06_after\"\xab\x01\n" +
 	"\x1aGetTrainingCoursesResponse\x12G\n" +
-	"\x04data\x18\x01 \x03(\v2+.samsara.training_courses.v1.TrainingCourseB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2+.samsara.training_courses.v1.TrainingCourseB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x88\x01\n" +
 	"\x10TrainingCategory\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
@@ -438,11 +438,11 @@ var file_samsara_training_courses_v1_training_courses_proto_goTypes = []any{
 	(*TrainingCategory)(nil),           // 2: samsara.training_courses.v1.TrainingCategory
 	(*TrainingCourse)(nil),             // 3: samsara.training_courses.v1.TrainingCourse
 	(*TrainingCourseLabel)(nil),        // 4: samsara.training_courses.v1.TrainingCourseLabel
-	(*v1.GoaPagination)(nil),           // 5: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),              // 5: samsara.types.v1.Pagination
 }
 var file_samsara_training_courses_v1_training_courses_proto_depIdxs = []int32{
 	3, // 0: samsara.training_courses.v1.GetTrainingCoursesResponse.data:type_name -> samsara.training_courses.v1.TrainingCourse
-	5, // 1: samsara.training_courses.v1.GetTrainingCoursesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	5, // 1: samsara.training_courses.v1.GetTrainingCoursesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	2, // 2: samsara.training_courses.v1.TrainingCourse.category:type_name -> samsara.training_courses.v1.TrainingCategory
 	4, // 3: samsara.training_courses.v1.TrainingCourse.labels:type_name -> samsara.training_courses.v1.TrainingCourseLabel
 	0, // 4: samsara.training_courses.v1.TrainingCoursesService.GetTrainingCourses:input_type -> samsara.training_courses.v1.GetTrainingCoursesRequest

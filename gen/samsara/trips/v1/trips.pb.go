@@ -133,7 +133,7 @@ type GetTripsResponse struct {
 	// Member `data`. Required.
 	Data []*Trip `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,7 +175,7 @@ func (x *GetTripsResponse) GetData() []*Trip {
 	return nil
 }
 
-func (x *GetTripsResponse) GetPagination() *v1.GoaPagination {
+func (x *GetTripsResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -312,11 +312,11 @@ const file_samsara_trips_v1_trips_proto_rawDesc = "" +
 	"\t_end_timeB\x10\n" +
 	"\x0e_include_assetB\v\n" +
 	"\t_query_byB\r\n" +
-	"\v_start_time\"\x8f\x01\n" +
+	"\v_start_time\"\x8c\x01\n" +
 	"\x10GetTripsResponse\x122\n" +
-	"\x04data\x18\x01 \x03(\v2\x16.samsara.trips.v1.TripB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x16.samsara.trips.v1.TripB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\x90\x05\n" +
 	"\x04Trip\x129\n" +
 	"\x05asset\x18\x01 \x01(\v2\x1b.samsara.types.v1.TripAssetB\x06\xda\xce\x18\x02 \x01R\x05asset\x12O\n" +
@@ -355,13 +355,13 @@ var file_samsara_trips_v1_trips_proto_goTypes = []any{
 	(*GetTripsRequest)(nil),  // 0: samsara.trips.v1.GetTripsRequest
 	(*GetTripsResponse)(nil), // 1: samsara.trips.v1.GetTripsResponse
 	(*Trip)(nil),             // 2: samsara.trips.v1.Trip
-	(*v1.GoaPagination)(nil), // 3: samsara.types.v1.GoaPagination
+	(*v1.Pagination)(nil),    // 3: samsara.types.v1.Pagination
 	(*v1.TripAsset)(nil),     // 4: samsara.types.v1.TripAsset
 	(*v1.Location)(nil),      // 5: samsara.types.v1.Location
 }
 var file_samsara_trips_v1_trips_proto_depIdxs = []int32{
 	2, // 0: samsara.trips.v1.GetTripsResponse.data:type_name -> samsara.trips.v1.Trip
-	3, // 1: samsara.trips.v1.GetTripsResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	3, // 1: samsara.trips.v1.GetTripsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	4, // 2: samsara.trips.v1.Trip.asset:type_name -> samsara.types.v1.TripAsset
 	5, // 3: samsara.trips.v1.Trip.end_location:type_name -> samsara.types.v1.Location
 	5, // 4: samsara.trips.v1.Trip.start_location:type_name -> samsara.types.v1.Location

@@ -197,7 +197,7 @@ func (x *AddressTiny) GetName() string {
 	return ""
 }
 
-// Schema AppointmentWindowResponseBody.
+// Schemas AppointmentWindowRequestBody, AppointmentWindowResponseBody.
 type AppointmentWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `endTime`. Required. A time as in RFC 3339.
@@ -307,7 +307,8 @@ func (x *Asset) GetId() string {
 	return ""
 }
 
-// Schema attributeTiny.
+// Schemas GoaAttributeTiny, GoaAttributeTinyRequestBody, GoaAttributeTinyResponseBody,
+// attributeTiny.
 type AttributeTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dateValues`. A time as in RFC 3339.
@@ -389,89 +390,7 @@ func (x *AttributeTiny) GetStringValues() []string {
 	return nil
 }
 
-// Schema GoaAttributeTinyRequestBody.
-type AttributeTinyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AttributeTinyInput) Reset() {
-	*x = AttributeTinyInput{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AttributeTinyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AttributeTinyInput) ProtoMessage() {}
-
-func (x *AttributeTinyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AttributeTinyInput.ProtoReflect.Descriptor instead.
-func (*AttributeTinyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *AttributeTinyInput) GetDateValues() []string {
-	if x != nil {
-		return x.DateValues
-	}
-	return nil
-}
-
-func (x *AttributeTinyInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *AttributeTinyInput) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *AttributeTinyInput) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *AttributeTinyInput) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
-}
-
-// Schema barcodeValueObjectResponseBody.
+// Schemas barcodeValueObjectRequestBody, barcodeValueObjectResponseBody.
 type BarcodeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `barcodeType`.
@@ -484,7 +403,7 @@ type BarcodeValue struct {
 
 func (x *BarcodeValue) Reset() {
 	*x = BarcodeValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[6]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +415,7 @@ func (x *BarcodeValue) String() string {
 func (*BarcodeValue) ProtoMessage() {}
 
 func (x *BarcodeValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[6]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +428,7 @@ func (x *BarcodeValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BarcodeValue.ProtoReflect.Descriptor instead.
 func (*BarcodeValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BarcodeValue) GetBarcodeType() string {
@@ -543,7 +462,7 @@ type ConditionalFieldSection struct {
 
 func (x *ConditionalFieldSection) Reset() {
 	*x = ConditionalFieldSection{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[7]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +474,7 @@ func (x *ConditionalFieldSection) String() string {
 func (*ConditionalFieldSection) ProtoMessage() {}
 
 func (x *ConditionalFieldSection) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[7]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +487,7 @@ func (x *ConditionalFieldSection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConditionalFieldSection.ProtoReflect.Descriptor instead.
 func (*ConditionalFieldSection) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ConditionalFieldSection) GetConditionalFieldFirstIndex() int64 {
@@ -599,7 +518,7 @@ func (x *ConditionalFieldSection) GetTriggeringFieldValue() string {
 	return ""
 }
 
-// Schema dateTimeValueObjectResponseBody.
+// Schemas dateTimeValueObjectRequestBody, dateTimeValueObjectResponseBody.
 type DateTimeValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `dateTime`. A time as in RFC 3339.
@@ -610,7 +529,7 @@ type DateTimeValue struct {
 
 func (x *DateTimeValue) Reset() {
 	*x = DateTimeValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[8]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +541,7 @@ func (x *DateTimeValue) String() string {
 func (*DateTimeValue) ProtoMessage() {}
 
 func (x *DateTimeValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[8]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +554,7 @@ func (x *DateTimeValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DateTimeValue.ProtoReflect.Descriptor instead.
 func (*DateTimeValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DateTimeValue) GetDateTime() string {
@@ -676,7 +595,7 @@ type Defect struct {
 
 func (x *Defect) Reset() {
 	*x = Defect{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[9]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +607,7 @@ func (x *Defect) String() string {
 func (*Defect) ProtoMessage() {}
 
 func (x *Defect) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[9]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +620,7 @@ func (x *Defect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Defect.ProtoReflect.Descriptor instead.
 func (*Defect) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Defect) GetComment() string {
@@ -796,7 +715,7 @@ type DefectResolvedBy struct {
 
 func (x *DefectResolvedBy) Reset() {
 	*x = DefectResolvedBy{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[10]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +727,7 @@ func (x *DefectResolvedBy) String() string {
 func (*DefectResolvedBy) ProtoMessage() {}
 
 func (x *DefectResolvedBy) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[10]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +740,7 @@ func (x *DefectResolvedBy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectResolvedBy.ProtoReflect.Descriptor instead.
 func (*DefectResolvedBy) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DefectResolvedBy) GetId() string {
@@ -858,7 +777,7 @@ type DefectTrailer struct {
 
 func (x *DefectTrailer) Reset() {
 	*x = DefectTrailer{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[11]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +789,7 @@ func (x *DefectTrailer) String() string {
 func (*DefectTrailer) ProtoMessage() {}
 
 func (x *DefectTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[11]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +802,7 @@ func (x *DefectTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectTrailer.ProtoReflect.Descriptor instead.
 func (*DefectTrailer) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DefectTrailer) GetId() string {
@@ -915,7 +834,7 @@ type DefectVehicle struct {
 
 func (x *DefectVehicle) Reset() {
 	*x = DefectVehicle{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[12]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +846,7 @@ func (x *DefectVehicle) String() string {
 func (*DefectVehicle) ProtoMessage() {}
 
 func (x *DefectVehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[12]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +859,7 @@ func (x *DefectVehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefectVehicle.ProtoReflect.Descriptor instead.
 func (*DefectVehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DefectVehicle) GetExternalIds() map[string]string {
@@ -974,7 +893,7 @@ type Document struct {
 	// Member `documentType`. Required.
 	DocumentType *DocumentTypeTiny `protobuf:"bytes,3,opt,name=document_type,json=documentType,proto3" json:"document_type,omitempty"`
 	// Member `driver`. Required.
-	Driver *GoaDriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
+	Driver *DriverTiny `protobuf:"bytes,4,opt,name=driver,proto3" json:"driver,omitempty"`
 	// Member `fields`. Required.
 	Fields []*Field `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
 	// Member `id`. Required.
@@ -992,14 +911,14 @@ type Document struct {
 	// Member `updatedAtTime`. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,12,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `vehicle`.
-	Vehicle       *GoaVehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
+	Vehicle       *VehicleTiny `protobuf:"bytes,13,opt,name=vehicle,proto3" json:"vehicle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Document) Reset() {
 	*x = Document{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[13]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +930,7 @@ func (x *Document) String() string {
 func (*Document) ProtoMessage() {}
 
 func (x *Document) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[13]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +943,7 @@ func (x *Document) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Document.ProtoReflect.Descriptor instead.
 func (*Document) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Document) GetConditionalFieldSections() []*ConditionalFieldSection {
@@ -1048,7 +967,7 @@ func (x *Document) GetDocumentType() *DocumentTypeTiny {
 	return nil
 }
 
-func (x *Document) GetDriver() *GoaDriverTiny {
+func (x *Document) GetDriver() *DriverTiny {
 	if x != nil {
 		return x.Driver
 	}
@@ -1111,7 +1030,7 @@ func (x *Document) GetUpdatedAtTime() string {
 	return ""
 }
 
-func (x *Document) GetVehicle() *GoaVehicleTiny {
+func (x *Document) GetVehicle() *VehicleTiny {
 	if x != nil {
 		return x.Vehicle
 	}
@@ -1131,7 +1050,7 @@ type DocumentTiny struct {
 
 func (x *DocumentTiny) Reset() {
 	*x = DocumentTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[14]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1062,7 @@ func (x *DocumentTiny) String() string {
 func (*DocumentTiny) ProtoMessage() {}
 
 func (x *DocumentTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[14]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1075,7 @@ func (x *DocumentTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentTiny.ProtoReflect.Descriptor instead.
 func (*DocumentTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DocumentTiny) GetId() string {
@@ -1186,7 +1105,7 @@ type DocumentTypeTiny struct {
 
 func (x *DocumentTypeTiny) Reset() {
 	*x = DocumentTypeTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[15]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1117,7 @@ func (x *DocumentTypeTiny) String() string {
 func (*DocumentTypeTiny) ProtoMessage() {}
 
 func (x *DocumentTypeTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[15]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1130,7 @@ func (x *DocumentTypeTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentTypeTiny.ProtoReflect.Descriptor instead.
 func (*DocumentTypeTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DocumentTypeTiny) GetId() string {
@@ -1241,7 +1160,7 @@ type Driver struct {
 
 func (x *Driver) Reset() {
 	*x = Driver{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[16]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1172,7 @@ func (x *Driver) String() string {
 func (*Driver) ProtoMessage() {}
 
 func (x *Driver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[16]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1185,7 @@ func (x *Driver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Driver.ProtoReflect.Descriptor instead.
 func (*Driver) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Driver) GetId() string {
@@ -1283,20 +1202,22 @@ func (x *Driver) GetName() string {
 	return ""
 }
 
-// Schema driverTinyResponse.
+// Schema GoaDriverTinyResponseResponseBody.
 type DriverTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `id`. Required.
+	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
-	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DriverTiny) Reset() {
 	*x = DriverTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[17]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1229,7 @@ func (x *DriverTiny) String() string {
 func (*DriverTiny) ProtoMessage() {}
 
 func (x *DriverTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[17]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1242,14 @@ func (x *DriverTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverTiny.ProtoReflect.Descriptor instead.
 func (*DriverTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DriverTiny) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
 }
 
 func (x *DriverTiny) GetId() string {
@@ -1332,6 +1260,61 @@ func (x *DriverTiny) GetId() string {
 }
 
 func (x *DriverTiny) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+// Schema driverTinyResponse.
+type DriverTiny2 struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `name`.
+	Name          *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DriverTiny2) Reset() {
+	*x = DriverTiny2{}
+	mi := &file_samsara_types_v1_types_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DriverTiny2) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DriverTiny2) ProtoMessage() {}
+
+func (x *DriverTiny2) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_types_v1_types_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DriverTiny2.ProtoReflect.Descriptor instead.
+func (*DriverTiny2) Descriptor() ([]byte, []int) {
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DriverTiny2) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *DriverTiny2) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
@@ -2334,7 +2317,7 @@ func (x *Field) GetValue() *FieldValue {
 	return nil
 }
 
-// Schema fieldObjectValueResponseBody.
+// Schemas fieldObjectValueRequestBody, fieldObjectValueResponseBody.
 type FieldValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `barcodeValue`.
@@ -5705,17 +5688,16 @@ func (x *FormsTextValue) GetValue() string {
 	return ""
 }
 
-// Schema GoaGatewayTinyResponseResponseBody.
+// Schemas GoaGatewayTinyResponseResponseBody, gatewayTiny.
 type GatewayTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`. Required. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`,
-	// `AG41EU`, `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`,
-	// `AG52EU`, `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`,
-	// `SG1x`, `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`,
-	// `VG54NA`, `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`,
-	// `AT13`.
+	// Member `model`. Known values: `AG15`, `AG24`, `AG24EU`, `AG26`, `AG26EU`, `AG41`, `AG41EU`,
+	// `AG45`, `AG45EU`, `AG46`, `AG46EU`, `AG46P`, `AG46PEU`, `AG51`, `AG51EU`, `AG52`, `AG52EU`,
+	// `AG53`, `AG53EU`, `IG15`, `IG21`, `IG41`, `IG61`, `SG1`, `SG1B`, `SG1G`, `SG1G32`, `SG1x`,
+	// `VG32`, `VG33`, `VG34`, `VG34EU`, `VG34FN`, `VG34M`, `VG54ATT`, `VG54EU`, `VG54FN`, `VG54NA`,
+	// `VG54NAE`, `VG54NAH`, `VG55EU`, `VG55FN`, `VG55NA`, `AT11`, `AT11X`, `AT12`, `AT12X`, `AT13`.
 	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`. Required.
+	// Member `serial`.
 	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -5820,336 +5802,7 @@ func (x *Geofence) GetId() string {
 	return ""
 }
 
-// Schema GoaAttributeTinyResponseBody.
-type GoaAttributeTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `dateValues`. A time as in RFC 3339.
-	DateValues []string `protobuf:"bytes,1,rep,name=date_values,json=dateValues,proto3" json:"date_values,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `numberValues`.
-	NumberValues []float64 `protobuf:"fixed64,4,rep,packed,name=number_values,json=numberValues,proto3" json:"number_values,omitempty"`
-	// Member `stringValues`.
-	StringValues  []string `protobuf:"bytes,5,rep,name=string_values,json=stringValues,proto3" json:"string_values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GoaAttributeTiny) Reset() {
-	*x = GoaAttributeTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[82]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GoaAttributeTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GoaAttributeTiny) ProtoMessage() {}
-
-func (x *GoaAttributeTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[82]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GoaAttributeTiny.ProtoReflect.Descriptor instead.
-func (*GoaAttributeTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{82}
-}
-
-func (x *GoaAttributeTiny) GetDateValues() []string {
-	if x != nil {
-		return x.DateValues
-	}
-	return nil
-}
-
-func (x *GoaAttributeTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GoaAttributeTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *GoaAttributeTiny) GetNumberValues() []float64 {
-	if x != nil {
-		return x.NumberValues
-	}
-	return nil
-}
-
-func (x *GoaAttributeTiny) GetStringValues() []string {
-	if x != nil {
-		return x.StringValues
-	}
-	return nil
-}
-
-// Schema GoaDriverTinyResponseResponseBody.
-type GoaDriverTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GoaDriverTiny) Reset() {
-	*x = GoaDriverTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[83]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GoaDriverTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GoaDriverTiny) ProtoMessage() {}
-
-func (x *GoaDriverTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[83]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GoaDriverTiny.ProtoReflect.Descriptor instead.
-func (*GoaDriverTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{83}
-}
-
-func (x *GoaDriverTiny) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *GoaDriverTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GoaDriverTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-// Schema GoaPaginationResponseResponseBody.
-type GoaPagination struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`. Required.
-	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
-	// Member `hasNextPage`. Required.
-	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GoaPagination) Reset() {
-	*x = GoaPagination{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[84]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GoaPagination) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GoaPagination) ProtoMessage() {}
-
-func (x *GoaPagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[84]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GoaPagination.ProtoReflect.Descriptor instead.
-func (*GoaPagination) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{84}
-}
-
-func (x *GoaPagination) GetEndCursor() string {
-	if x != nil && x.EndCursor != nil {
-		return *x.EndCursor
-	}
-	return ""
-}
-
-func (x *GoaPagination) GetHasNextPage() bool {
-	if x != nil && x.HasNextPage != nil {
-		return *x.HasNextPage
-	}
-	return false
-}
-
-// Schema GoaTagTinyResponseResponseBody.
-type GoaTagTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`. Required.
-	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	// Member `parentTagId`.
-	ParentTagId   *string `protobuf:"bytes,3,opt,name=parent_tag_id,json=parentTagId,proto3,oneof" json:"parent_tag_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GoaTagTiny) Reset() {
-	*x = GoaTagTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[85]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GoaTagTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GoaTagTiny) ProtoMessage() {}
-
-func (x *GoaTagTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[85]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GoaTagTiny.ProtoReflect.Descriptor instead.
-func (*GoaTagTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{85}
-}
-
-func (x *GoaTagTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GoaTagTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *GoaTagTiny) GetParentTagId() string {
-	if x != nil && x.ParentTagId != nil {
-		return *x.ParentTagId
-	}
-	return ""
-}
-
-// Schema GoaVehicleTinyResponseResponseBody.
-type GoaVehicleTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `externalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `name`.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GoaVehicleTiny) Reset() {
-	*x = GoaVehicleTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[86]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GoaVehicleTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GoaVehicleTiny) ProtoMessage() {}
-
-func (x *GoaVehicleTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[86]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GoaVehicleTiny.ProtoReflect.Descriptor instead.
-func (*GoaVehicleTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{86}
-}
-
-func (x *GoaVehicleTiny) GetExternalIds() map[string]string {
-	if x != nil {
-		return x.ExternalIds
-	}
-	return nil
-}
-
-func (x *GoaVehicleTiny) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *GoaVehicleTiny) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-// Schema IdReferenceObjectResponseBody.
+// Schemas IdReferenceObjectRequestBody, IdReferenceObjectResponseBody.
 type IdReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
@@ -6160,7 +5813,7 @@ type IdReference struct {
 
 func (x *IdReference) Reset() {
 	*x = IdReference{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[87]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6172,7 +5825,7 @@ func (x *IdReference) String() string {
 func (*IdReference) ProtoMessage() {}
 
 func (x *IdReference) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[87]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6185,7 +5838,7 @@ func (x *IdReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdReference.ProtoReflect.Descriptor instead.
 func (*IdReference) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{87}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *IdReference) GetId() string {
@@ -6234,7 +5887,7 @@ type Issue struct {
 
 func (x *Issue) Reset() {
 	*x = Issue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[88]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6246,7 +5899,7 @@ func (x *Issue) String() string {
 func (*Issue) ProtoMessage() {}
 
 func (x *Issue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[88]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6259,7 +5912,7 @@ func (x *Issue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Issue.ProtoReflect.Descriptor instead.
 func (*Issue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{88}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Issue) GetAsset() *FormsAsset {
@@ -6380,7 +6033,7 @@ type IssueSource struct {
 
 func (x *IssueSource) Reset() {
 	*x = IssueSource{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[89]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6392,7 +6045,7 @@ func (x *IssueSource) String() string {
 func (*IssueSource) ProtoMessage() {}
 
 func (x *IssueSource) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[89]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6405,7 +6058,7 @@ func (x *IssueSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueSource.ProtoReflect.Descriptor instead.
 func (*IssueSource) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{89}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *IssueSource) GetId() string {
@@ -6433,7 +6086,7 @@ type IssueTiny struct {
 
 func (x *IssueTiny) Reset() {
 	*x = IssueTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[90]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6445,7 +6098,7 @@ func (x *IssueTiny) String() string {
 func (*IssueTiny) ProtoMessage() {}
 
 func (x *IssueTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[90]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6458,7 +6111,7 @@ func (x *IssueTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueTiny.ProtoReflect.Descriptor instead.
 func (*IssueTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{90}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *IssueTiny) GetId() string {
@@ -6483,7 +6136,7 @@ type LiveSharingLink struct {
 
 func (x *LiveSharingLink) Reset() {
 	*x = LiveSharingLink{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[91]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6495,7 +6148,7 @@ func (x *LiveSharingLink) String() string {
 func (*LiveSharingLink) ProtoMessage() {}
 
 func (x *LiveSharingLink) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[91]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6508,7 +6161,7 @@ func (x *LiveSharingLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveSharingLink.ProtoReflect.Descriptor instead.
 func (*LiveSharingLink) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{91}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *LiveSharingLink) GetExpiresAtTime() string {
@@ -6553,7 +6206,7 @@ type Location struct {
 
 func (x *Location) Reset() {
 	*x = Location{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[92]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6565,7 +6218,7 @@ func (x *Location) String() string {
 func (*Location) ProtoMessage() {}
 
 func (x *Location) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[92]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6578,7 +6231,7 @@ func (x *Location) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Location.ProtoReflect.Descriptor instead.
 func (*Location) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{92}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Location) GetAccuracyMeters() float64 {
@@ -6623,7 +6276,7 @@ func (x *Location) GetLongitude() float64 {
 	return 0
 }
 
-// Schema multipleChoiceValueObjectResponseBody.
+// Schemas multipleChoiceValueObjectRequestBody, multipleChoiceValueObjectResponseBody.
 type MultipleChoiceValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `selected`.
@@ -6636,7 +6289,7 @@ type MultipleChoiceValue struct {
 
 func (x *MultipleChoiceValue) Reset() {
 	*x = MultipleChoiceValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[93]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6648,7 +6301,7 @@ func (x *MultipleChoiceValue) String() string {
 func (*MultipleChoiceValue) ProtoMessage() {}
 
 func (x *MultipleChoiceValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[93]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6661,7 +6314,7 @@ func (x *MultipleChoiceValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MultipleChoiceValue.ProtoReflect.Descriptor instead.
 func (*MultipleChoiceValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{93}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *MultipleChoiceValue) GetSelected() bool {
@@ -6713,7 +6366,7 @@ type Order struct {
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[94]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6725,7 +6378,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[94]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6738,7 +6391,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{94}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Order) GetCreatedAtTime() string {
@@ -6847,7 +6500,7 @@ type OrderCustomProperty struct {
 
 func (x *OrderCustomProperty) Reset() {
 	*x = OrderCustomProperty{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[95]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6859,7 +6512,7 @@ func (x *OrderCustomProperty) String() string {
 func (*OrderCustomProperty) ProtoMessage() {}
 
 func (x *OrderCustomProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[95]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6872,7 +6525,7 @@ func (x *OrderCustomProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCustomProperty.ProtoReflect.Descriptor instead.
 func (*OrderCustomProperty) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{95}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *OrderCustomProperty) GetCustomPropertyId() string {
@@ -6896,7 +6549,7 @@ func (x *OrderCustomProperty) GetValue() string {
 	return ""
 }
 
-// Schema OrderQuantityResponseBody.
+// Schemas OrderQuantityInputRequestBody, OrderQuantityResponseBody.
 type OrderQuantity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `capacityId`. Required.
@@ -6909,7 +6562,7 @@ type OrderQuantity struct {
 
 func (x *OrderQuantity) Reset() {
 	*x = OrderQuantity{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[96]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6921,7 +6574,7 @@ func (x *OrderQuantity) String() string {
 func (*OrderQuantity) ProtoMessage() {}
 
 func (x *OrderQuantity) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[96]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6934,7 +6587,7 @@ func (x *OrderQuantity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderQuantity.ProtoReflect.Descriptor instead.
 func (*OrderQuantity) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{96}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *OrderQuantity) GetCapacityId() string {
@@ -6951,7 +6604,7 @@ func (x *OrderQuantity) GetQuantity() float64 {
 	return 0
 }
 
-// Schema OrderTaskResponseBody.
+// Schemas OrderTaskRequestBody, OrderTaskResponseBody.
 type OrderTask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `address`.
@@ -6976,7 +6629,7 @@ type OrderTask struct {
 
 func (x *OrderTask) Reset() {
 	*x = OrderTask{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[97]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6988,7 +6641,7 @@ func (x *OrderTask) String() string {
 func (*OrderTask) ProtoMessage() {}
 
 func (x *OrderTask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[97]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7001,7 +6654,7 @@ func (x *OrderTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTask.ProtoReflect.Descriptor instead.
 func (*OrderTask) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{97}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *OrderTask) GetAddress() string {
@@ -7060,10 +6713,16 @@ func (x *OrderTask) GetServiceTimeSeconds() int64 {
 	return 0
 }
 
-// Schema paginationResponse.
+// Schemas FleetLocationsPaginationResponseBody, GoaPaginationResponseResponseBody,
+// GoaPaginationWithTokensResponseResponseBody, ListHubCapacitiesResponsePaginationResponseBody,
+// ListHubCustomPropertiesResponsePaginationResponseBody,
+// ListHubLocationsResponsePaginationResponseBody, ListHubPlanRoutesResponsePaginationResponseBody,
+// ListHubPlansResponsePaginationResponseBody, ListHubSkillsResponsePaginationResponseBody,
+// ListHubsResponsePaginationResponseBody, ListPlanOrdersResponsePaginationResponseBody,
+// paginationResponse.
 type Pagination struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `endCursor`. Required.
+	// Member `endCursor`.
 	EndCursor *string `protobuf:"bytes,1,opt,name=end_cursor,json=endCursor,proto3,oneof" json:"end_cursor,omitempty"`
 	// Member `hasNextPage`. Required.
 	HasNextPage   *bool `protobuf:"varint,2,opt,name=has_next_page,json=hasNextPage,proto3,oneof" json:"has_next_page,omitempty"`
@@ -7073,7 +6732,7 @@ type Pagination struct {
 
 func (x *Pagination) Reset() {
 	*x = Pagination{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[98]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7085,7 +6744,7 @@ func (x *Pagination) String() string {
 func (*Pagination) ProtoMessage() {}
 
 func (x *Pagination) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[98]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7098,7 +6757,7 @@ func (x *Pagination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pagination.ProtoReflect.Descriptor instead.
 func (*Pagination) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{98}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Pagination) GetEndCursor() string {
@@ -7128,7 +6787,7 @@ type PairGatewayPair struct {
 
 func (x *PairGatewayPair) Reset() {
 	*x = PairGatewayPair{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[99]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7140,7 +6799,7 @@ func (x *PairGatewayPair) String() string {
 func (*PairGatewayPair) ProtoMessage() {}
 
 func (x *PairGatewayPair) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[99]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7153,7 +6812,7 @@ func (x *PairGatewayPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairGatewayPair.ProtoReflect.Descriptor instead.
 func (*PairGatewayPair) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{99}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *PairGatewayPair) GetDeviceSerial() string {
@@ -7187,7 +6846,7 @@ type PairGatewayResult struct {
 
 func (x *PairGatewayResult) Reset() {
 	*x = PairGatewayResult{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[100]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7199,7 +6858,7 @@ func (x *PairGatewayResult) String() string {
 func (*PairGatewayResult) ProtoMessage() {}
 
 func (x *PairGatewayResult) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[100]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7212,7 +6871,7 @@ func (x *PairGatewayResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairGatewayResult.ProtoReflect.Descriptor instead.
 func (*PairGatewayResult) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{100}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *PairGatewayResult) GetDevice() *PairResultDevice {
@@ -7261,7 +6920,7 @@ type PairResultDevice struct {
 
 func (x *PairResultDevice) Reset() {
 	*x = PairResultDevice{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[101]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7273,7 +6932,7 @@ func (x *PairResultDevice) String() string {
 func (*PairResultDevice) ProtoMessage() {}
 
 func (x *PairResultDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[101]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7286,7 +6945,7 @@ func (x *PairResultDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairResultDevice.ProtoReflect.Descriptor instead.
 func (*PairResultDevice) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{101}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *PairResultDevice) GetId() string {
@@ -7337,7 +6996,7 @@ type PairResultGateway struct {
 
 func (x *PairResultGateway) Reset() {
 	*x = PairResultGateway{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[102]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7349,7 +7008,7 @@ func (x *PairResultGateway) String() string {
 func (*PairResultGateway) ProtoMessage() {}
 
 func (x *PairResultGateway) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[102]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7362,7 +7021,7 @@ func (x *PairResultGateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairResultGateway.ProtoReflect.Descriptor instead.
 func (*PairResultGateway) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{102}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PairResultGateway) GetId() string {
@@ -7386,7 +7045,7 @@ func (x *PairResultGateway) GetSerial() string {
 	return ""
 }
 
-// Schema photoValueObjectResponseBody.
+// Schemas photoValueObjectRequestBody, photoValueObjectResponseBody.
 type PhotoValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`.
@@ -7399,7 +7058,7 @@ type PhotoValue struct {
 
 func (x *PhotoValue) Reset() {
 	*x = PhotoValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[103]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7411,7 +7070,7 @@ func (x *PhotoValue) String() string {
 func (*PhotoValue) ProtoMessage() {}
 
 func (x *PhotoValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[103]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7424,7 +7083,7 @@ func (x *PhotoValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhotoValue.ProtoReflect.Descriptor instead.
 func (*PhotoValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{103}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *PhotoValue) GetId() string {
@@ -7441,7 +7100,7 @@ func (x *PhotoValue) GetUrl() string {
 	return ""
 }
 
-// Schema reverseGeo.
+// Schemas ReverseGeoObjectResponseBody, reverseGeo.
 type ReverseGeo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `formattedLocation`.
@@ -7452,7 +7111,7 @@ type ReverseGeo struct {
 
 func (x *ReverseGeo) Reset() {
 	*x = ReverseGeo{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[104]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7464,7 +7123,7 @@ func (x *ReverseGeo) String() string {
 func (*ReverseGeo) ProtoMessage() {}
 
 func (x *ReverseGeo) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[104]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7477,7 +7136,7 @@ func (x *ReverseGeo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseGeo.ProtoReflect.Descriptor instead.
 func (*ReverseGeo) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{104}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ReverseGeo) GetFormattedLocation() string {
@@ -7487,7 +7146,7 @@ func (x *ReverseGeo) GetFormattedLocation() string {
 	return ""
 }
 
-// Schema RouteSettingsResponseBody.
+// Schemas RouteSettingsRequestBody, RouteSettingsResponseBody.
 type RouteSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `routeCompletionCondition`. Known values: `arriveLastStop`, `departLastStop`. Default:
@@ -7505,7 +7164,7 @@ type RouteSettings struct {
 
 func (x *RouteSettings) Reset() {
 	*x = RouteSettings{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[105]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7517,7 +7176,7 @@ func (x *RouteSettings) String() string {
 func (*RouteSettings) ProtoMessage() {}
 
 func (x *RouteSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[105]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7530,7 +7189,7 @@ func (x *RouteSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteSettings.ProtoReflect.Descriptor instead.
 func (*RouteSettings) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{105}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *RouteSettings) GetRouteCompletionCondition() string {
@@ -7554,7 +7213,7 @@ func (x *RouteSettings) GetSequencingMethod() string {
 	return ""
 }
 
-// Schema RouteStopAppointmentWindowResponseBody.
+// Schemas RouteStopAppointmentWindowRequestBody, RouteStopAppointmentWindowResponseBody.
 type RouteStopAppointmentWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `endTime`. Required. A time as in RFC 3339.
@@ -7567,7 +7226,7 @@ type RouteStopAppointmentWindow struct {
 
 func (x *RouteStopAppointmentWindow) Reset() {
 	*x = RouteStopAppointmentWindow{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[106]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7579,7 +7238,7 @@ func (x *RouteStopAppointmentWindow) String() string {
 func (*RouteStopAppointmentWindow) ProtoMessage() {}
 
 func (x *RouteStopAppointmentWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[106]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7592,7 +7251,7 @@ func (x *RouteStopAppointmentWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopAppointmentWindow.ProtoReflect.Descriptor instead.
 func (*RouteStopAppointmentWindow) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{106}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *RouteStopAppointmentWindow) GetEndTime() string {
@@ -7624,7 +7283,7 @@ type RouteStopTiny struct {
 
 func (x *RouteStopTiny) Reset() {
 	*x = RouteStopTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[107]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7636,7 +7295,7 @@ func (x *RouteStopTiny) String() string {
 func (*RouteStopTiny) ProtoMessage() {}
 
 func (x *RouteStopTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[107]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7649,7 +7308,7 @@ func (x *RouteStopTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteStopTiny.ProtoReflect.Descriptor instead.
 func (*RouteStopTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{107}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RouteStopTiny) GetExternalIds() map[string]string {
@@ -7688,7 +7347,7 @@ type RouteTiny struct {
 
 func (x *RouteTiny) Reset() {
 	*x = RouteTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[108]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7700,7 +7359,7 @@ func (x *RouteTiny) String() string {
 func (*RouteTiny) ProtoMessage() {}
 
 func (x *RouteTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[108]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7713,7 +7372,7 @@ func (x *RouteTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteTiny.ProtoReflect.Descriptor instead.
 func (*RouteTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{108}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *RouteTiny) GetExternalIds() map[string]string {
@@ -7737,7 +7396,7 @@ func (x *RouteTiny) GetName() string {
 	return ""
 }
 
-// Schema RoutesSingleUseAddressObjectResponseBody.
+// Schemas RoutesSingleUseAddressObjectRequestBody, RoutesSingleUseAddressObjectResponseBody.
 type RoutesSingleUseAddress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `address`. At most 255 characters.
@@ -7754,7 +7413,7 @@ type RoutesSingleUseAddress struct {
 
 func (x *RoutesSingleUseAddress) Reset() {
 	*x = RoutesSingleUseAddress{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[109]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7766,7 +7425,7 @@ func (x *RoutesSingleUseAddress) String() string {
 func (*RoutesSingleUseAddress) ProtoMessage() {}
 
 func (x *RoutesSingleUseAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[109]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7779,7 +7438,7 @@ func (x *RoutesSingleUseAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesSingleUseAddress.ProtoReflect.Descriptor instead.
 func (*RoutesSingleUseAddress) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{109}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *RoutesSingleUseAddress) GetAddress() string {
@@ -7870,7 +7529,7 @@ type RoutesStop struct {
 
 func (x *RoutesStop) Reset() {
 	*x = RoutesStop{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[110]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7882,7 +7541,7 @@ func (x *RoutesStop) String() string {
 func (*RoutesStop) ProtoMessage() {}
 
 func (x *RoutesStop) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[110]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7895,7 +7554,7 @@ func (x *RoutesStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesStop.ProtoReflect.Descriptor instead.
 func (*RoutesStop) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{110}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *RoutesStop) GetActualArrivalTime() string {
@@ -8073,7 +7732,7 @@ func (x *RoutesStop) GetState() string {
 	return ""
 }
 
-// Schema scannedDocumentValueObjectResponseBody.
+// Schemas scannedDocumentValueObjectRequestBody, scannedDocumentValueObjectResponseBody.
 type ScannedDocumentValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`.
@@ -8086,7 +7745,7 @@ type ScannedDocumentValue struct {
 
 func (x *ScannedDocumentValue) Reset() {
 	*x = ScannedDocumentValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[111]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8098,7 +7757,7 @@ func (x *ScannedDocumentValue) String() string {
 func (*ScannedDocumentValue) ProtoMessage() {}
 
 func (x *ScannedDocumentValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[111]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8111,7 +7770,7 @@ func (x *ScannedDocumentValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScannedDocumentValue.ProtoReflect.Descriptor instead.
 func (*ScannedDocumentValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{111}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ScannedDocumentValue) GetId() string {
@@ -8128,7 +7787,7 @@ func (x *ScannedDocumentValue) GetUrl() string {
 	return ""
 }
 
-// Schema signatureValueObjectResponseBody.
+// Schemas signatureValueObjectRequestBody, signatureValueObjectResponseBody.
 type SignatureValue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`.
@@ -8145,7 +7804,7 @@ type SignatureValue struct {
 
 func (x *SignatureValue) Reset() {
 	*x = SignatureValue{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8157,7 +7816,7 @@ func (x *SignatureValue) String() string {
 func (*SignatureValue) ProtoMessage() {}
 
 func (x *SignatureValue) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8170,7 +7829,7 @@ func (x *SignatureValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatureValue.ProtoReflect.Descriptor instead.
 func (*SignatureValue) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{112}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *SignatureValue) GetId() string {
@@ -8201,7 +7860,7 @@ func (x *SignatureValue) GetUrl() string {
 	return ""
 }
 
-// Schema tagTinyResponse.
+// Schemas GoaTagTinyResponseRequestBody, GoaTagTinyResponseResponseBody, tagTinyResponse.
 type TagTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`.
@@ -8216,7 +7875,7 @@ type TagTiny struct {
 
 func (x *TagTiny) Reset() {
 	*x = TagTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[113]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8228,7 +7887,7 @@ func (x *TagTiny) String() string {
 func (*TagTiny) ProtoMessage() {}
 
 func (x *TagTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[113]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8241,7 +7900,7 @@ func (x *TagTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagTiny.ProtoReflect.Descriptor instead.
 func (*TagTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{113}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *TagTiny) GetId() string {
@@ -8282,7 +7941,7 @@ type TripAsset struct {
 
 func (x *TripAsset) Reset() {
 	*x = TripAsset{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[114]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8294,7 +7953,7 @@ func (x *TripAsset) String() string {
 func (*TripAsset) ProtoMessage() {}
 
 func (x *TripAsset) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[114]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8307,7 +7966,7 @@ func (x *TripAsset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TripAsset.ProtoReflect.Descriptor instead.
 func (*TripAsset) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{114}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *TripAsset) GetId() string {
@@ -8360,7 +8019,7 @@ type Vehicle struct {
 
 func (x *Vehicle) Reset() {
 	*x = Vehicle{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[115]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8372,7 +8031,7 @@ func (x *Vehicle) String() string {
 func (*Vehicle) ProtoMessage() {}
 
 func (x *Vehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[115]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8385,7 +8044,7 @@ func (x *Vehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vehicle.ProtoReflect.Descriptor instead.
 func (*Vehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{115}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *Vehicle) GetAssetType() string {
@@ -8430,11 +8089,11 @@ func (x *Vehicle) GetVehicleVin() string {
 	return ""
 }
 
-// Schema vehicleTinyResponse.
+// Schema GoaVehicleTinyResponseResponseBody.
 type VehicleTiny struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `ExternalIds`.
-	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `externalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `name`.
@@ -8445,7 +8104,7 @@ type VehicleTiny struct {
 
 func (x *VehicleTiny) Reset() {
 	*x = VehicleTiny{}
-	mi := &file_samsara_types_v1_types_proto_msgTypes[116]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8457,7 +8116,7 @@ func (x *VehicleTiny) String() string {
 func (*VehicleTiny) ProtoMessage() {}
 
 func (x *VehicleTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_types_v1_types_proto_msgTypes[116]
+	mi := &file_samsara_types_v1_types_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8470,7 +8129,7 @@ func (x *VehicleTiny) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleTiny.ProtoReflect.Descriptor instead.
 func (*VehicleTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{116}
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *VehicleTiny) GetExternalIds() map[string]string {
@@ -8488,6 +8147,70 @@ func (x *VehicleTiny) GetId() string {
 }
 
 func (x *VehicleTiny) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+// Schema vehicleTinyResponse.
+type VehicleTiny2 struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `ExternalIds`.
+	ExternalIds map[string]string `protobuf:"bytes,1,rep,name=external_ids,json=ExternalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Member `id`.
+	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
+	// Member `name`.
+	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VehicleTiny2) Reset() {
+	*x = VehicleTiny2{}
+	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VehicleTiny2) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VehicleTiny2) ProtoMessage() {}
+
+func (x *VehicleTiny2) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_types_v1_types_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VehicleTiny2.ProtoReflect.Descriptor instead.
+func (*VehicleTiny2) Descriptor() ([]byte, []int) {
+	return file_samsara_types_v1_types_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *VehicleTiny2) GetExternalIds() map[string]string {
+	if x != nil {
+		return x.ExternalIds
+	}
+	return nil
+}
+
+func (x *VehicleTiny2) GetId() string {
+	if x != nil && x.Id != nil {
+		return *x.Id
+	}
+	return ""
+}
+
+func (x *VehicleTiny2) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
@@ -8526,11 +8249,11 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"GoaAddressTinyResponseResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xbc\x01\n" +
+	"\x05_name\"\xdc\x01\n" +
 	"\x11AppointmentWindow\x121\n" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:!\xda\xce\x18\x1dAppointmentWindowResponseBodyB\v\n" +
+	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:A\xda\xce\x18\x1cAppointmentWindowRequestBody\xda\xce\x18\x1dAppointmentWindowResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_time\"\xd7\x01\n" +
 	"\x05Asset\x12K\n" +
@@ -8539,28 +8262,19 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x1d\xda\xce\x18\x19AssetResponseResponseBodyB\x05\n" +
-	"\x03_id\"\xdc\x01\n" +
+	"\x03_id\"\xaf\x02\n" +
 	"\rAttributeTiny\x120\n" +
 	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
 	"dateValues\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
 	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues:\x11\xda\xce\x18\rattributeTinyB\x05\n" +
+	"\rstring_values\x18\x05 \x03(\tR\fstringValues:d\xda\xce\x18\x10GoaAttributeTiny\xda\xce\x18\x1bGoaAttributeTinyRequestBody\xda\xce\x18\x1cGoaAttributeTinyResponseBody\xda\xce\x18\rattributeTinyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xef\x01\n" +
-	"\x12AttributeTinyInput\x120\n" +
-	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
-	"dateValues\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues:\x1f\xda\xce\x18\x1bGoaAttributeTinyRequestBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\xa7\x01\n" +
+	"\x05_name\"\xc8\x01\n" +
 	"\fBarcodeValue\x12&\n" +
 	"\fbarcode_type\x18\x01 \x01(\tH\x00R\vbarcodeType\x88\x01\x01\x12(\n" +
-	"\rbarcode_value\x18\x02 \x01(\tH\x01R\fbarcodeValue\x88\x01\x01:\"\xda\xce\x18\x1ebarcodeValueObjectResponseBodyB\x0f\n" +
+	"\rbarcode_value\x18\x02 \x01(\tH\x01R\fbarcodeValue\x88\x01\x01:C\xda\xce\x18\x1dbarcodeValueObjectRequestBody\xda\xce\x18\x1ebarcodeValueObjectResponseBodyB\x0f\n" +
 	"\r_barcode_typeB\x10\n" +
 	"\x0e_barcode_value\"\xc5\x03\n" +
 	"\x17ConditionalFieldSection\x12F\n" +
@@ -8571,9 +8285,9 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x1e_conditional_field_first_indexB\x1f\n" +
 	"\x1d_conditional_field_last_indexB\x19\n" +
 	"\x17_triggering_field_indexB\x19\n" +
-	"\x17_triggering_field_value\"u\n" +
+	"\x17_triggering_field_value\"\x97\x01\n" +
 	"\rDateTimeValue\x121\n" +
-	"\tdate_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\bdateTime\x88\x01\x01:#\xda\xce\x18\x1fdateTimeValueObjectResponseBodyB\f\n" +
+	"\tdate_time\x18\x01 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x00R\bdateTime\x88\x01\x01:E\xda\xce\x18\x1edateTimeValueObjectRequestBody\xda\xce\x18\x1fdateTimeValueObjectResponseBodyB\f\n" +
 	"\n" +
 	"_date_time\"\xf5\x05\n" +
 	"\x06Defect\x12\x1d\n" +
@@ -8622,12 +8336,12 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x12\xda\xce\x18\x0eDefect.vehicleB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xf2\x06\n" +
+	"\x05_name\"\xec\x06\n" +
 	"\bDocument\x12g\n" +
 	"\x1aconditional_field_sections\x18\x01 \x03(\v2).samsara.types.v1.ConditionalFieldSectionR\x18conditionalFieldSections\x12>\n" +
 	"\x0fcreated_at_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rcreatedAtTime\x88\x01\x01\x12O\n" +
-	"\rdocument_type\x18\x03 \x01(\v2\".samsara.types.v1.DocumentTypeTinyB\x06\xda\xce\x18\x02 \x01R\fdocumentType\x12?\n" +
-	"\x06driver\x18\x04 \x01(\v2\x1f.samsara.types.v1.GoaDriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x127\n" +
+	"\rdocument_type\x18\x03 \x01(\v2\".samsara.types.v1.DocumentTypeTinyB\x06\xda\xce\x18\x02 \x01R\fdocumentType\x12<\n" +
+	"\x06driver\x18\x04 \x01(\v2\x1c.samsara.types.v1.DriverTinyB\x06\xda\xce\x18\x02 \x01R\x06driver\x127\n" +
 	"\x06fields\x18\x05 \x03(\v2\x17.samsara.types.v1.FieldB\x06\xda\xce\x18\x02 \x01R\x06fields\x12\x1b\n" +
 	"\x02id\x18\x06 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\a \x01(\tH\x02R\x04name\x88\x01\x01\x12\x19\n" +
@@ -8637,8 +8351,8 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"route_stop\x18\n" +
 	" \x01(\v2\x1f.samsara.types.v1.RouteStopTinyR\trouteStop\x12@\n" +
 	"\x05state\x18\v \x01(\tB%\xda\xce\x18! \x012\tsubmitted2\brequired2\barchivedH\x04R\x05state\x88\x01\x01\x12<\n" +
-	"\x0fupdated_at_time\x18\f \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x05R\rupdatedAtTime\x88\x01\x01\x12:\n" +
-	"\avehicle\x18\r \x01(\v2 .samsara.types.v1.GoaVehicleTinyR\avehicle:&\xda\xce\x18\"documentResponseObjectResponseBodyB\x12\n" +
+	"\x0fupdated_at_time\x18\f \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x05R\rupdatedAtTime\x88\x01\x01\x127\n" +
+	"\avehicle\x18\r \x01(\v2\x1d.samsara.types.v1.VehicleTinyR\avehicle:&\xda\xce\x18\"documentResponseObjectResponseBodyB\x12\n" +
 	"\x10_created_at_timeB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\b\n" +
@@ -8659,9 +8373,18 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x1c\xda\xce\x18\x18DriverObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"b\n" +
+	"\x05_name\"\x8b\x02\n" +
 	"\n" +
-	"DriverTiny\x12\x13\n" +
+	"DriverTiny\x12P\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2-.samsara.types.v1.DriverTiny.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
+	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:%\xda\xce\x18!GoaDriverTinyResponseResponseBodyB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\"c\n" +
+	"\vDriverTiny2\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01:\x16\xda\xce\x18\x12driverTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
@@ -8792,7 +8515,7 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tB\\\xda\xce\x18X \x012\x05photo2\x06string2\x06number2\x0emultipleChoice2\tsignature2\bdateTime2\x0fscannedDocument2\abarcodeH\x01R\x04type\x88\x01\x01\x12:\n" +
 	"\x05value\x18\x03 \x01(\v2\x1c.samsara.types.v1.FieldValueB\x06\xda\xce\x18\x02 \x01R\x05value:\x1b\xda\xce\x18\x17fieldObjectResponseBodyB\b\n" +
 	"\x06_labelB\a\n" +
-	"\x05_type\"\xf1\x04\n" +
+	"\x05_type\"\x90\x05\n" +
 	"\n" +
 	"FieldValue\x12C\n" +
 	"\rbarcode_value\x18\x01 \x03(\v2\x1e.samsara.types.v1.BarcodeValueR\fbarcodeValue\x12G\n" +
@@ -8803,7 +8526,7 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"photoValue\x12\\\n" +
 	"\x16scanned_document_value\x18\x06 \x03(\v2&.samsara.types.v1.ScannedDocumentValueR\x14scannedDocumentValue\x12I\n" +
 	"\x0fsignature_value\x18\a \x01(\v2 .samsara.types.v1.SignatureValueR\x0esignatureValue\x12&\n" +
-	"\fstring_value\x18\b \x01(\tH\x01R\vstringValue\x88\x01\x01: \xda\xce\x18\x1cfieldObjectValueResponseBodyB\x0f\n" +
+	"\fstring_value\x18\b \x01(\tH\x01R\vstringValue\x88\x01\x01:?\xda\xce\x18\x1bfieldObjectValueRequestBody\xda\xce\x18\x1cfieldObjectValueResponseBodyB\x0f\n" +
 	"\r_number_valueB\x0f\n" +
 	"\r_string_value\"\x97\r\n" +
 	"\x0eFormSubmission\x12b\n" +
@@ -9162,10 +8885,10 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x04rows\x18\x02 \x03(\v2\x1f.samsara.types.v1.FormsTableRowB\x06\xda\xce\x18\x02 \x01R\x04rows:%\xda\xce\x18!FormsTableValueObjectResponseBody\"c\n" +
 	"\x0eFormsTextValue\x12!\n" +
 	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x05value\x88\x01\x01:$\xda\xce\x18 FormsTextValueObjectResponseBodyB\b\n" +
-	"\x06_value\"\xe6\x03\n" +
-	"\vGatewayTiny\x12\xf4\x02\n" +
-	"\x05model\x18\x01 \x01(\tB\xd8\x02\xda\xce\x18\xd3\x02 \x012\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13H\x00R\x05model\x88\x01\x01\x12#\n" +
-	"\x06serial\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x06serial\x88\x01\x01:&\xda\xce\x18\"GoaGatewayTinyResponseResponseBodyB\b\n" +
+	"\x06_value\"\xeb\x03\n" +
+	"\vGatewayTiny\x12\xf2\x02\n" +
+	"\x05model\x18\x01 \x01(\tB\xd6\x02\xda\xce\x18\xd1\x022\x04AG152\x04AG242\x06AG24EU2\x04AG262\x06AG26EU2\x04AG412\x06AG41EU2\x04AG452\x06AG45EU2\x04AG462\x06AG46EU2\x05AG46P2\aAG46PEU2\x04AG512\x06AG51EU2\x04AG522\x06AG52EU2\x04AG532\x06AG53EU2\x04IG152\x04IG212\x04IG412\x04IG612\x03SG12\x04SG1B2\x04SG1G2\x06SG1G322\x04SG1x2\x04VG322\x04VG332\x04VG342\x06VG34EU2\x06VG34FN2\x05VG34M2\aVG54ATT2\x06VG54EU2\x06VG54FN2\x06VG54NA2\aVG54NAE2\aVG54NAH2\x06VG55EU2\x06VG55FN2\x06VG55NA2\x04AT112\x05AT11X2\x04AT122\x05AT12X2\x04AT13H\x00R\x05model\x88\x01\x01\x12\x1b\n" +
+	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01:5\xda\xce\x18\"GoaGatewayTinyResponseResponseBody\xda\xce\x18\vgatewayTinyB\b\n" +
 	"\x06_modelB\t\n" +
 	"\a_serial\"\xd8\x01\n" +
 	"\bGeofence\x12N\n" +
@@ -9174,50 +8897,9 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01: \xda\xce\x18\x1cGeofenceResponseResponseBodyB\x05\n" +
-	"\x03_id\"\xee\x01\n" +
-	"\x10GoaAttributeTiny\x120\n" +
-	"\vdate_values\x18\x01 \x03(\tB\x0f\xda\xce\x18\v:\tdate-timeR\n" +
-	"dateValues\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12#\n" +
-	"\rnumber_values\x18\x04 \x03(\x01R\fnumberValues\x12#\n" +
-	"\rstring_values\x18\x05 \x03(\tR\fstringValues: \xda\xce\x18\x1cGoaAttributeTinyResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\x91\x02\n" +
-	"\rGoaDriverTiny\x12S\n" +
-	"\fexternal_ids\x18\x01 \x03(\v20.samsara.types.v1.GoaDriverTiny.ExternalIdsEntryR\vexternalIds\x12\x1b\n" +
-	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:%\xda\xce\x18!GoaDriverTinyResponseResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"\xb4\x01\n" +
-	"\rGoaPagination\x12*\n" +
-	"\n" +
-	"end_cursor\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:%\xda\xce\x18!GoaPaginationResponseResponseBodyB\r\n" +
-	"\v_end_cursorB\x10\n" +
-	"\x0e_has_next_page\"\xb9\x01\n" +
-	"\n" +
-	"GoaTagTiny\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12'\n" +
-	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:\"\xda\xce\x18\x1eGoaTagTinyResponseResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_nameB\x10\n" +
-	"\x0e_parent_tag_id\"\x8c\x02\n" +
-	"\x0eGoaVehicleTiny\x12T\n" +
-	"\fexternal_ids\x18\x01 \x03(\v21.samsara.types.v1.GoaVehicleTiny.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
-	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
-	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
-	"\x10ExternalIdsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"GoaVehicleTinyResponseResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_name\"T\n" +
+	"\x03_id\"t\n" +
 	"\vIdReference\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:!\xda\xce\x18\x1dIdReferenceObjectResponseBodyB\x05\n" +
+	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01:A\xda\xce\x18\x1cIdReferenceObjectRequestBody\xda\xce\x18\x1dIdReferenceObjectResponseBodyB\x05\n" +
 	"\x03_id\"\xfc\b\n" +
 	"\x05Issue\x122\n" +
 	"\x05asset\x18\x01 \x01(\v2\x1c.samsara.types.v1.FormsAssetR\x05asset\x12G\n" +
@@ -9277,10 +8959,10 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x10_heading_degreesB\v\n" +
 	"\t_latitudeB\f\n" +
 	"\n" +
-	"_longitude\"\x93\x01\n" +
+	"_longitude\"\xbb\x01\n" +
 	"\x13MultipleChoiceValue\x12\x1f\n" +
 	"\bselected\x18\x01 \x01(\bH\x00R\bselected\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:)\xda\xce\x18%multipleChoiceValueObjectResponseBodyB\v\n" +
+	"\x05value\x18\x02 \x01(\tH\x01R\x05value\x88\x01\x01:Q\xda\xce\x18$multipleChoiceValueObjectRequestBody\xda\xce\x18%multipleChoiceValueObjectResponseBodyB\v\n" +
 	"\t_selectedB\b\n" +
 	"\x06_value\"\xc7\x06\n" +
 	"\x05Order\x12>\n" +
@@ -9315,13 +8997,13 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x05value\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x05value\x88\x01\x01:#\xda\xce\x18\x1fOrderCustomPropertyResponseBodyB\x15\n" +
 	"\x13_custom_property_idB\a\n" +
 	"\x05_nameB\b\n" +
-	"\x06_value\"\xa2\x01\n" +
+	"\x06_value\"\xc3\x01\n" +
 	"\rOrderQuantity\x12,\n" +
 	"\vcapacity_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\n" +
 	"capacityId\x88\x01\x01\x12'\n" +
-	"\bquantity\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\bquantity\x88\x01\x01:\x1d\xda\xce\x18\x19OrderQuantityResponseBodyB\x0e\n" +
+	"\bquantity\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\bquantity\x88\x01\x01:>\xda\xce\x18\x1dOrderQuantityInputRequestBody\xda\xce\x18\x19OrderQuantityResponseBodyB\x0e\n" +
 	"\f_capacity_idB\v\n" +
-	"\t_quantity\"\x8f\x04\n" +
+	"\t_quantity\"\xa7\x04\n" +
 	"\tOrderTask\x12\x1d\n" +
 	"\aaddress\x18\x01 \x01(\tH\x00R\aaddress\x88\x01\x01\x12R\n" +
 	"\x12appointment_window\x18\x02 \x01(\v2#.samsara.types.v1.AppointmentWindowR\x11appointmentWindow\x125\n" +
@@ -9330,7 +9012,7 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\tlongitude\x18\x05 \x01(\x01H\x03R\tlongitude\x88\x01\x01\x12\x19\n" +
 	"\x05notes\x18\x06 \x01(\tH\x04R\x05notes\x88\x01\x01\x127\n" +
 	"\bposition\x18\a \x01(\tB\x16\xda\xce\x18\x122\x05first2\x04last2\x03anyH\x05R\bposition\x88\x01\x01\x125\n" +
-	"\x14service_time_seconds\x18\b \x01(\x03H\x06R\x12serviceTimeSeconds\x88\x01\x01:\x19\xda\xce\x18\x15OrderTaskResponseBodyB\n" +
+	"\x14service_time_seconds\x18\b \x01(\x03H\x06R\x12serviceTimeSeconds\x88\x01\x01:1\xda\xce\x18\x14OrderTaskRequestBody\xda\xce\x18\x15OrderTaskResponseBodyB\n" +
 	"\n" +
 	"\b_addressB\x17\n" +
 	"\x15_customer_location_idB\v\n" +
@@ -9339,12 +9021,12 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"_longitudeB\b\n" +
 	"\x06_notesB\v\n" +
 	"\t_positionB\x17\n" +
-	"\x15_service_time_seconds\"\xa2\x01\n" +
+	"\x15_service_time_seconds\"\x9f\x05\n" +
 	"\n" +
-	"Pagination\x12*\n" +
+	"Pagination\x12\"\n" +
 	"\n" +
-	"end_cursor\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\tendCursor\x88\x01\x01\x12/\n" +
-	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:\x16\xda\xce\x18\x12paginationResponseB\r\n" +
+	"end_cursor\x18\x01 \x01(\tH\x00R\tendCursor\x88\x01\x01\x12/\n" +
+	"\rhas_next_page\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\vhasNextPage\x88\x01\x01:\x9a\x04\xda\xce\x18$FleetLocationsPaginationResponseBody\xda\xce\x18!GoaPaginationResponseResponseBody\xda\xce\x18+GoaPaginationWithTokensResponseResponseBody\xda\xce\x18/ListHubCapacitiesResponsePaginationResponseBody\xda\xce\x185ListHubCustomPropertiesResponsePaginationResponseBody\xda\xce\x18.ListHubLocationsResponsePaginationResponseBody\xda\xce\x18/ListHubPlanRoutesResponsePaginationResponseBody\xda\xce\x18*ListHubPlansResponsePaginationResponseBody\xda\xce\x18+ListHubSkillsResponsePaginationResponseBody\xda\xce\x18&ListHubsResponsePaginationResponseBody\xda\xce\x18,ListPlanOrdersResponsePaginationResponseBody\xda\xce\x18\x12paginationResponseB\r\n" +
 	"\v_end_cursorB\x10\n" +
 	"\x0e_has_next_page\"\xc2\x01\n" +
 	"\x0fPairGatewayPair\x120\n" +
@@ -9373,29 +9055,29 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06serial\x88\x01\x01:'\xda\xce\x18#PairResultGatewayObjectResponseBodyB\x05\n" +
 	"\x03_idB\b\n" +
 	"\x06_modelB\t\n" +
-	"\a_serial\"i\n" +
+	"\a_serial\"\x88\x01\n" +
 	"\n" +
 	"PhotoValue\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01: \xda\xce\x18\x1cphotoValueObjectResponseBodyB\x05\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01:?\xda\xce\x18\x1bphotoValueObjectRequestBody\xda\xce\x18\x1cphotoValueObjectResponseBodyB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_url\"g\n" +
+	"\x04_url\"\x87\x01\n" +
 	"\n" +
 	"ReverseGeo\x122\n" +
-	"\x12formatted_location\x18\x01 \x01(\tH\x00R\x11formattedLocation\x88\x01\x01:\x0e\xda\xce\x18\n" +
+	"\x12formatted_location\x18\x01 \x01(\tH\x00R\x11formattedLocation\x88\x01\x01:.\xda\xce\x18\x1cReverseGeoObjectResponseBody\xda\xce\x18\n" +
 	"reverseGeoB\x15\n" +
-	"\x13_formatted_location\"\xe6\x03\n" +
+	"\x13_formatted_location\"\x82\x04\n" +
 	"\rRouteSettings\x12w\n" +
 	"\x1aroute_completion_condition\x18\x01 \x01(\tB4\xda\xce\x1802\x0earriveLastStop2\x0edepartLastStopR\x0earriveLastStopH\x00R\x18routeCompletionCondition\x88\x01\x01\x12v\n" +
 	"\x18route_starting_condition\x18\x02 \x01(\tB7\xda\xce\x1832\x0fdepartFirstStop2\x0farriveFirstStopR\x0fdepartFirstStopH\x01R\x16routeStartingCondition\x88\x01\x01\x12s\n" +
-	"\x11sequencing_method\x18\x03 \x01(\tBA\xda\xce\x18=2\aunknown2\x14scheduledArrivalTime2\x06manualR\x14scheduledArrivalTimeH\x02R\x10sequencingMethod\x88\x01\x01:\x1d\xda\xce\x18\x19RouteSettingsResponseBodyB\x1d\n" +
+	"\x11sequencing_method\x18\x03 \x01(\tBA\xda\xce\x18=2\aunknown2\x14scheduledArrivalTime2\x06manualR\x14scheduledArrivalTimeH\x02R\x10sequencingMethod\x88\x01\x01:9\xda\xce\x18\x18RouteSettingsRequestBody\xda\xce\x18\x19RouteSettingsResponseBodyB\x1d\n" +
 	"\x1b_route_completion_conditionB\x1b\n" +
 	"\x19_route_starting_conditionB\x14\n" +
-	"\x12_sequencing_method\"\xce\x01\n" +
+	"\x12_sequencing_method\"\xf7\x01\n" +
 	"\x1aRouteStopAppointmentWindow\x121\n" +
 	"\bend_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\aendTime\x88\x01\x01\x125\n" +
 	"\n" +
-	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:*\xda\xce\x18&RouteStopAppointmentWindowResponseBodyB\v\n" +
+	"start_time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x01R\tstartTime\x88\x01\x01:S\xda\xce\x18%RouteStopAppointmentWindowRequestBody\xda\xce\x18&RouteStopAppointmentWindowResponseBodyB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_time\"\x8c\x02\n" +
 	"\rRouteStopTiny\x12S\n" +
@@ -9415,12 +9097,12 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:$\xda\xce\x18 GoaRouteTinyResponseResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
-	"\x05_name\"\xba\x02\n" +
+	"\x05_name\"\xe5\x02\n" +
 	"\x16RoutesSingleUseAddress\x12,\n" +
 	"\aaddress\x18\x01 \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x00R\aaddress\x88\x01\x01\x12'\n" +
 	"\blatitude\x18\x02 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x01R\blatitude\x88\x01\x01\x12)\n" +
 	"\tlongitude\x18\x03 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x02R\tlongitude\x88\x01\x01\x127\n" +
-	"\rradius_meters\x18\x04 \x01(\x01B\r\xda\xce\x18\tA\x9a\x99\x99\x99\x99\x99\xb9?H\x03R\fradiusMeters\x88\x01\x01:,\xda\xce\x18(RoutesSingleUseAddressObjectResponseBodyB\n" +
+	"\rradius_meters\x18\x04 \x01(\x01B\r\xda\xce\x18\tA\x9a\x99\x99\x99\x99\x99\xb9?H\x03R\fradiusMeters\x88\x01\x01:W\xda\xce\x18'RoutesSingleUseAddressObjectRequestBody\xda\xce\x18(RoutesSingleUseAddressObjectResponseBodyB\n" +
 	"\n" +
 	"\b_addressB\v\n" +
 	"\t_latitudeB\f\n" +
@@ -9476,25 +9158,25 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x19_scheduled_departure_timeB\x12\n" +
 	"\x10_sequence_numberB\x0f\n" +
 	"\r_skipped_timeB\b\n" +
-	"\x06_state\"}\n" +
+	"\x06_state\"\xa6\x01\n" +
 	"\x14ScannedDocumentValue\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01:*\xda\xce\x18&scannedDocumentValueObjectResponseBodyB\x05\n" +
+	"\x03url\x18\x02 \x01(\tH\x01R\x03url\x88\x01\x01:S\xda\xce\x18%scannedDocumentValueObjectRequestBody\xda\xce\x18&scannedDocumentValueObjectResponseBodyB\x05\n" +
 	"\x03_idB\x06\n" +
-	"\x04_url\"\xe2\x01\n" +
+	"\x04_url\"\x85\x02\n" +
 	"\x0eSignatureValue\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12:\n" +
 	"\x0esigned_at_time\x18\x03 \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x02R\fsignedAtTime\x88\x01\x01\x12\x15\n" +
-	"\x03url\x18\x04 \x01(\tH\x03R\x03url\x88\x01\x01:$\xda\xce\x18 signatureValueObjectResponseBodyB\x05\n" +
+	"\x03url\x18\x04 \x01(\tH\x03R\x03url\x88\x01\x01:G\xda\xce\x18\x1fsignatureValueObjectRequestBody\xda\xce\x18 signatureValueObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x11\n" +
 	"\x0f_signed_at_timeB\x06\n" +
-	"\x04_url\"\x97\x01\n" +
+	"\x04_url\"\xda\x01\n" +
 	"\aTagTiny\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12'\n" +
-	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:\x13\xda\xce\x18\x0ftagTinyResponseB\x05\n" +
+	"\rparent_tag_id\x18\x03 \x01(\tH\x02R\vparentTagId\x88\x01\x01:V\xda\xce\x18\x1dGoaTagTinyResponseRequestBody\xda\xce\x18\x1eGoaTagTinyResponseResponseBody\xda\xce\x18\x0ftagTinyResponseB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x10\n" +
 	"\x0e_parent_tag_id\"\xea\x01\n" +
@@ -9523,9 +9205,18 @@ const file_samsara_types_v1_types_proto_rawDesc = "" +
 	"\x03_idB\x10\n" +
 	"\x0e_license_plateB\a\n" +
 	"\x05_nameB\x0e\n" +
-	"\f_vehicle_vin\"\xf7\x01\n" +
+	"\f_vehicle_vin\"\x86\x02\n" +
 	"\vVehicleTiny\x12Q\n" +
-	"\fexternal_ids\x18\x01 \x03(\v2..samsara.types.v1.VehicleTiny.ExternalIdsEntryR\vExternalIds\x12\x13\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2..samsara.types.v1.VehicleTiny.ExternalIdsEntryR\vexternalIds\x12\x13\n" +
+	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
+	"\x10ExternalIdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:&\xda\xce\x18\"GoaVehicleTinyResponseResponseBodyB\x05\n" +
+	"\x03_idB\a\n" +
+	"\x05_name\"\xf9\x01\n" +
+	"\fVehicleTiny2\x12R\n" +
+	"\fexternal_ids\x18\x01 \x03(\v2/.samsara.types.v1.VehicleTiny2.ExternalIdsEntryR\vExternalIds\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
@@ -9546,26 +9237,26 @@ func file_samsara_types_v1_types_proto_rawDescGZIP() []byte {
 	return file_samsara_types_v1_types_proto_rawDescData
 }
 
-var file_samsara_types_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 136)
+var file_samsara_types_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 132)
 var file_samsara_types_v1_types_proto_goTypes = []any{
 	(*Address)(nil),                               // 0: samsara.types.v1.Address
 	(*AddressTiny)(nil),                           // 1: samsara.types.v1.AddressTiny
 	(*AppointmentWindow)(nil),                     // 2: samsara.types.v1.AppointmentWindow
 	(*Asset)(nil),                                 // 3: samsara.types.v1.Asset
 	(*AttributeTiny)(nil),                         // 4: samsara.types.v1.AttributeTiny
-	(*AttributeTinyInput)(nil),                    // 5: samsara.types.v1.AttributeTinyInput
-	(*BarcodeValue)(nil),                          // 6: samsara.types.v1.BarcodeValue
-	(*ConditionalFieldSection)(nil),               // 7: samsara.types.v1.ConditionalFieldSection
-	(*DateTimeValue)(nil),                         // 8: samsara.types.v1.DateTimeValue
-	(*Defect)(nil),                                // 9: samsara.types.v1.Defect
-	(*DefectResolvedBy)(nil),                      // 10: samsara.types.v1.DefectResolvedBy
-	(*DefectTrailer)(nil),                         // 11: samsara.types.v1.DefectTrailer
-	(*DefectVehicle)(nil),                         // 12: samsara.types.v1.DefectVehicle
-	(*Document)(nil),                              // 13: samsara.types.v1.Document
-	(*DocumentTiny)(nil),                          // 14: samsara.types.v1.DocumentTiny
-	(*DocumentTypeTiny)(nil),                      // 15: samsara.types.v1.DocumentTypeTiny
-	(*Driver)(nil),                                // 16: samsara.types.v1.Driver
-	(*DriverTiny)(nil),                            // 17: samsara.types.v1.DriverTiny
+	(*BarcodeValue)(nil),                          // 5: samsara.types.v1.BarcodeValue
+	(*ConditionalFieldSection)(nil),               // 6: samsara.types.v1.ConditionalFieldSection
+	(*DateTimeValue)(nil),                         // 7: samsara.types.v1.DateTimeValue
+	(*Defect)(nil),                                // 8: samsara.types.v1.Defect
+	(*DefectResolvedBy)(nil),                      // 9: samsara.types.v1.DefectResolvedBy
+	(*DefectTrailer)(nil),                         // 10: samsara.types.v1.DefectTrailer
+	(*DefectVehicle)(nil),                         // 11: samsara.types.v1.DefectVehicle
+	(*Document)(nil),                              // 12: samsara.types.v1.Document
+	(*DocumentTiny)(nil),                          // 13: samsara.types.v1.DocumentTiny
+	(*DocumentTypeTiny)(nil),                      // 14: samsara.types.v1.DocumentTypeTiny
+	(*Driver)(nil),                                // 15: samsara.types.v1.Driver
+	(*DriverTiny)(nil),                            // 16: samsara.types.v1.DriverTiny
+	(*DriverTiny2)(nil),                           // 17: samsara.types.v1.DriverTiny2
 	(*DriverWithExternalId)(nil),                  // 18: samsara.types.v1.DriverWithExternalId
 	(*Dvir)(nil),                                  // 19: samsara.types.v1.Dvir
 	(*DvirAuthorSignature)(nil),                   // 20: samsara.types.v1.DvirAuthorSignature
@@ -9630,194 +9321,190 @@ var file_samsara_types_v1_types_proto_goTypes = []any{
 	(*FormsTextValue)(nil),                        // 79: samsara.types.v1.FormsTextValue
 	(*GatewayTiny)(nil),                           // 80: samsara.types.v1.GatewayTiny
 	(*Geofence)(nil),                              // 81: samsara.types.v1.Geofence
-	(*GoaAttributeTiny)(nil),                      // 82: samsara.types.v1.GoaAttributeTiny
-	(*GoaDriverTiny)(nil),                         // 83: samsara.types.v1.GoaDriverTiny
-	(*GoaPagination)(nil),                         // 84: samsara.types.v1.GoaPagination
-	(*GoaTagTiny)(nil),                            // 85: samsara.types.v1.GoaTagTiny
-	(*GoaVehicleTiny)(nil),                        // 86: samsara.types.v1.GoaVehicleTiny
-	(*IdReference)(nil),                           // 87: samsara.types.v1.IdReference
-	(*Issue)(nil),                                 // 88: samsara.types.v1.Issue
-	(*IssueSource)(nil),                           // 89: samsara.types.v1.IssueSource
-	(*IssueTiny)(nil),                             // 90: samsara.types.v1.IssueTiny
-	(*LiveSharingLink)(nil),                       // 91: samsara.types.v1.LiveSharingLink
-	(*Location)(nil),                              // 92: samsara.types.v1.Location
-	(*MultipleChoiceValue)(nil),                   // 93: samsara.types.v1.MultipleChoiceValue
-	(*Order)(nil),                                 // 94: samsara.types.v1.Order
-	(*OrderCustomProperty)(nil),                   // 95: samsara.types.v1.OrderCustomProperty
-	(*OrderQuantity)(nil),                         // 96: samsara.types.v1.OrderQuantity
-	(*OrderTask)(nil),                             // 97: samsara.types.v1.OrderTask
-	(*Pagination)(nil),                            // 98: samsara.types.v1.Pagination
-	(*PairGatewayPair)(nil),                       // 99: samsara.types.v1.PairGatewayPair
-	(*PairGatewayResult)(nil),                     // 100: samsara.types.v1.PairGatewayResult
-	(*PairResultDevice)(nil),                      // 101: samsara.types.v1.PairResultDevice
-	(*PairResultGateway)(nil),                     // 102: samsara.types.v1.PairResultGateway
-	(*PhotoValue)(nil),                            // 103: samsara.types.v1.PhotoValue
-	(*ReverseGeo)(nil),                            // 104: samsara.types.v1.ReverseGeo
-	(*RouteSettings)(nil),                         // 105: samsara.types.v1.RouteSettings
-	(*RouteStopAppointmentWindow)(nil),            // 106: samsara.types.v1.RouteStopAppointmentWindow
-	(*RouteStopTiny)(nil),                         // 107: samsara.types.v1.RouteStopTiny
-	(*RouteTiny)(nil),                             // 108: samsara.types.v1.RouteTiny
-	(*RoutesSingleUseAddress)(nil),                // 109: samsara.types.v1.RoutesSingleUseAddress
-	(*RoutesStop)(nil),                            // 110: samsara.types.v1.RoutesStop
-	(*ScannedDocumentValue)(nil),                  // 111: samsara.types.v1.ScannedDocumentValue
-	(*SignatureValue)(nil),                        // 112: samsara.types.v1.SignatureValue
-	(*TagTiny)(nil),                               // 113: samsara.types.v1.TagTiny
-	(*TripAsset)(nil),                             // 114: samsara.types.v1.TripAsset
-	(*Vehicle)(nil),                               // 115: samsara.types.v1.Vehicle
-	(*VehicleTiny)(nil),                           // 116: samsara.types.v1.VehicleTiny
-	nil,                                           // 117: samsara.types.v1.AddressTiny.ExternalIdsEntry
-	nil,                                           // 118: samsara.types.v1.Asset.ExternalIdsEntry
-	nil,                                           // 119: samsara.types.v1.DefectVehicle.ExternalIdsEntry
-	nil,                                           // 120: samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
-	nil,                                           // 121: samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
-	nil,                                           // 122: samsara.types.v1.DvirVehicle.ExternalIdsEntry
-	nil,                                           // 123: samsara.types.v1.FormSubmission.ExternalIdsEntry
-	nil,                                           // 124: samsara.types.v1.FormsAsset.ExternalIdsEntry
-	nil,                                           // 125: samsara.types.v1.FormsGeofence.ExternalIdsEntry
-	nil,                                           // 126: samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
-	nil,                                           // 127: samsara.types.v1.Geofence.ExternalIdsEntry
-	nil,                                           // 128: samsara.types.v1.GoaDriverTiny.ExternalIdsEntry
-	nil,                                           // 129: samsara.types.v1.GoaVehicleTiny.ExternalIdsEntry
-	nil,                                           // 130: samsara.types.v1.Issue.ExternalIdsEntry
-	nil,                                           // 131: samsara.types.v1.RouteStopTiny.ExternalIdsEntry
-	nil,                                           // 132: samsara.types.v1.RouteTiny.ExternalIdsEntry
-	nil,                                           // 133: samsara.types.v1.RoutesStop.ExternalIdsEntry
-	nil,                                           // 134: samsara.types.v1.Vehicle.ExternalIdsEntry
-	nil,                                           // 135: samsara.types.v1.VehicleTiny.ExternalIdsEntry
+	(*IdReference)(nil),                           // 82: samsara.types.v1.IdReference
+	(*Issue)(nil),                                 // 83: samsara.types.v1.Issue
+	(*IssueSource)(nil),                           // 84: samsara.types.v1.IssueSource
+	(*IssueTiny)(nil),                             // 85: samsara.types.v1.IssueTiny
+	(*LiveSharingLink)(nil),                       // 86: samsara.types.v1.LiveSharingLink
+	(*Location)(nil),                              // 87: samsara.types.v1.Location
+	(*MultipleChoiceValue)(nil),                   // 88: samsara.types.v1.MultipleChoiceValue
+	(*Order)(nil),                                 // 89: samsara.types.v1.Order
+	(*OrderCustomProperty)(nil),                   // 90: samsara.types.v1.OrderCustomProperty
+	(*OrderQuantity)(nil),                         // 91: samsara.types.v1.OrderQuantity
+	(*OrderTask)(nil),                             // 92: samsara.types.v1.OrderTask
+	(*Pagination)(nil),                            // 93: samsara.types.v1.Pagination
+	(*PairGatewayPair)(nil),                       // 94: samsara.types.v1.PairGatewayPair
+	(*PairGatewayResult)(nil),                     // 95: samsara.types.v1.PairGatewayResult
+	(*PairResultDevice)(nil),                      // 96: samsara.types.v1.PairResultDevice
+	(*PairResultGateway)(nil),                     // 97: samsara.types.v1.PairResultGateway
+	(*PhotoValue)(nil),                            // 98: samsara.types.v1.PhotoValue
+	(*ReverseGeo)(nil),                            // 99: samsara.types.v1.ReverseGeo
+	(*RouteSettings)(nil),                         // 100: samsara.types.v1.RouteSettings
+	(*RouteStopAppointmentWindow)(nil),            // 101: samsara.types.v1.RouteStopAppointmentWindow
+	(*RouteStopTiny)(nil),                         // 102: samsara.types.v1.RouteStopTiny
+	(*RouteTiny)(nil),                             // 103: samsara.types.v1.RouteTiny
+	(*RoutesSingleUseAddress)(nil),                // 104: samsara.types.v1.RoutesSingleUseAddress
+	(*RoutesStop)(nil),                            // 105: samsara.types.v1.RoutesStop
+	(*ScannedDocumentValue)(nil),                  // 106: samsara.types.v1.ScannedDocumentValue
+	(*SignatureValue)(nil),                        // 107: samsara.types.v1.SignatureValue
+	(*TagTiny)(nil),                               // 108: samsara.types.v1.TagTiny
+	(*TripAsset)(nil),                             // 109: samsara.types.v1.TripAsset
+	(*Vehicle)(nil),                               // 110: samsara.types.v1.Vehicle
+	(*VehicleTiny)(nil),                           // 111: samsara.types.v1.VehicleTiny
+	(*VehicleTiny2)(nil),                          // 112: samsara.types.v1.VehicleTiny2
+	nil,                                           // 113: samsara.types.v1.AddressTiny.ExternalIdsEntry
+	nil,                                           // 114: samsara.types.v1.Asset.ExternalIdsEntry
+	nil,                                           // 115: samsara.types.v1.DefectVehicle.ExternalIdsEntry
+	nil,                                           // 116: samsara.types.v1.DriverTiny.ExternalIdsEntry
+	nil,                                           // 117: samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
+	nil,                                           // 118: samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
+	nil,                                           // 119: samsara.types.v1.DvirVehicle.ExternalIdsEntry
+	nil,                                           // 120: samsara.types.v1.FormSubmission.ExternalIdsEntry
+	nil,                                           // 121: samsara.types.v1.FormsAsset.ExternalIdsEntry
+	nil,                                           // 122: samsara.types.v1.FormsGeofence.ExternalIdsEntry
+	nil,                                           // 123: samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
+	nil,                                           // 124: samsara.types.v1.Geofence.ExternalIdsEntry
+	nil,                                           // 125: samsara.types.v1.Issue.ExternalIdsEntry
+	nil,                                           // 126: samsara.types.v1.RouteStopTiny.ExternalIdsEntry
+	nil,                                           // 127: samsara.types.v1.RouteTiny.ExternalIdsEntry
+	nil,                                           // 128: samsara.types.v1.RoutesStop.ExternalIdsEntry
+	nil,                                           // 129: samsara.types.v1.Vehicle.ExternalIdsEntry
+	nil,                                           // 130: samsara.types.v1.VehicleTiny.ExternalIdsEntry
+	nil,                                           // 131: samsara.types.v1.VehicleTiny2.ExternalIdsEntry
 }
 var file_samsara_types_v1_types_proto_depIdxs = []int32{
-	117, // 0: samsara.types.v1.AddressTiny.external_ids:type_name -> samsara.types.v1.AddressTiny.ExternalIdsEntry
-	118, // 1: samsara.types.v1.Asset.external_ids:type_name -> samsara.types.v1.Asset.ExternalIdsEntry
-	10,  // 2: samsara.types.v1.Defect.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
-	11,  // 3: samsara.types.v1.Defect.trailer:type_name -> samsara.types.v1.DefectTrailer
-	12,  // 4: samsara.types.v1.Defect.vehicle:type_name -> samsara.types.v1.DefectVehicle
-	119, // 5: samsara.types.v1.DefectVehicle.external_ids:type_name -> samsara.types.v1.DefectVehicle.ExternalIdsEntry
-	7,   // 6: samsara.types.v1.Document.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
-	15,  // 7: samsara.types.v1.Document.document_type:type_name -> samsara.types.v1.DocumentTypeTiny
-	83,  // 8: samsara.types.v1.Document.driver:type_name -> samsara.types.v1.GoaDriverTiny
+	113, // 0: samsara.types.v1.AddressTiny.external_ids:type_name -> samsara.types.v1.AddressTiny.ExternalIdsEntry
+	114, // 1: samsara.types.v1.Asset.external_ids:type_name -> samsara.types.v1.Asset.ExternalIdsEntry
+	9,   // 2: samsara.types.v1.Defect.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
+	10,  // 3: samsara.types.v1.Defect.trailer:type_name -> samsara.types.v1.DefectTrailer
+	11,  // 4: samsara.types.v1.Defect.vehicle:type_name -> samsara.types.v1.DefectVehicle
+	115, // 5: samsara.types.v1.DefectVehicle.external_ids:type_name -> samsara.types.v1.DefectVehicle.ExternalIdsEntry
+	6,   // 6: samsara.types.v1.Document.conditional_field_sections:type_name -> samsara.types.v1.ConditionalFieldSection
+	14,  // 7: samsara.types.v1.Document.document_type:type_name -> samsara.types.v1.DocumentTypeTiny
+	16,  // 8: samsara.types.v1.Document.driver:type_name -> samsara.types.v1.DriverTiny
 	30,  // 9: samsara.types.v1.Document.fields:type_name -> samsara.types.v1.Field
-	108, // 10: samsara.types.v1.Document.route:type_name -> samsara.types.v1.RouteTiny
-	107, // 11: samsara.types.v1.Document.route_stop:type_name -> samsara.types.v1.RouteStopTiny
-	86,  // 12: samsara.types.v1.Document.vehicle:type_name -> samsara.types.v1.GoaVehicleTiny
-	120, // 13: samsara.types.v1.DriverWithExternalId.external_ids:type_name -> samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
-	20,  // 14: samsara.types.v1.Dvir.author_signature:type_name -> samsara.types.v1.DvirAuthorSignature
-	22,  // 15: samsara.types.v1.Dvir.second_signature:type_name -> samsara.types.v1.DvirSecondSignature
-	24,  // 16: samsara.types.v1.Dvir.third_signature:type_name -> samsara.types.v1.DvirThirdSignature
-	25,  // 17: samsara.types.v1.Dvir.trailer:type_name -> samsara.types.v1.DvirTrailer
-	26,  // 18: samsara.types.v1.Dvir.trailer_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
-	29,  // 19: samsara.types.v1.Dvir.vehicle:type_name -> samsara.types.v1.DvirVehicle
-	26,  // 20: samsara.types.v1.Dvir.vehicle_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
-	23,  // 21: samsara.types.v1.DvirAuthorSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	23,  // 22: samsara.types.v1.DvirSecondSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	23,  // 23: samsara.types.v1.DvirThirdSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
-	10,  // 24: samsara.types.v1.DvirTrailerDefectsItems.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
-	27,  // 25: samsara.types.v1.DvirTrailerDefectsItems.trailer:type_name -> samsara.types.v1.DvirTrailerDefectsItemsTrailer
-	28,  // 26: samsara.types.v1.DvirTrailerDefectsItems.vehicle:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle
-	121, // 27: samsara.types.v1.DvirTrailerDefectsItemsVehicle.external_ids:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
-	122, // 28: samsara.types.v1.DvirVehicle.external_ids:type_name -> samsara.types.v1.DvirVehicle.ExternalIdsEntry
-	31,  // 29: samsara.types.v1.Field.value:type_name -> samsara.types.v1.FieldValue
-	6,   // 30: samsara.types.v1.FieldValue.barcode_value:type_name -> samsara.types.v1.BarcodeValue
-	8,   // 31: samsara.types.v1.FieldValue.date_time_value:type_name -> samsara.types.v1.DateTimeValue
-	93,  // 32: samsara.types.v1.FieldValue.multiple_choice_value:type_name -> samsara.types.v1.MultipleChoiceValue
-	103, // 33: samsara.types.v1.FieldValue.photo_value:type_name -> samsara.types.v1.PhotoValue
-	111, // 34: samsara.types.v1.FieldValue.scanned_document_value:type_name -> samsara.types.v1.ScannedDocumentValue
-	112, // 35: samsara.types.v1.FieldValue.signature_value:type_name -> samsara.types.v1.SignatureValue
-	70,  // 36: samsara.types.v1.FormSubmission.approval_details:type_name -> samsara.types.v1.FormsProductSubmissionApprovalDetails
-	49,  // 37: samsara.types.v1.FormSubmission.asset:type_name -> samsara.types.v1.FormsAsset
-	69,  // 38: samsara.types.v1.FormSubmission.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
-	123, // 39: samsara.types.v1.FormSubmission.external_ids:type_name -> samsara.types.v1.FormSubmission.ExternalIdsEntry
-	58,  // 40: samsara.types.v1.FormSubmission.fields:type_name -> samsara.types.v1.FormsFieldInput
-	47,  // 41: samsara.types.v1.FormSubmission.form_template:type_name -> samsara.types.v1.FormTemplateReference
-	59,  // 42: samsara.types.v1.FormSubmission.geofence:type_name -> samsara.types.v1.FormsGeofence
-	62,  // 43: samsara.types.v1.FormSubmission.location:type_name -> samsara.types.v1.FormsLocation
-	71,  // 44: samsara.types.v1.FormSubmission.score:type_name -> samsara.types.v1.FormsScore
-	69,  // 45: samsara.types.v1.FormSubmission.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	33,  // 46: samsara.types.v1.FormSubmissionBarcodeValue.barcodes:type_name -> samsara.types.v1.FormSubmissionBarcode
-	37,  // 47: samsara.types.v1.FormSubmissionMediaValue.media_list:type_name -> samsara.types.v1.FormSubmissionMediaItem
-	41,  // 48: samsara.types.v1.FormSubmissionPersonValue.person:type_name -> samsara.types.v1.FormSubmissionPerson
-	34,  // 49: samsara.types.v1.FormSubmissionTableCell.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
-	35,  // 50: samsara.types.v1.FormSubmissionTableCell.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
-	36,  // 51: samsara.types.v1.FormSubmissionTableCell.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
-	39,  // 52: samsara.types.v1.FormSubmissionTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
-	40,  // 53: samsara.types.v1.FormSubmissionTableCell.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
-	42,  // 54: samsara.types.v1.FormSubmissionTableCell.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
-	46,  // 55: samsara.types.v1.FormSubmissionTableCell.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
-	43,  // 56: samsara.types.v1.FormSubmissionTableRow.cells:type_name -> samsara.types.v1.FormSubmissionTableCell
-	44,  // 57: samsara.types.v1.FormSubmissionTableValue.rows:type_name -> samsara.types.v1.FormSubmissionTableRow
-	124, // 58: samsara.types.v1.FormsAsset.external_ids:type_name -> samsara.types.v1.FormsAsset.ExternalIdsEntry
-	49,  // 59: samsara.types.v1.FormsAssetValue.asset:type_name -> samsara.types.v1.FormsAsset
-	51,  // 60: samsara.types.v1.FormsBarcodeValue.barcodes:type_name -> samsara.types.v1.FormsBarcode
-	48,  // 61: samsara.types.v1.FormsConditionalAction.actions:type_name -> samsara.types.v1.FormsAction
-	54,  // 62: samsara.types.v1.FormsConditionalAction.condition:type_name -> samsara.types.v1.FormsCondition
-	76,  // 63: samsara.types.v1.FormsFieldDefinition.columns:type_name -> samsara.types.v1.FormsTableFieldDefinition
-	55,  // 64: samsara.types.v1.FormsFieldDefinition.conditional_actions:type_name -> samsara.types.v1.FormsConditionalAction
-	72,  // 65: samsara.types.v1.FormsFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
-	50,  // 66: samsara.types.v1.FormsFieldInput.asset_value:type_name -> samsara.types.v1.FormsAssetValue
-	52,  // 67: samsara.types.v1.FormsFieldInput.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
-	53,  // 68: samsara.types.v1.FormsFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
-	56,  // 69: samsara.types.v1.FormsFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
-	60,  // 70: samsara.types.v1.FormsFieldInput.geofence_value:type_name -> samsara.types.v1.FormsGeofenceValue
-	61,  // 71: samsara.types.v1.FormsFieldInput.issue:type_name -> samsara.types.v1.FormsIssueCreatedByField
-	63,  // 72: samsara.types.v1.FormsFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	64,  // 73: samsara.types.v1.FormsFieldInput.media_value:type_name -> samsara.types.v1.FormsMediaValue
-	65,  // 74: samsara.types.v1.FormsFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
-	66,  // 75: samsara.types.v1.FormsFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
-	68,  // 76: samsara.types.v1.FormsFieldInput.person_value:type_name -> samsara.types.v1.FormsPersonValue
-	73,  // 77: samsara.types.v1.FormsFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
-	78,  // 78: samsara.types.v1.FormsFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
-	79,  // 79: samsara.types.v1.FormsFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
-	125, // 80: samsara.types.v1.FormsGeofence.external_ids:type_name -> samsara.types.v1.FormsGeofence.ExternalIdsEntry
-	59,  // 81: samsara.types.v1.FormsGeofenceValue.geofence:type_name -> samsara.types.v1.FormsGeofence
-	126, // 82: samsara.types.v1.FormsIssueCreatedByField.external_ids:type_name -> samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
-	63,  // 83: samsara.types.v1.FormsMediaValue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	69,  // 84: samsara.types.v1.FormsPerson.polymorphic_user_id:type_name -> samsara.types.v1.FormsPolymorphicUser
-	67,  // 85: samsara.types.v1.FormsPersonValue.person:type_name -> samsara.types.v1.FormsPerson
-	63,  // 86: samsara.types.v1.FormsSignatureValue.media:type_name -> samsara.types.v1.FormsMediaRecord
-	52,  // 87: samsara.types.v1.FormsTableCell.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
-	53,  // 88: samsara.types.v1.FormsTableCell.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
-	56,  // 89: samsara.types.v1.FormsTableCell.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
-	64,  // 90: samsara.types.v1.FormsTableCell.media_value:type_name -> samsara.types.v1.FormsMediaValue
-	65,  // 91: samsara.types.v1.FormsTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
-	66,  // 92: samsara.types.v1.FormsTableCell.number_value:type_name -> samsara.types.v1.FormsNumberValue
-	68,  // 93: samsara.types.v1.FormsTableCell.person_value:type_name -> samsara.types.v1.FormsPersonValue
-	73,  // 94: samsara.types.v1.FormsTableCell.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
-	79,  // 95: samsara.types.v1.FormsTableCell.text_value:type_name -> samsara.types.v1.FormsTextValue
-	72,  // 96: samsara.types.v1.FormsTableFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
-	74,  // 97: samsara.types.v1.FormsTableRow.cells:type_name -> samsara.types.v1.FormsTableCell
-	75,  // 98: samsara.types.v1.FormsTableValue.columns:type_name -> samsara.types.v1.FormsTableColumn
-	77,  // 99: samsara.types.v1.FormsTableValue.rows:type_name -> samsara.types.v1.FormsTableRow
-	127, // 100: samsara.types.v1.Geofence.external_ids:type_name -> samsara.types.v1.Geofence.ExternalIdsEntry
-	128, // 101: samsara.types.v1.GoaDriverTiny.external_ids:type_name -> samsara.types.v1.GoaDriverTiny.ExternalIdsEntry
-	129, // 102: samsara.types.v1.GoaVehicleTiny.external_ids:type_name -> samsara.types.v1.GoaVehicleTiny.ExternalIdsEntry
-	49,  // 103: samsara.types.v1.Issue.asset:type_name -> samsara.types.v1.FormsAsset
-	69,  // 104: samsara.types.v1.Issue.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
-	130, // 105: samsara.types.v1.Issue.external_ids:type_name -> samsara.types.v1.Issue.ExternalIdsEntry
-	89,  // 106: samsara.types.v1.Issue.issue_source:type_name -> samsara.types.v1.IssueSource
-	63,  // 107: samsara.types.v1.Issue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
-	69,  // 108: samsara.types.v1.Issue.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
-	0,   // 109: samsara.types.v1.Location.address:type_name -> samsara.types.v1.Address
-	81,  // 110: samsara.types.v1.Location.geofence:type_name -> samsara.types.v1.Geofence
-	95,  // 111: samsara.types.v1.Order.custom_properties:type_name -> samsara.types.v1.OrderCustomProperty
-	97,  // 112: samsara.types.v1.Order.delivery:type_name -> samsara.types.v1.OrderTask
-	97,  // 113: samsara.types.v1.Order.pickup:type_name -> samsara.types.v1.OrderTask
-	96,  // 114: samsara.types.v1.Order.quantities:type_name -> samsara.types.v1.OrderQuantity
-	2,   // 115: samsara.types.v1.OrderTask.appointment_window:type_name -> samsara.types.v1.AppointmentWindow
-	101, // 116: samsara.types.v1.PairGatewayResult.device:type_name -> samsara.types.v1.PairResultDevice
-	102, // 117: samsara.types.v1.PairGatewayResult.displaced_gateway:type_name -> samsara.types.v1.PairResultGateway
-	102, // 118: samsara.types.v1.PairGatewayResult.gateway:type_name -> samsara.types.v1.PairResultGateway
-	101, // 119: samsara.types.v1.PairGatewayResult.previous_device:type_name -> samsara.types.v1.PairResultDevice
-	131, // 120: samsara.types.v1.RouteStopTiny.external_ids:type_name -> samsara.types.v1.RouteStopTiny.ExternalIdsEntry
-	132, // 121: samsara.types.v1.RouteTiny.external_ids:type_name -> samsara.types.v1.RouteTiny.ExternalIdsEntry
-	1,   // 122: samsara.types.v1.RoutesStop.address:type_name -> samsara.types.v1.AddressTiny
-	106, // 123: samsara.types.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
-	14,  // 124: samsara.types.v1.RoutesStop.documents:type_name -> samsara.types.v1.DocumentTiny
-	133, // 125: samsara.types.v1.RoutesStop.external_ids:type_name -> samsara.types.v1.RoutesStop.ExternalIdsEntry
-	87,  // 126: samsara.types.v1.RoutesStop.forms:type_name -> samsara.types.v1.IdReference
-	90,  // 127: samsara.types.v1.RoutesStop.issues:type_name -> samsara.types.v1.IssueTiny
-	91,  // 128: samsara.types.v1.RoutesStop.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
-	109, // 129: samsara.types.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
-	134, // 130: samsara.types.v1.Vehicle.external_ids:type_name -> samsara.types.v1.Vehicle.ExternalIdsEntry
-	135, // 131: samsara.types.v1.VehicleTiny.external_ids:type_name -> samsara.types.v1.VehicleTiny.ExternalIdsEntry
+	103, // 10: samsara.types.v1.Document.route:type_name -> samsara.types.v1.RouteTiny
+	102, // 11: samsara.types.v1.Document.route_stop:type_name -> samsara.types.v1.RouteStopTiny
+	111, // 12: samsara.types.v1.Document.vehicle:type_name -> samsara.types.v1.VehicleTiny
+	116, // 13: samsara.types.v1.DriverTiny.external_ids:type_name -> samsara.types.v1.DriverTiny.ExternalIdsEntry
+	117, // 14: samsara.types.v1.DriverWithExternalId.external_ids:type_name -> samsara.types.v1.DriverWithExternalId.ExternalIdsEntry
+	20,  // 15: samsara.types.v1.Dvir.author_signature:type_name -> samsara.types.v1.DvirAuthorSignature
+	22,  // 16: samsara.types.v1.Dvir.second_signature:type_name -> samsara.types.v1.DvirSecondSignature
+	24,  // 17: samsara.types.v1.Dvir.third_signature:type_name -> samsara.types.v1.DvirThirdSignature
+	25,  // 18: samsara.types.v1.Dvir.trailer:type_name -> samsara.types.v1.DvirTrailer
+	26,  // 19: samsara.types.v1.Dvir.trailer_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
+	29,  // 20: samsara.types.v1.Dvir.vehicle:type_name -> samsara.types.v1.DvirVehicle
+	26,  // 21: samsara.types.v1.Dvir.vehicle_defects:type_name -> samsara.types.v1.DvirTrailerDefectsItems
+	23,  // 22: samsara.types.v1.DvirAuthorSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	23,  // 23: samsara.types.v1.DvirSecondSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	23,  // 24: samsara.types.v1.DvirThirdSignature.signatory_user:type_name -> samsara.types.v1.DvirSignatureSignatoryUser
+	9,   // 25: samsara.types.v1.DvirTrailerDefectsItems.resolved_by:type_name -> samsara.types.v1.DefectResolvedBy
+	27,  // 26: samsara.types.v1.DvirTrailerDefectsItems.trailer:type_name -> samsara.types.v1.DvirTrailerDefectsItemsTrailer
+	28,  // 27: samsara.types.v1.DvirTrailerDefectsItems.vehicle:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle
+	118, // 28: samsara.types.v1.DvirTrailerDefectsItemsVehicle.external_ids:type_name -> samsara.types.v1.DvirTrailerDefectsItemsVehicle.ExternalIdsEntry
+	119, // 29: samsara.types.v1.DvirVehicle.external_ids:type_name -> samsara.types.v1.DvirVehicle.ExternalIdsEntry
+	31,  // 30: samsara.types.v1.Field.value:type_name -> samsara.types.v1.FieldValue
+	5,   // 31: samsara.types.v1.FieldValue.barcode_value:type_name -> samsara.types.v1.BarcodeValue
+	7,   // 32: samsara.types.v1.FieldValue.date_time_value:type_name -> samsara.types.v1.DateTimeValue
+	88,  // 33: samsara.types.v1.FieldValue.multiple_choice_value:type_name -> samsara.types.v1.MultipleChoiceValue
+	98,  // 34: samsara.types.v1.FieldValue.photo_value:type_name -> samsara.types.v1.PhotoValue
+	106, // 35: samsara.types.v1.FieldValue.scanned_document_value:type_name -> samsara.types.v1.ScannedDocumentValue
+	107, // 36: samsara.types.v1.FieldValue.signature_value:type_name -> samsara.types.v1.SignatureValue
+	70,  // 37: samsara.types.v1.FormSubmission.approval_details:type_name -> samsara.types.v1.FormsProductSubmissionApprovalDetails
+	49,  // 38: samsara.types.v1.FormSubmission.asset:type_name -> samsara.types.v1.FormsAsset
+	69,  // 39: samsara.types.v1.FormSubmission.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
+	120, // 40: samsara.types.v1.FormSubmission.external_ids:type_name -> samsara.types.v1.FormSubmission.ExternalIdsEntry
+	58,  // 41: samsara.types.v1.FormSubmission.fields:type_name -> samsara.types.v1.FormsFieldInput
+	47,  // 42: samsara.types.v1.FormSubmission.form_template:type_name -> samsara.types.v1.FormTemplateReference
+	59,  // 43: samsara.types.v1.FormSubmission.geofence:type_name -> samsara.types.v1.FormsGeofence
+	62,  // 44: samsara.types.v1.FormSubmission.location:type_name -> samsara.types.v1.FormsLocation
+	71,  // 45: samsara.types.v1.FormSubmission.score:type_name -> samsara.types.v1.FormsScore
+	69,  // 46: samsara.types.v1.FormSubmission.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	33,  // 47: samsara.types.v1.FormSubmissionBarcodeValue.barcodes:type_name -> samsara.types.v1.FormSubmissionBarcode
+	37,  // 48: samsara.types.v1.FormSubmissionMediaValue.media_list:type_name -> samsara.types.v1.FormSubmissionMediaItem
+	41,  // 49: samsara.types.v1.FormSubmissionPersonValue.person:type_name -> samsara.types.v1.FormSubmissionPerson
+	34,  // 50: samsara.types.v1.FormSubmissionTableCell.barcode_value:type_name -> samsara.types.v1.FormSubmissionBarcodeValue
+	35,  // 51: samsara.types.v1.FormSubmissionTableCell.check_boxes_value:type_name -> samsara.types.v1.FormSubmissionCheckBoxesValue
+	36,  // 52: samsara.types.v1.FormSubmissionTableCell.date_time_value:type_name -> samsara.types.v1.FormSubmissionDateTimeValue
+	39,  // 53: samsara.types.v1.FormSubmissionTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormSubmissionMultipleChoiceValue
+	40,  // 54: samsara.types.v1.FormSubmissionTableCell.number_value:type_name -> samsara.types.v1.FormSubmissionNumberValue
+	42,  // 55: samsara.types.v1.FormSubmissionTableCell.person_value:type_name -> samsara.types.v1.FormSubmissionPersonValue
+	46,  // 56: samsara.types.v1.FormSubmissionTableCell.text_value:type_name -> samsara.types.v1.FormSubmissionTextValue
+	43,  // 57: samsara.types.v1.FormSubmissionTableRow.cells:type_name -> samsara.types.v1.FormSubmissionTableCell
+	44,  // 58: samsara.types.v1.FormSubmissionTableValue.rows:type_name -> samsara.types.v1.FormSubmissionTableRow
+	121, // 59: samsara.types.v1.FormsAsset.external_ids:type_name -> samsara.types.v1.FormsAsset.ExternalIdsEntry
+	49,  // 60: samsara.types.v1.FormsAssetValue.asset:type_name -> samsara.types.v1.FormsAsset
+	51,  // 61: samsara.types.v1.FormsBarcodeValue.barcodes:type_name -> samsara.types.v1.FormsBarcode
+	48,  // 62: samsara.types.v1.FormsConditionalAction.actions:type_name -> samsara.types.v1.FormsAction
+	54,  // 63: samsara.types.v1.FormsConditionalAction.condition:type_name -> samsara.types.v1.FormsCondition
+	76,  // 64: samsara.types.v1.FormsFieldDefinition.columns:type_name -> samsara.types.v1.FormsTableFieldDefinition
+	55,  // 65: samsara.types.v1.FormsFieldDefinition.conditional_actions:type_name -> samsara.types.v1.FormsConditionalAction
+	72,  // 66: samsara.types.v1.FormsFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
+	50,  // 67: samsara.types.v1.FormsFieldInput.asset_value:type_name -> samsara.types.v1.FormsAssetValue
+	52,  // 68: samsara.types.v1.FormsFieldInput.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
+	53,  // 69: samsara.types.v1.FormsFieldInput.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
+	56,  // 70: samsara.types.v1.FormsFieldInput.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
+	60,  // 71: samsara.types.v1.FormsFieldInput.geofence_value:type_name -> samsara.types.v1.FormsGeofenceValue
+	61,  // 72: samsara.types.v1.FormsFieldInput.issue:type_name -> samsara.types.v1.FormsIssueCreatedByField
+	63,  // 73: samsara.types.v1.FormsFieldInput.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	64,  // 74: samsara.types.v1.FormsFieldInput.media_value:type_name -> samsara.types.v1.FormsMediaValue
+	65,  // 75: samsara.types.v1.FormsFieldInput.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
+	66,  // 76: samsara.types.v1.FormsFieldInput.number_value:type_name -> samsara.types.v1.FormsNumberValue
+	68,  // 77: samsara.types.v1.FormsFieldInput.person_value:type_name -> samsara.types.v1.FormsPersonValue
+	73,  // 78: samsara.types.v1.FormsFieldInput.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
+	78,  // 79: samsara.types.v1.FormsFieldInput.table_value:type_name -> samsara.types.v1.FormsTableValue
+	79,  // 80: samsara.types.v1.FormsFieldInput.text_value:type_name -> samsara.types.v1.FormsTextValue
+	122, // 81: samsara.types.v1.FormsGeofence.external_ids:type_name -> samsara.types.v1.FormsGeofence.ExternalIdsEntry
+	59,  // 82: samsara.types.v1.FormsGeofenceValue.geofence:type_name -> samsara.types.v1.FormsGeofence
+	123, // 83: samsara.types.v1.FormsIssueCreatedByField.external_ids:type_name -> samsara.types.v1.FormsIssueCreatedByField.ExternalIdsEntry
+	63,  // 84: samsara.types.v1.FormsMediaValue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	69,  // 85: samsara.types.v1.FormsPerson.polymorphic_user_id:type_name -> samsara.types.v1.FormsPolymorphicUser
+	67,  // 86: samsara.types.v1.FormsPersonValue.person:type_name -> samsara.types.v1.FormsPerson
+	63,  // 87: samsara.types.v1.FormsSignatureValue.media:type_name -> samsara.types.v1.FormsMediaRecord
+	52,  // 88: samsara.types.v1.FormsTableCell.barcode_value:type_name -> samsara.types.v1.FormsBarcodeValue
+	53,  // 89: samsara.types.v1.FormsTableCell.check_boxes_value:type_name -> samsara.types.v1.FormsCheckBoxesValue
+	56,  // 90: samsara.types.v1.FormsTableCell.date_time_value:type_name -> samsara.types.v1.FormsDateTimeValue
+	64,  // 91: samsara.types.v1.FormsTableCell.media_value:type_name -> samsara.types.v1.FormsMediaValue
+	65,  // 92: samsara.types.v1.FormsTableCell.multiple_choice_value:type_name -> samsara.types.v1.FormsMultipleChoiceValue
+	66,  // 93: samsara.types.v1.FormsTableCell.number_value:type_name -> samsara.types.v1.FormsNumberValue
+	68,  // 94: samsara.types.v1.FormsTableCell.person_value:type_name -> samsara.types.v1.FormsPersonValue
+	73,  // 95: samsara.types.v1.FormsTableCell.signature_value:type_name -> samsara.types.v1.FormsSignatureValue
+	79,  // 96: samsara.types.v1.FormsTableCell.text_value:type_name -> samsara.types.v1.FormsTextValue
+	72,  // 97: samsara.types.v1.FormsTableFieldDefinition.options:type_name -> samsara.types.v1.FormsSelectOption
+	74,  // 98: samsara.types.v1.FormsTableRow.cells:type_name -> samsara.types.v1.FormsTableCell
+	75,  // 99: samsara.types.v1.FormsTableValue.columns:type_name -> samsara.types.v1.FormsTableColumn
+	77,  // 100: samsara.types.v1.FormsTableValue.rows:type_name -> samsara.types.v1.FormsTableRow
+	124, // 101: samsara.types.v1.Geofence.external_ids:type_name -> samsara.types.v1.Geofence.ExternalIdsEntry
+	49,  // 102: samsara.types.v1.Issue.asset:type_name -> samsara.types.v1.FormsAsset
+	69,  // 103: samsara.types.v1.Issue.assigned_to:type_name -> samsara.types.v1.FormsPolymorphicUser
+	125, // 104: samsara.types.v1.Issue.external_ids:type_name -> samsara.types.v1.Issue.ExternalIdsEntry
+	84,  // 105: samsara.types.v1.Issue.issue_source:type_name -> samsara.types.v1.IssueSource
+	63,  // 106: samsara.types.v1.Issue.media_list:type_name -> samsara.types.v1.FormsMediaRecord
+	69,  // 107: samsara.types.v1.Issue.submitted_by:type_name -> samsara.types.v1.FormsPolymorphicUser
+	0,   // 108: samsara.types.v1.Location.address:type_name -> samsara.types.v1.Address
+	81,  // 109: samsara.types.v1.Location.geofence:type_name -> samsara.types.v1.Geofence
+	90,  // 110: samsara.types.v1.Order.custom_properties:type_name -> samsara.types.v1.OrderCustomProperty
+	92,  // 111: samsara.types.v1.Order.delivery:type_name -> samsara.types.v1.OrderTask
+	92,  // 112: samsara.types.v1.Order.pickup:type_name -> samsara.types.v1.OrderTask
+	91,  // 113: samsara.types.v1.Order.quantities:type_name -> samsara.types.v1.OrderQuantity
+	2,   // 114: samsara.types.v1.OrderTask.appointment_window:type_name -> samsara.types.v1.AppointmentWindow
+	96,  // 115: samsara.types.v1.PairGatewayResult.device:type_name -> samsara.types.v1.PairResultDevice
+	97,  // 116: samsara.types.v1.PairGatewayResult.displaced_gateway:type_name -> samsara.types.v1.PairResultGateway
+	97,  // 117: samsara.types.v1.PairGatewayResult.gateway:type_name -> samsara.types.v1.PairResultGateway
+	96,  // 118: samsara.types.v1.PairGatewayResult.previous_device:type_name -> samsara.types.v1.PairResultDevice
+	126, // 119: samsara.types.v1.RouteStopTiny.external_ids:type_name -> samsara.types.v1.RouteStopTiny.ExternalIdsEntry
+	127, // 120: samsara.types.v1.RouteTiny.external_ids:type_name -> samsara.types.v1.RouteTiny.ExternalIdsEntry
+	1,   // 121: samsara.types.v1.RoutesStop.address:type_name -> samsara.types.v1.AddressTiny
+	101, // 122: samsara.types.v1.RoutesStop.appointment_windows:type_name -> samsara.types.v1.RouteStopAppointmentWindow
+	13,  // 123: samsara.types.v1.RoutesStop.documents:type_name -> samsara.types.v1.DocumentTiny
+	128, // 124: samsara.types.v1.RoutesStop.external_ids:type_name -> samsara.types.v1.RoutesStop.ExternalIdsEntry
+	82,  // 125: samsara.types.v1.RoutesStop.forms:type_name -> samsara.types.v1.IdReference
+	85,  // 126: samsara.types.v1.RoutesStop.issues:type_name -> samsara.types.v1.IssueTiny
+	86,  // 127: samsara.types.v1.RoutesStop.location_live_sharing_links:type_name -> samsara.types.v1.LiveSharingLink
+	104, // 128: samsara.types.v1.RoutesStop.single_use_location:type_name -> samsara.types.v1.RoutesSingleUseAddress
+	129, // 129: samsara.types.v1.Vehicle.external_ids:type_name -> samsara.types.v1.Vehicle.ExternalIdsEntry
+	130, // 130: samsara.types.v1.VehicleTiny.external_ids:type_name -> samsara.types.v1.VehicleTiny.ExternalIdsEntry
+	131, // 131: samsara.types.v1.VehicleTiny2.external_ids:type_name -> samsara.types.v1.VehicleTiny2.ExternalIdsEntry
 	132, // [132:132] is the sub-list for method output_type
 	132, // [132:132] is the sub-list for method input_type
 	132, // [132:132] is the sub-list for extension type_name
@@ -9911,11 +9598,11 @@ func file_samsara_types_v1_types_proto_init() {
 	file_samsara_types_v1_types_proto_msgTypes[92].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[93].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[94].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[95].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[96].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[97].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[98].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[99].OneofWrappers = []any{}
+	file_samsara_types_v1_types_proto_msgTypes[100].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[101].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[102].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[103].OneofWrappers = []any{}
@@ -9928,17 +9615,13 @@ func file_samsara_types_v1_types_proto_init() {
 	file_samsara_types_v1_types_proto_msgTypes[110].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[111].OneofWrappers = []any{}
 	file_samsara_types_v1_types_proto_msgTypes[112].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[113].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[114].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[115].OneofWrappers = []any{}
-	file_samsara_types_v1_types_proto_msgTypes[116].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_types_v1_types_proto_rawDesc), len(file_samsara_types_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   136,
+			NumMessages:   132,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -258,7 +258,7 @@ type CreateUserRequest struct {
 	// Body member `name`. Required.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `roles`. Required.
-	Roles         []*CreateUserRole `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	Roles         []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,7 +321,7 @@ func (x *CreateUserRequest) GetName() string {
 	return ""
 }
 
-func (x *CreateUserRequest) GetRoles() []*CreateUserRole {
+func (x *CreateUserRequest) GetRoles() []*UserRoleInput {
 	if x != nil {
 		return x.Roles
 	}
@@ -478,7 +478,7 @@ type UpdateUserRequest struct {
 	// Body member `name`.
 	Name *string `protobuf:"bytes,4,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `roles`.
-	Roles []*CreateUserRole `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
+	Roles []*UserRoleInput `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -544,7 +544,7 @@ func (x *UpdateUserRequest) GetName() string {
 	return ""
 }
 
-func (x *UpdateUserRequest) GetRoles() []*CreateUserRole {
+func (x *UpdateUserRequest) GetRoles() []*UserRoleInput {
 	if x != nil {
 		return x.Roles
 	}
@@ -696,61 +696,6 @@ func (x *DeleteUserResponse) GetValue() string {
 	return ""
 }
 
-// Schema CreateUserRequest_roles.
-type CreateUserRole struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `roleId`. Required.
-	RoleId *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
-	// Member `tagId`.
-	TagId         *string `protobuf:"bytes,2,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateUserRole) Reset() {
-	*x = CreateUserRole{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateUserRole) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateUserRole) ProtoMessage() {}
-
-func (x *CreateUserRole) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateUserRole.ProtoReflect.Descriptor instead.
-func (*CreateUserRole) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CreateUserRole) GetRoleId() string {
-	if x != nil && x.RoleId != nil {
-		return *x.RoleId
-	}
-	return ""
-}
-
-func (x *CreateUserRole) GetTagId() string {
-	if x != nil && x.TagId != nil {
-		return *x.TagId
-	}
-	return ""
-}
-
 // Schema User.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -770,7 +715,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +727,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +740,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{13}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *User) GetAuthType() string {
@@ -846,7 +791,7 @@ type UserRole struct {
 
 func (x *UserRole) Reset() {
 	*x = UserRole{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +803,7 @@ func (x *UserRole) String() string {
 func (*UserRole) ProtoMessage() {}
 
 func (x *UserRole) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +816,7 @@ func (x *UserRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRole.ProtoReflect.Descriptor instead.
 func (*UserRole) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{14}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UserRole) GetId() string {
@@ -903,7 +848,7 @@ type UserRoleAssignment struct {
 
 func (x *UserRoleAssignment) Reset() {
 	*x = UserRoleAssignment{}
-	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +860,7 @@ func (x *UserRoleAssignment) String() string {
 func (*UserRoleAssignment) ProtoMessage() {}
 
 func (x *UserRoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	mi := &file_samsara_users_v1_users_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +873,7 @@ func (x *UserRoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRoleAssignment.ProtoReflect.Descriptor instead.
 func (*UserRoleAssignment) Descriptor() ([]byte, []int) {
-	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UserRoleAssignment) GetExpireAt() string {
@@ -950,6 +895,61 @@ func (x *UserRoleAssignment) GetTag() *v1.TagTiny {
 		return x.Tag
 	}
 	return nil
+}
+
+// Schema CreateUserRequest_roles.
+type UserRoleInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `roleId`. Required.
+	RoleId *string `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3,oneof" json:"role_id,omitempty"`
+	// Member `tagId`.
+	TagId         *string `protobuf:"bytes,2,opt,name=tag_id,json=tagId,proto3,oneof" json:"tag_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserRoleInput) Reset() {
+	*x = UserRoleInput{}
+	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserRoleInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserRoleInput) ProtoMessage() {}
+
+func (x *UserRoleInput) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_users_v1_users_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserRoleInput.ProtoReflect.Descriptor instead.
+func (*UserRoleInput) Descriptor() ([]byte, []int) {
+	return file_samsara_users_v1_users_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UserRoleInput) GetRoleId() string {
+	if x != nil && x.RoleId != nil {
+		return *x.RoleId
+	}
+	return ""
+}
+
+func (x *UserRoleInput) GetTagId() string {
+	if x != nil && x.TagId != nil {
+		return *x.TagId
+	}
+	return ""
 }
 
 var File_samsara_users_v1_users_proto protoreflect.FileDescriptor
@@ -976,13 +976,13 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x03(\v2\x16.samsara.users.v1.UserR\x04data\x12<\n" +
 	"\n" +
 	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationR\n" +
-	"pagination\"\xb1\x02\n" +
+	"pagination\"\xb0\x02\n" +
 	"\x11CreateUserRequest\x129\n" +
 	"\tauth_type\x18\x01 \x01(\tB\x17\xda\xce\x18\x13\b\x03 \x012\adefault2\x04samlH\x00R\bauthType\x88\x01\x01\x12#\n" +
 	"\x05email\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\x05email\x88\x01\x01\x12(\n" +
 	"\texpire_at\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\bexpireAt\x88\x01\x01\x12!\n" +
-	"\x04name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x03R\x04name\x88\x01\x01\x12@\n" +
-	"\x05roles\x18\x05 \x03(\v2 .samsara.users.v1.CreateUserRoleB\b\xda\xce\x18\x04\b\x03 \x01R\x05rolesB\f\n" +
+	"\x04name\x18\x04 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x03R\x04name\x88\x01\x01\x12?\n" +
+	"\x05roles\x18\x05 \x03(\v2\x1f.samsara.users.v1.UserRoleInputB\b\xda\xce\x18\x04\b\x03 \x01R\x05rolesB\f\n" +
 	"\n" +
 	"_auth_typeB\b\n" +
 	"\x06_emailB\f\n" +
@@ -995,13 +995,13 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"=\n" +
 	"\x0fGetUserResponse\x12*\n" +
-	"\x04data\x18\x01 \x01(\v2\x16.samsara.users.v1.UserR\x04data\"\xe7\x02\n" +
+	"\x04data\x18\x01 \x01(\v2\x16.samsara.users.v1.UserR\x04data\"\xe6\x02\n" +
 	"\x11UpdateUserRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x127\n" +
 	"\tauth_type\x18\x02 \x01(\tB\x15\xda\xce\x18\x11\b\x032\adefault2\x04samlH\x01R\bauthType\x88\x01\x01\x12(\n" +
 	"\texpire_at\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\bexpireAt\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\x04name\x88\x01\x01\x12>\n" +
-	"\x05roles\x18\x05 \x03(\v2 .samsara.users.v1.CreateUserRoleB\x06\xda\xce\x18\x02\b\x03R\x05roles\x12C\n" +
+	"\x04name\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\x04name\x88\x01\x01\x12=\n" +
+	"\x05roles\x18\x05 \x03(\v2\x1f.samsara.users.v1.UserRoleInputB\x06\xda\xce\x18\x02\b\x03R\x05roles\x12C\n" +
 	"\vupdate_mask\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_idB\f\n" +
@@ -1017,13 +1017,7 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x03_id\"A\n" +
 	"\x12DeleteUserResponse\x12!\n" +
 	"\x05value\x18\x01 \x01(\tB\x06\xda\xce\x18\x02(\x01H\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\x86\x01\n" +
-	"\x0eCreateUserRole\x12$\n" +
-	"\arole_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06roleId\x88\x01\x01\x12\x1a\n" +
-	"\x06tag_id\x18\x02 \x01(\tH\x01R\x05tagId\x88\x01\x01:\x1b\xda\xce\x18\x17CreateUserRequest_rolesB\n" +
-	"\n" +
-	"\b_role_idB\t\n" +
-	"\a_tag_id\"\x96\x02\n" +
+	"\x06_value\"\x96\x02\n" +
 	"\x04User\x127\n" +
 	"\tauth_type\x18\x01 \x01(\tB\x15\xda\xce\x18\x11 \x012\adefault2\x04samlH\x00R\bauthType\x88\x01\x01\x12!\n" +
 	"\x05email\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05email\x88\x01\x01\x12\x1b\n" +
@@ -1045,7 +1039,13 @@ const file_samsara_users_v1_users_proto_rawDesc = "" +
 	"\x04role\x18\x02 \x01(\v2\x1a.samsara.users.v1.UserRoleR\x04role\x12+\n" +
 	"\x03tag\x18\x03 \x01(\v2\x19.samsara.types.v1.TagTinyR\x03tag:\x16\xda\xce\x18\x12UserRoleAssignmentB\f\n" +
 	"\n" +
-	"_expire_at2\xda\x06\n" +
+	"_expire_at\"\x85\x01\n" +
+	"\rUserRoleInput\x12$\n" +
+	"\arole_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06roleId\x88\x01\x01\x12\x1a\n" +
+	"\x06tag_id\x18\x02 \x01(\tH\x01R\x05tagId\x88\x01\x01:\x1b\xda\xce\x18\x17CreateUserRequest_rolesB\n" +
+	"\n" +
+	"\b_role_idB\t\n" +
+	"\a_tag_id2\xda\x06\n" +
 	"\fUsersService\x12\x99\x01\n" +
 	"\rListUserRoles\x12&.samsara.users.v1.ListUserRolesRequest\x1a'.samsara.users.v1.ListUserRolesResponse\"7\xda\xce\x183\n" +
 	"\rlistUserRoles\x10\x01\x1a\v/user-roles(\x018\x01B\n" +
@@ -1095,27 +1095,27 @@ var file_samsara_users_v1_users_proto_goTypes = []any{
 	(*UpdateUserResponse)(nil),    // 9: samsara.users.v1.UpdateUserResponse
 	(*DeleteUserRequest)(nil),     // 10: samsara.users.v1.DeleteUserRequest
 	(*DeleteUserResponse)(nil),    // 11: samsara.users.v1.DeleteUserResponse
-	(*CreateUserRole)(nil),        // 12: samsara.users.v1.CreateUserRole
-	(*User)(nil),                  // 13: samsara.users.v1.User
-	(*UserRole)(nil),              // 14: samsara.users.v1.UserRole
-	(*UserRoleAssignment)(nil),    // 15: samsara.users.v1.UserRoleAssignment
+	(*User)(nil),                  // 12: samsara.users.v1.User
+	(*UserRole)(nil),              // 13: samsara.users.v1.UserRole
+	(*UserRoleAssignment)(nil),    // 14: samsara.users.v1.UserRoleAssignment
+	(*UserRoleInput)(nil),         // 15: samsara.users.v1.UserRoleInput
 	(*v1.Pagination)(nil),         // 16: samsara.types.v1.Pagination
 	(*fieldmaskpb.FieldMask)(nil), // 17: google.protobuf.FieldMask
 	(*v1.TagTiny)(nil),            // 18: samsara.types.v1.TagTiny
 }
 var file_samsara_users_v1_users_proto_depIdxs = []int32{
-	14, // 0: samsara.users.v1.ListUserRolesResponse.data:type_name -> samsara.users.v1.UserRole
+	13, // 0: samsara.users.v1.ListUserRolesResponse.data:type_name -> samsara.users.v1.UserRole
 	16, // 1: samsara.users.v1.ListUserRolesResponse.pagination:type_name -> samsara.types.v1.Pagination
-	13, // 2: samsara.users.v1.ListUsersResponse.data:type_name -> samsara.users.v1.User
+	12, // 2: samsara.users.v1.ListUsersResponse.data:type_name -> samsara.users.v1.User
 	16, // 3: samsara.users.v1.ListUsersResponse.pagination:type_name -> samsara.types.v1.Pagination
-	12, // 4: samsara.users.v1.CreateUserRequest.roles:type_name -> samsara.users.v1.CreateUserRole
-	13, // 5: samsara.users.v1.CreateUserResponse.data:type_name -> samsara.users.v1.User
-	13, // 6: samsara.users.v1.GetUserResponse.data:type_name -> samsara.users.v1.User
-	12, // 7: samsara.users.v1.UpdateUserRequest.roles:type_name -> samsara.users.v1.CreateUserRole
+	15, // 4: samsara.users.v1.CreateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
+	12, // 5: samsara.users.v1.CreateUserResponse.data:type_name -> samsara.users.v1.User
+	12, // 6: samsara.users.v1.GetUserResponse.data:type_name -> samsara.users.v1.User
+	15, // 7: samsara.users.v1.UpdateUserRequest.roles:type_name -> samsara.users.v1.UserRoleInput
 	17, // 8: samsara.users.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	13, // 9: samsara.users.v1.UpdateUserResponse.data:type_name -> samsara.users.v1.User
-	15, // 10: samsara.users.v1.User.roles:type_name -> samsara.users.v1.UserRoleAssignment
-	14, // 11: samsara.users.v1.UserRoleAssignment.role:type_name -> samsara.users.v1.UserRole
+	12, // 9: samsara.users.v1.UpdateUserResponse.data:type_name -> samsara.users.v1.User
+	14, // 10: samsara.users.v1.User.roles:type_name -> samsara.users.v1.UserRoleAssignment
+	13, // 11: samsara.users.v1.UserRoleAssignment.role:type_name -> samsara.users.v1.UserRole
 	18, // 12: samsara.users.v1.UserRoleAssignment.tag:type_name -> samsara.types.v1.TagTiny
 	0,  // 13: samsara.users.v1.UsersService.ListUserRoles:input_type -> samsara.users.v1.ListUserRolesRequest
 	2,  // 14: samsara.users.v1.UsersService.ListUsers:input_type -> samsara.users.v1.ListUsersRequest

@@ -1190,7 +1190,7 @@ type VehicleStatsData struct {
 	// Member `defLevelMilliPercent`.
 	DefLevelMilliPercent *VehicleStatsDefLevelMilliPercent `protobuf:"bytes,17,opt,name=def_level_milli_percent,json=defLevelMilliPercent,proto3" json:"def_level_milli_percent,omitempty"`
 	// Member `ecuDoorStatus`.
-	EcuDoorStatus *VehicleStatsResponseEcuDoorStatus `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
+	EcuDoorStatus *VehicleStatsEcuDoorStatus `protobuf:"bytes,18,opt,name=ecu_door_status,json=ecuDoorStatus,proto3" json:"ecu_door_status,omitempty"`
 	// Member `ecuSpeedMph`.
 	EcuSpeedMph *VehicleStatsEcuSpeedMph `protobuf:"bytes,19,opt,name=ecu_speed_mph,json=ecuSpeedMph,proto3" json:"ecu_speed_mph,omitempty"`
 	// Member `engineCoolantTemperatureMilliC`.
@@ -1206,29 +1206,29 @@ type VehicleStatsData struct {
 	// Member `engineState`.
 	EngineState *VehicleStatsEngineState `protobuf:"bytes,25,opt,name=engine_state,json=engineState,proto3" json:"engine_state,omitempty"`
 	// Member `evAverageBatteryTemperatureMilliCelsius`.
-	EvAverageBatteryTemperatureMilliCelsius *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius `protobuf:"bytes,26,opt,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
+	EvAverageBatteryTemperatureMilliCelsius *VehicleStatsEvAverageBatteryTemperatureMilliCelsius `protobuf:"bytes,26,opt,name=ev_average_battery_temperature_milli_celsius,json=evAverageBatteryTemperatureMilliCelsius,proto3" json:"ev_average_battery_temperature_milli_celsius,omitempty"`
 	// Member `evBatteryCurrentMilliAmp`.
-	EvBatteryCurrentMilliAmp *VehicleStatsResponseEvBatteryCurrentMilliAmp `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
+	EvBatteryCurrentMilliAmp *VehicleStatsEvBatteryCurrentMilliAmp `protobuf:"bytes,27,opt,name=ev_battery_current_milli_amp,json=evBatteryCurrentMilliAmp,proto3" json:"ev_battery_current_milli_amp,omitempty"`
 	// Member `evBatteryStateOfHealthMilliPercent`.
-	EvBatteryStateOfHealthMilliPercent *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
+	EvBatteryStateOfHealthMilliPercent *VehicleStatsEvBatteryStateOfHealthMilliPercent `protobuf:"bytes,28,opt,name=ev_battery_state_of_health_milli_percent,json=evBatteryStateOfHealthMilliPercent,proto3" json:"ev_battery_state_of_health_milli_percent,omitempty"`
 	// Member `evBatteryVoltageMilliVolt`.
-	EvBatteryVoltageMilliVolt *VehicleStatsResponseEvBatteryVoltageMilliVolt `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
+	EvBatteryVoltageMilliVolt *VehicleStatsEvBatteryVoltageMilliVolt `protobuf:"bytes,29,opt,name=ev_battery_voltage_milli_volt,json=evBatteryVoltageMilliVolt,proto3" json:"ev_battery_voltage_milli_volt,omitempty"`
 	// Member `evChargingCurrentMilliAmp`.
-	EvChargingCurrentMilliAmp *VehicleStatsResponseEvChargingCurrentMilliAmp `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
+	EvChargingCurrentMilliAmp *VehicleStatsEvChargingCurrentMilliAmp `protobuf:"bytes,30,opt,name=ev_charging_current_milli_amp,json=evChargingCurrentMilliAmp,proto3" json:"ev_charging_current_milli_amp,omitempty"`
 	// Member `evChargingEnergyMicroWh`.
-	EvChargingEnergyMicroWh *VehicleStatsResponseEvChargingEnergyMicroWh `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
+	EvChargingEnergyMicroWh *VehicleStatsEvChargingEnergyMicroWh `protobuf:"bytes,31,opt,name=ev_charging_energy_micro_wh,json=evChargingEnergyMicroWh,proto3" json:"ev_charging_energy_micro_wh,omitempty"`
 	// Member `evChargingStatus`.
-	EvChargingStatus *VehicleStatsResponseEvChargingStatus `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
+	EvChargingStatus *VehicleStatsEvChargingStatus `protobuf:"bytes,32,opt,name=ev_charging_status,json=evChargingStatus,proto3" json:"ev_charging_status,omitempty"`
 	// Member `evChargingVoltageMilliVolt`.
-	EvChargingVoltageMilliVolt *VehicleStatsResponseEvChargingVoltageMilliVolt `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
+	EvChargingVoltageMilliVolt *VehicleStatsEvChargingVoltageMilliVolt `protobuf:"bytes,33,opt,name=ev_charging_voltage_milli_volt,json=evChargingVoltageMilliVolt,proto3" json:"ev_charging_voltage_milli_volt,omitempty"`
 	// Member `evConsumedEnergyMicroWh`.
-	EvConsumedEnergyMicroWh *VehicleStatsResponseEvConsumedEnergyMicroWh `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
+	EvConsumedEnergyMicroWh *VehicleStatsEvConsumedEnergyMicroWh `protobuf:"bytes,34,opt,name=ev_consumed_energy_micro_wh,json=evConsumedEnergyMicroWh,proto3" json:"ev_consumed_energy_micro_wh,omitempty"`
 	// Member `evDistanceDrivenMeters`.
-	EvDistanceDrivenMeters *VehicleStatsResponseEvDistanceDrivenMeters `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
+	EvDistanceDrivenMeters *VehicleStatsEvDistanceDrivenMeters `protobuf:"bytes,35,opt,name=ev_distance_driven_meters,json=evDistanceDrivenMeters,proto3" json:"ev_distance_driven_meters,omitempty"`
 	// Member `evRegeneratedEnergyMicroWh`.
-	EvRegeneratedEnergyMicroWh *VehicleStatsResponseEvRegeneratedEnergyMicroWh `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
+	EvRegeneratedEnergyMicroWh *VehicleStatsEvRegeneratedEnergyMicroWh `protobuf:"bytes,36,opt,name=ev_regenerated_energy_micro_wh,json=evRegeneratedEnergyMicroWh,proto3" json:"ev_regenerated_energy_micro_wh,omitempty"`
 	// Member `evStateOfChargeMilliPercent`.
-	EvStateOfChargeMilliPercent *VehicleStatsResponseEvStateOfChargeMilliPercent `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
+	EvStateOfChargeMilliPercent *VehicleStatsEvStateOfChargeMilliPercent `protobuf:"bytes,37,opt,name=ev_state_of_charge_milli_percent,json=evStateOfChargeMilliPercent,proto3" json:"ev_state_of_charge_milli_percent,omitempty"`
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,38,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `faultCodes`.
@@ -1258,31 +1258,31 @@ type VehicleStatsData struct {
 	// Member `obdOdometerMeters`.
 	ObdOdometerMeters *VehicleStatsObdOdometerMeters `protobuf:"bytes,51,opt,name=obd_odometer_meters,json=obdOdometerMeters,proto3" json:"obd_odometer_meters,omitempty"`
 	// Member `seatbeltDriver`.
-	SeatbeltDriver *VehicleStatsResponseSeatbeltDriver `protobuf:"bytes,52,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
+	SeatbeltDriver *VehicleStatsSeatbeltDriver `protobuf:"bytes,52,opt,name=seatbelt_driver,json=seatbeltDriver,proto3" json:"seatbelt_driver,omitempty"`
 	// Member `spreaderActive`.
-	SpreaderActive *VehicleStatsResponseSpreaderActive `protobuf:"bytes,53,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
+	SpreaderActive *VehicleStatsSpreaderActive `protobuf:"bytes,53,opt,name=spreader_active,json=spreaderActive,proto3" json:"spreader_active,omitempty"`
 	// Member `spreaderAirTemp`.
-	SpreaderAirTemp *VehicleStatsResponseSpreaderAirTemp `protobuf:"bytes,54,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
+	SpreaderAirTemp *VehicleStatsSpreaderAirTemp `protobuf:"bytes,54,opt,name=spreader_air_temp,json=spreaderAirTemp,proto3" json:"spreader_air_temp,omitempty"`
 	// Member `spreaderBlastState`.
-	SpreaderBlastState *VehicleStatsResponseSpreaderBlastState `protobuf:"bytes,55,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
+	SpreaderBlastState *VehicleStatsSpreaderBlastState `protobuf:"bytes,55,opt,name=spreader_blast_state,json=spreaderBlastState,proto3" json:"spreader_blast_state,omitempty"`
 	// Member `spreaderGranularName`.
-	SpreaderGranularName *VehicleStatsResponseSpreaderGranularName `protobuf:"bytes,56,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
+	SpreaderGranularName *VehicleStatsSpreaderGranularName `protobuf:"bytes,56,opt,name=spreader_granular_name,json=spreaderGranularName,proto3" json:"spreader_granular_name,omitempty"`
 	// Member `spreaderGranularRate`.
-	SpreaderGranularRate *VehicleStatsResponseSpreaderGranularRate `protobuf:"bytes,57,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
+	SpreaderGranularRate *VehicleStatsSpreaderGranularRate `protobuf:"bytes,57,opt,name=spreader_granular_rate,json=spreaderGranularRate,proto3" json:"spreader_granular_rate,omitempty"`
 	// Member `spreaderLiquidName`.
-	SpreaderLiquidName *VehicleStatsResponseSpreaderLiquidName `protobuf:"bytes,58,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
+	SpreaderLiquidName *VehicleStatsSpreaderLiquidName `protobuf:"bytes,58,opt,name=spreader_liquid_name,json=spreaderLiquidName,proto3" json:"spreader_liquid_name,omitempty"`
 	// Member `spreaderLiquidRate`.
-	SpreaderLiquidRate *VehicleStatsResponseSpreaderLiquidRate `protobuf:"bytes,59,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
+	SpreaderLiquidRate *VehicleStatsSpreaderLiquidRate `protobuf:"bytes,59,opt,name=spreader_liquid_rate,json=spreaderLiquidRate,proto3" json:"spreader_liquid_rate,omitempty"`
 	// Member `spreaderOnState`.
-	SpreaderOnState *VehicleStatsResponseSpreaderOnState `protobuf:"bytes,60,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
+	SpreaderOnState *VehicleStatsSpreaderOnState `protobuf:"bytes,60,opt,name=spreader_on_state,json=spreaderOnState,proto3" json:"spreader_on_state,omitempty"`
 	// Member `spreaderPlowStatus`.
-	SpreaderPlowStatus *VehicleStatsResponseSpreaderPlowStatus `protobuf:"bytes,61,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
+	SpreaderPlowStatus *VehicleStatsSpreaderPlowStatus `protobuf:"bytes,61,opt,name=spreader_plow_status,json=spreaderPlowStatus,proto3" json:"spreader_plow_status,omitempty"`
 	// Member `spreaderPrewetName`.
-	SpreaderPrewetName *VehicleStatsResponseSpreaderPrewetName `protobuf:"bytes,62,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
+	SpreaderPrewetName *VehicleStatsSpreaderPrewetName `protobuf:"bytes,62,opt,name=spreader_prewet_name,json=spreaderPrewetName,proto3" json:"spreader_prewet_name,omitempty"`
 	// Member `spreaderPrewetRate`.
-	SpreaderPrewetRate *VehicleStatsResponseSpreaderPrewetRate `protobuf:"bytes,63,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
+	SpreaderPrewetRate *VehicleStatsSpreaderPrewetRate `protobuf:"bytes,63,opt,name=spreader_prewet_rate,json=spreaderPrewetRate,proto3" json:"spreader_prewet_rate,omitempty"`
 	// Member `spreaderRoadTemp`.
-	SpreaderRoadTemp *VehicleStatsResponseSpreaderRoadTemp `protobuf:"bytes,64,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
+	SpreaderRoadTemp *VehicleStatsSpreaderRoadTemp `protobuf:"bytes,64,opt,name=spreader_road_temp,json=spreaderRoadTemp,proto3" json:"spreader_road_temp,omitempty"`
 	// Member `syntheticEngineSeconds`.
 	SyntheticEngineSeconds *VehicleStatsSyntheticEngineSeconds `protobuf:"bytes,65,opt,name=synthetic_engine_seconds,json=syntheticEngineSeconds,proto3" json:"synthetic_engine_seconds,omitempty"`
 	unknownFields          protoimpl.UnknownFields
@@ -1438,7 +1438,7 @@ func (x *VehicleStatsData) GetDefLevelMilliPercent() *VehicleStatsDefLevelMilliP
 	return nil
 }
 
-func (x *VehicleStatsData) GetEcuDoorStatus() *VehicleStatsResponseEcuDoorStatus {
+func (x *VehicleStatsData) GetEcuDoorStatus() *VehicleStatsEcuDoorStatus {
 	if x != nil {
 		return x.EcuDoorStatus
 	}
@@ -1494,84 +1494,84 @@ func (x *VehicleStatsData) GetEngineState() *VehicleStatsEngineState {
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvAverageBatteryTemperatureMilliCelsius() *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius {
+func (x *VehicleStatsData) GetEvAverageBatteryTemperatureMilliCelsius() *VehicleStatsEvAverageBatteryTemperatureMilliCelsius {
 	if x != nil {
 		return x.EvAverageBatteryTemperatureMilliCelsius
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvBatteryCurrentMilliAmp() *VehicleStatsResponseEvBatteryCurrentMilliAmp {
+func (x *VehicleStatsData) GetEvBatteryCurrentMilliAmp() *VehicleStatsEvBatteryCurrentMilliAmp {
 	if x != nil {
 		return x.EvBatteryCurrentMilliAmp
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvBatteryStateOfHealthMilliPercent() *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent {
+func (x *VehicleStatsData) GetEvBatteryStateOfHealthMilliPercent() *VehicleStatsEvBatteryStateOfHealthMilliPercent {
 	if x != nil {
 		return x.EvBatteryStateOfHealthMilliPercent
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvBatteryVoltageMilliVolt() *VehicleStatsResponseEvBatteryVoltageMilliVolt {
+func (x *VehicleStatsData) GetEvBatteryVoltageMilliVolt() *VehicleStatsEvBatteryVoltageMilliVolt {
 	if x != nil {
 		return x.EvBatteryVoltageMilliVolt
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvChargingCurrentMilliAmp() *VehicleStatsResponseEvChargingCurrentMilliAmp {
+func (x *VehicleStatsData) GetEvChargingCurrentMilliAmp() *VehicleStatsEvChargingCurrentMilliAmp {
 	if x != nil {
 		return x.EvChargingCurrentMilliAmp
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvChargingEnergyMicroWh() *VehicleStatsResponseEvChargingEnergyMicroWh {
+func (x *VehicleStatsData) GetEvChargingEnergyMicroWh() *VehicleStatsEvChargingEnergyMicroWh {
 	if x != nil {
 		return x.EvChargingEnergyMicroWh
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvChargingStatus() *VehicleStatsResponseEvChargingStatus {
+func (x *VehicleStatsData) GetEvChargingStatus() *VehicleStatsEvChargingStatus {
 	if x != nil {
 		return x.EvChargingStatus
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvChargingVoltageMilliVolt() *VehicleStatsResponseEvChargingVoltageMilliVolt {
+func (x *VehicleStatsData) GetEvChargingVoltageMilliVolt() *VehicleStatsEvChargingVoltageMilliVolt {
 	if x != nil {
 		return x.EvChargingVoltageMilliVolt
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvConsumedEnergyMicroWh() *VehicleStatsResponseEvConsumedEnergyMicroWh {
+func (x *VehicleStatsData) GetEvConsumedEnergyMicroWh() *VehicleStatsEvConsumedEnergyMicroWh {
 	if x != nil {
 		return x.EvConsumedEnergyMicroWh
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvDistanceDrivenMeters() *VehicleStatsResponseEvDistanceDrivenMeters {
+func (x *VehicleStatsData) GetEvDistanceDrivenMeters() *VehicleStatsEvDistanceDrivenMeters {
 	if x != nil {
 		return x.EvDistanceDrivenMeters
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvRegeneratedEnergyMicroWh() *VehicleStatsResponseEvRegeneratedEnergyMicroWh {
+func (x *VehicleStatsData) GetEvRegeneratedEnergyMicroWh() *VehicleStatsEvRegeneratedEnergyMicroWh {
 	if x != nil {
 		return x.EvRegeneratedEnergyMicroWh
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetEvStateOfChargeMilliPercent() *VehicleStatsResponseEvStateOfChargeMilliPercent {
+func (x *VehicleStatsData) GetEvStateOfChargeMilliPercent() *VehicleStatsEvStateOfChargeMilliPercent {
 	if x != nil {
 		return x.EvStateOfChargeMilliPercent
 	}
@@ -1676,91 +1676,91 @@ func (x *VehicleStatsData) GetObdOdometerMeters() *VehicleStatsObdOdometerMeters
 	return nil
 }
 
-func (x *VehicleStatsData) GetSeatbeltDriver() *VehicleStatsResponseSeatbeltDriver {
+func (x *VehicleStatsData) GetSeatbeltDriver() *VehicleStatsSeatbeltDriver {
 	if x != nil {
 		return x.SeatbeltDriver
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderActive() *VehicleStatsResponseSpreaderActive {
+func (x *VehicleStatsData) GetSpreaderActive() *VehicleStatsSpreaderActive {
 	if x != nil {
 		return x.SpreaderActive
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderAirTemp() *VehicleStatsResponseSpreaderAirTemp {
+func (x *VehicleStatsData) GetSpreaderAirTemp() *VehicleStatsSpreaderAirTemp {
 	if x != nil {
 		return x.SpreaderAirTemp
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderBlastState() *VehicleStatsResponseSpreaderBlastState {
+func (x *VehicleStatsData) GetSpreaderBlastState() *VehicleStatsSpreaderBlastState {
 	if x != nil {
 		return x.SpreaderBlastState
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderGranularName() *VehicleStatsResponseSpreaderGranularName {
+func (x *VehicleStatsData) GetSpreaderGranularName() *VehicleStatsSpreaderGranularName {
 	if x != nil {
 		return x.SpreaderGranularName
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderGranularRate() *VehicleStatsResponseSpreaderGranularRate {
+func (x *VehicleStatsData) GetSpreaderGranularRate() *VehicleStatsSpreaderGranularRate {
 	if x != nil {
 		return x.SpreaderGranularRate
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderLiquidName() *VehicleStatsResponseSpreaderLiquidName {
+func (x *VehicleStatsData) GetSpreaderLiquidName() *VehicleStatsSpreaderLiquidName {
 	if x != nil {
 		return x.SpreaderLiquidName
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderLiquidRate() *VehicleStatsResponseSpreaderLiquidRate {
+func (x *VehicleStatsData) GetSpreaderLiquidRate() *VehicleStatsSpreaderLiquidRate {
 	if x != nil {
 		return x.SpreaderLiquidRate
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderOnState() *VehicleStatsResponseSpreaderOnState {
+func (x *VehicleStatsData) GetSpreaderOnState() *VehicleStatsSpreaderOnState {
 	if x != nil {
 		return x.SpreaderOnState
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderPlowStatus() *VehicleStatsResponseSpreaderPlowStatus {
+func (x *VehicleStatsData) GetSpreaderPlowStatus() *VehicleStatsSpreaderPlowStatus {
 	if x != nil {
 		return x.SpreaderPlowStatus
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderPrewetName() *VehicleStatsResponseSpreaderPrewetName {
+func (x *VehicleStatsData) GetSpreaderPrewetName() *VehicleStatsSpreaderPrewetName {
 	if x != nil {
 		return x.SpreaderPrewetName
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderPrewetRate() *VehicleStatsResponseSpreaderPrewetRate {
+func (x *VehicleStatsData) GetSpreaderPrewetRate() *VehicleStatsSpreaderPrewetRate {
 	if x != nil {
 		return x.SpreaderPrewetRate
 	}
 	return nil
 }
 
-func (x *VehicleStatsData) GetSpreaderRoadTemp() *VehicleStatsResponseSpreaderRoadTemp {
+func (x *VehicleStatsData) GetSpreaderRoadTemp() *VehicleStatsSpreaderRoadTemp {
 	if x != nil {
 		return x.SpreaderRoadTemp
 	}
@@ -3407,7 +3407,7 @@ func (x *VehicleStatsDefLevelMilliPercentWithDecoration) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEcuDoorStatus.
+// Schemas VehicleStatsEcuDoorStatus, VehicleStatsResponse_ecuDoorStatus.
 type VehicleStatsEcuDoorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4313,7 +4313,8 @@ func (x *VehicleStatsEngineStateWithDecoration) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsEvAverageBatteryTemperatureMilliCelsius.
+// Schemas VehicleStatsEvAverageBatteryTemperatureMilliCelsius,
+// VehicleStatsResponse_evAverageBatteryTemperatureMilliCelsius.
 type VehicleStatsEvAverageBatteryTemperatureMilliCelsius struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4368,7 +4369,7 @@ func (x *VehicleStatsEvAverageBatteryTemperatureMilliCelsius) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvBatteryCurrentMilliAmp.
+// Schemas VehicleStatsEvBatteryCurrentMilliAmp, VehicleStatsResponse_evBatteryCurrentMilliAmp.
 type VehicleStatsEvBatteryCurrentMilliAmp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4423,7 +4424,8 @@ func (x *VehicleStatsEvBatteryCurrentMilliAmp) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvBatteryStateOfHealthMilliPercent.
+// Schemas VehicleStatsEvBatteryStateOfHealthMilliPercent,
+// VehicleStatsResponse_evBatteryStateOfHealthMilliPercent.
 type VehicleStatsEvBatteryStateOfHealthMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4478,7 +4480,7 @@ func (x *VehicleStatsEvBatteryStateOfHealthMilliPercent) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvBatteryVoltageMilliVolt.
+// Schemas VehicleStatsEvBatteryVoltageMilliVolt, VehicleStatsResponse_evBatteryVoltageMilliVolt.
 type VehicleStatsEvBatteryVoltageMilliVolt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4533,7 +4535,7 @@ func (x *VehicleStatsEvBatteryVoltageMilliVolt) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvChargingCurrentMilliAmp.
+// Schemas VehicleStatsEvChargingCurrentMilliAmp, VehicleStatsResponse_evChargingCurrentMilliAmp.
 type VehicleStatsEvChargingCurrentMilliAmp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4588,7 +4590,7 @@ func (x *VehicleStatsEvChargingCurrentMilliAmp) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvChargingEnergyMicroWh.
+// Schemas VehicleStatsEvChargingEnergyMicroWh, VehicleStatsResponse_evChargingEnergyMicroWh.
 type VehicleStatsEvChargingEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4643,7 +4645,7 @@ func (x *VehicleStatsEvChargingEnergyMicroWh) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvChargingStatus.
+// Schemas VehicleStatsEvChargingStatus, VehicleStatsResponse_evChargingStatus.
 type VehicleStatsEvChargingStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4698,7 +4700,7 @@ func (x *VehicleStatsEvChargingStatus) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvChargingVoltageMilliVolt.
+// Schemas VehicleStatsEvChargingVoltageMilliVolt, VehicleStatsResponse_evChargingVoltageMilliVolt.
 type VehicleStatsEvChargingVoltageMilliVolt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4753,7 +4755,7 @@ func (x *VehicleStatsEvChargingVoltageMilliVolt) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvConsumedEnergyMicroWh.
+// Schemas VehicleStatsEvConsumedEnergyMicroWh, VehicleStatsResponse_evConsumedEnergyMicroWh.
 type VehicleStatsEvConsumedEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4808,7 +4810,7 @@ func (x *VehicleStatsEvConsumedEnergyMicroWh) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvDistanceDrivenMeters.
+// Schemas VehicleStatsEvDistanceDrivenMeters, VehicleStatsResponse_evDistanceDrivenMeters.
 type VehicleStatsEvDistanceDrivenMeters struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4863,7 +4865,7 @@ func (x *VehicleStatsEvDistanceDrivenMeters) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvRegeneratedEnergyMicroWh.
+// Schemas VehicleStatsEvRegeneratedEnergyMicroWh, VehicleStatsResponse_evRegeneratedEnergyMicroWh.
 type VehicleStatsEvRegeneratedEnergyMicroWh struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -4918,7 +4920,8 @@ func (x *VehicleStatsEvRegeneratedEnergyMicroWh) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsEvStateOfChargeMilliPercent.
+// Schemas VehicleStatsEvStateOfChargeMilliPercent,
+// VehicleStatsResponse_evStateOfChargeMilliPercent.
 type VehicleStatsEvStateOfChargeMilliPercent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -8817,1437 +8820,7 @@ func (x *VehicleStatsObdOdometerMetersWithDecoration) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsResponse_ecuDoorStatus.
-type VehicleStatsResponseEcuDoorStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Closed`, `Open`, `Unknown`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEcuDoorStatus) Reset() {
-	*x = VehicleStatsResponseEcuDoorStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEcuDoorStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEcuDoorStatus) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEcuDoorStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEcuDoorStatus.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEcuDoorStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{112}
-}
-
-func (x *VehicleStatsResponseEcuDoorStatus) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEcuDoorStatus) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_evAverageBatteryTemperatureMilliCelsius.
-type VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) Reset() {
-	*x = VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{113}
-}
-
-func (x *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evBatteryCurrentMilliAmp.
-type VehicleStatsResponseEvBatteryCurrentMilliAmp struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvBatteryCurrentMilliAmp) Reset() {
-	*x = VehicleStatsResponseEvBatteryCurrentMilliAmp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvBatteryCurrentMilliAmp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvBatteryCurrentMilliAmp) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvBatteryCurrentMilliAmp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvBatteryCurrentMilliAmp.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvBatteryCurrentMilliAmp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{114}
-}
-
-func (x *VehicleStatsResponseEvBatteryCurrentMilliAmp) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvBatteryCurrentMilliAmp) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evBatteryStateOfHealthMilliPercent.
-type VehicleStatsResponseEvBatteryStateOfHealthMilliPercent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) Reset() {
-	*x = VehicleStatsResponseEvBatteryStateOfHealthMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvBatteryStateOfHealthMilliPercent.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{115}
-}
-
-func (x *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvBatteryStateOfHealthMilliPercent) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evBatteryVoltageMilliVolt.
-type VehicleStatsResponseEvBatteryVoltageMilliVolt struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvBatteryVoltageMilliVolt) Reset() {
-	*x = VehicleStatsResponseEvBatteryVoltageMilliVolt{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvBatteryVoltageMilliVolt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvBatteryVoltageMilliVolt) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvBatteryVoltageMilliVolt) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvBatteryVoltageMilliVolt.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvBatteryVoltageMilliVolt) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{116}
-}
-
-func (x *VehicleStatsResponseEvBatteryVoltageMilliVolt) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvBatteryVoltageMilliVolt) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evChargingCurrentMilliAmp.
-type VehicleStatsResponseEvChargingCurrentMilliAmp struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvChargingCurrentMilliAmp) Reset() {
-	*x = VehicleStatsResponseEvChargingCurrentMilliAmp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvChargingCurrentMilliAmp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvChargingCurrentMilliAmp) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvChargingCurrentMilliAmp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvChargingCurrentMilliAmp.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvChargingCurrentMilliAmp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{117}
-}
-
-func (x *VehicleStatsResponseEvChargingCurrentMilliAmp) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvChargingCurrentMilliAmp) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evChargingEnergyMicroWh.
-type VehicleStatsResponseEvChargingEnergyMicroWh struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvChargingEnergyMicroWh) Reset() {
-	*x = VehicleStatsResponseEvChargingEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvChargingEnergyMicroWh) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvChargingEnergyMicroWh) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvChargingEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvChargingEnergyMicroWh.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvChargingEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{118}
-}
-
-func (x *VehicleStatsResponseEvChargingEnergyMicroWh) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvChargingEnergyMicroWh) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evChargingStatus.
-type VehicleStatsResponseEvChargingStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `0`, `1`, `2`, `3`, `4`.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvChargingStatus) Reset() {
-	*x = VehicleStatsResponseEvChargingStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvChargingStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvChargingStatus) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvChargingStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvChargingStatus.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvChargingStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{119}
-}
-
-func (x *VehicleStatsResponseEvChargingStatus) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvChargingStatus) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evChargingVoltageMilliVolt.
-type VehicleStatsResponseEvChargingVoltageMilliVolt struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvChargingVoltageMilliVolt) Reset() {
-	*x = VehicleStatsResponseEvChargingVoltageMilliVolt{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvChargingVoltageMilliVolt) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvChargingVoltageMilliVolt) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvChargingVoltageMilliVolt) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvChargingVoltageMilliVolt.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvChargingVoltageMilliVolt) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{120}
-}
-
-func (x *VehicleStatsResponseEvChargingVoltageMilliVolt) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvChargingVoltageMilliVolt) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evConsumedEnergyMicroWh.
-type VehicleStatsResponseEvConsumedEnergyMicroWh struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvConsumedEnergyMicroWh) Reset() {
-	*x = VehicleStatsResponseEvConsumedEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvConsumedEnergyMicroWh) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvConsumedEnergyMicroWh) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvConsumedEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvConsumedEnergyMicroWh.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvConsumedEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{121}
-}
-
-func (x *VehicleStatsResponseEvConsumedEnergyMicroWh) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvConsumedEnergyMicroWh) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evDistanceDrivenMeters.
-type VehicleStatsResponseEvDistanceDrivenMeters struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvDistanceDrivenMeters) Reset() {
-	*x = VehicleStatsResponseEvDistanceDrivenMeters{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvDistanceDrivenMeters) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvDistanceDrivenMeters) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvDistanceDrivenMeters) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvDistanceDrivenMeters.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvDistanceDrivenMeters) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{122}
-}
-
-func (x *VehicleStatsResponseEvDistanceDrivenMeters) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvDistanceDrivenMeters) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evRegeneratedEnergyMicroWh.
-type VehicleStatsResponseEvRegeneratedEnergyMicroWh struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvRegeneratedEnergyMicroWh) Reset() {
-	*x = VehicleStatsResponseEvRegeneratedEnergyMicroWh{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvRegeneratedEnergyMicroWh) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvRegeneratedEnergyMicroWh) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvRegeneratedEnergyMicroWh) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvRegeneratedEnergyMicroWh.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvRegeneratedEnergyMicroWh) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{123}
-}
-
-func (x *VehicleStatsResponseEvRegeneratedEnergyMicroWh) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvRegeneratedEnergyMicroWh) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_evStateOfChargeMilliPercent.
-type VehicleStatsResponseEvStateOfChargeMilliPercent struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseEvStateOfChargeMilliPercent) Reset() {
-	*x = VehicleStatsResponseEvStateOfChargeMilliPercent{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseEvStateOfChargeMilliPercent) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseEvStateOfChargeMilliPercent) ProtoMessage() {}
-
-func (x *VehicleStatsResponseEvStateOfChargeMilliPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseEvStateOfChargeMilliPercent.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseEvStateOfChargeMilliPercent) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{124}
-}
-
-func (x *VehicleStatsResponseEvStateOfChargeMilliPercent) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseEvStateOfChargeMilliPercent) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_seatbeltDriver.
-type VehicleStatsResponseSeatbeltDriver struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Buckled`, `Unbuckled`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSeatbeltDriver) Reset() {
-	*x = VehicleStatsResponseSeatbeltDriver{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSeatbeltDriver) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSeatbeltDriver) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSeatbeltDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSeatbeltDriver.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSeatbeltDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{125}
-}
-
-func (x *VehicleStatsResponseSeatbeltDriver) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSeatbeltDriver) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderActive.
-type VehicleStatsResponseSpreaderActive struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Off`, `On`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderActive) Reset() {
-	*x = VehicleStatsResponseSpreaderActive{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderActive) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderActive) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderActive) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderActive.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderActive) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{126}
-}
-
-func (x *VehicleStatsResponseSpreaderActive) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderActive) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderAirTemp.
-type VehicleStatsResponseSpreaderAirTemp struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderAirTemp) Reset() {
-	*x = VehicleStatsResponseSpreaderAirTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderAirTemp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderAirTemp) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderAirTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderAirTemp.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderAirTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{127}
-}
-
-func (x *VehicleStatsResponseSpreaderAirTemp) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderAirTemp) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_spreaderBlastState.
-type VehicleStatsResponseSpreaderBlastState struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `On`, `Off`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderBlastState) Reset() {
-	*x = VehicleStatsResponseSpreaderBlastState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderBlastState) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderBlastState) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderBlastState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderBlastState.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderBlastState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{128}
-}
-
-func (x *VehicleStatsResponseSpreaderBlastState) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderBlastState) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderGranularName.
-type VehicleStatsResponseSpreaderGranularName struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderGranularName) Reset() {
-	*x = VehicleStatsResponseSpreaderGranularName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderGranularName) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderGranularName) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderGranularName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderGranularName.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderGranularName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{129}
-}
-
-func (x *VehicleStatsResponseSpreaderGranularName) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderGranularName) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderGranularRate.
-type VehicleStatsResponseSpreaderGranularRate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderGranularRate) Reset() {
-	*x = VehicleStatsResponseSpreaderGranularRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderGranularRate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderGranularRate) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderGranularRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderGranularRate.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderGranularRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{130}
-}
-
-func (x *VehicleStatsResponseSpreaderGranularRate) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderGranularRate) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_spreaderLiquidName.
-type VehicleStatsResponseSpreaderLiquidName struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidName) Reset() {
-	*x = VehicleStatsResponseSpreaderLiquidName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidName) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderLiquidName) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderLiquidName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderLiquidName.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderLiquidName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{131}
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidName) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidName) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderLiquidRate.
-type VehicleStatsResponseSpreaderLiquidRate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidRate) Reset() {
-	*x = VehicleStatsResponseSpreaderLiquidRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidRate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderLiquidRate) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderLiquidRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderLiquidRate.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderLiquidRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{132}
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidRate) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderLiquidRate) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_spreaderOnState.
-type VehicleStatsResponseSpreaderOnState struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `On`, `Off`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderOnState) Reset() {
-	*x = VehicleStatsResponseSpreaderOnState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderOnState) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderOnState) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderOnState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderOnState.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderOnState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{133}
-}
-
-func (x *VehicleStatsResponseSpreaderOnState) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderOnState) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderPlowStatus.
-type VehicleStatsResponseSpreaderPlowStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required. Known values: `Up`, `Down`.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderPlowStatus) Reset() {
-	*x = VehicleStatsResponseSpreaderPlowStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderPlowStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderPlowStatus) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderPlowStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderPlowStatus.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderPlowStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{134}
-}
-
-func (x *VehicleStatsResponseSpreaderPlowStatus) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderPlowStatus) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderPrewetName.
-type VehicleStatsResponseSpreaderPrewetName struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetName) Reset() {
-	*x = VehicleStatsResponseSpreaderPrewetName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[135]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetName) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderPrewetName) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderPrewetName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[135]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderPrewetName.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderPrewetName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{135}
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetName) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetName) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
-// Schema VehicleStatsResponse_spreaderPrewetRate.
-type VehicleStatsResponseSpreaderPrewetRate struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetRate) Reset() {
-	*x = VehicleStatsResponseSpreaderPrewetRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[136]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetRate) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderPrewetRate) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderPrewetRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[136]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderPrewetRate.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderPrewetRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{136}
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetRate) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderPrewetRate) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsResponse_spreaderRoadTemp.
-type VehicleStatsResponseSpreaderRoadTemp struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `time`. Required. A time as in RFC 3339.
-	Time *string `protobuf:"bytes,1,opt,name=time,proto3,oneof" json:"time,omitempty"`
-	// Member `value`. Required.
-	Value         *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleStatsResponseSpreaderRoadTemp) Reset() {
-	*x = VehicleStatsResponseSpreaderRoadTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[137]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleStatsResponseSpreaderRoadTemp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleStatsResponseSpreaderRoadTemp) ProtoMessage() {}
-
-func (x *VehicleStatsResponseSpreaderRoadTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[137]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleStatsResponseSpreaderRoadTemp.ProtoReflect.Descriptor instead.
-func (*VehicleStatsResponseSpreaderRoadTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{137}
-}
-
-func (x *VehicleStatsResponseSpreaderRoadTemp) GetTime() string {
-	if x != nil && x.Time != nil {
-		return *x.Time
-	}
-	return ""
-}
-
-func (x *VehicleStatsResponseSpreaderRoadTemp) GetValue() int64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-// Schema VehicleStatsSeatbeltDriver.
+// Schemas VehicleStatsResponse_seatbeltDriver, VehicleStatsSeatbeltDriver.
 type VehicleStatsSeatbeltDriver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10260,7 +8833,7 @@ type VehicleStatsSeatbeltDriver struct {
 
 func (x *VehicleStatsSeatbeltDriver) Reset() {
 	*x = VehicleStatsSeatbeltDriver{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[138]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10272,7 +8845,7 @@ func (x *VehicleStatsSeatbeltDriver) String() string {
 func (*VehicleStatsSeatbeltDriver) ProtoMessage() {}
 
 func (x *VehicleStatsSeatbeltDriver) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[138]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10285,7 +8858,7 @@ func (x *VehicleStatsSeatbeltDriver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSeatbeltDriver.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSeatbeltDriver) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{138}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *VehicleStatsSeatbeltDriver) GetTime() string {
@@ -10302,7 +8875,7 @@ func (x *VehicleStatsSeatbeltDriver) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderActive.
+// Schemas VehicleStatsResponse_spreaderActive, VehicleStatsSpreaderActive.
 type VehicleStatsSpreaderActive struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10315,7 +8888,7 @@ type VehicleStatsSpreaderActive struct {
 
 func (x *VehicleStatsSpreaderActive) Reset() {
 	*x = VehicleStatsSpreaderActive{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[139]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10327,7 +8900,7 @@ func (x *VehicleStatsSpreaderActive) String() string {
 func (*VehicleStatsSpreaderActive) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderActive) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[139]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10340,7 +8913,7 @@ func (x *VehicleStatsSpreaderActive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderActive.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderActive) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{139}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *VehicleStatsSpreaderActive) GetTime() string {
@@ -10357,7 +8930,7 @@ func (x *VehicleStatsSpreaderActive) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderAirTemp.
+// Schemas VehicleStatsResponse_spreaderAirTemp, VehicleStatsSpreaderAirTemp.
 type VehicleStatsSpreaderAirTemp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10370,7 +8943,7 @@ type VehicleStatsSpreaderAirTemp struct {
 
 func (x *VehicleStatsSpreaderAirTemp) Reset() {
 	*x = VehicleStatsSpreaderAirTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[140]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10382,7 +8955,7 @@ func (x *VehicleStatsSpreaderAirTemp) String() string {
 func (*VehicleStatsSpreaderAirTemp) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderAirTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[140]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10395,7 +8968,7 @@ func (x *VehicleStatsSpreaderAirTemp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderAirTemp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderAirTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{140}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *VehicleStatsSpreaderAirTemp) GetTime() string {
@@ -10412,7 +8985,7 @@ func (x *VehicleStatsSpreaderAirTemp) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsSpreaderBlastState.
+// Schemas VehicleStatsResponse_spreaderBlastState, VehicleStatsSpreaderBlastState.
 type VehicleStatsSpreaderBlastState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10425,7 +8998,7 @@ type VehicleStatsSpreaderBlastState struct {
 
 func (x *VehicleStatsSpreaderBlastState) Reset() {
 	*x = VehicleStatsSpreaderBlastState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[141]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10437,7 +9010,7 @@ func (x *VehicleStatsSpreaderBlastState) String() string {
 func (*VehicleStatsSpreaderBlastState) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderBlastState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[141]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10450,7 +9023,7 @@ func (x *VehicleStatsSpreaderBlastState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderBlastState.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderBlastState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{141}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *VehicleStatsSpreaderBlastState) GetTime() string {
@@ -10467,7 +9040,7 @@ func (x *VehicleStatsSpreaderBlastState) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderGranularName.
+// Schemas VehicleStatsResponse_spreaderGranularName, VehicleStatsSpreaderGranularName.
 type VehicleStatsSpreaderGranularName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10480,7 +9053,7 @@ type VehicleStatsSpreaderGranularName struct {
 
 func (x *VehicleStatsSpreaderGranularName) Reset() {
 	*x = VehicleStatsSpreaderGranularName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[142]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10492,7 +9065,7 @@ func (x *VehicleStatsSpreaderGranularName) String() string {
 func (*VehicleStatsSpreaderGranularName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderGranularName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[142]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10505,7 +9078,7 @@ func (x *VehicleStatsSpreaderGranularName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderGranularName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderGranularName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{142}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *VehicleStatsSpreaderGranularName) GetTime() string {
@@ -10522,7 +9095,7 @@ func (x *VehicleStatsSpreaderGranularName) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderGranularRate.
+// Schemas VehicleStatsResponse_spreaderGranularRate, VehicleStatsSpreaderGranularRate.
 type VehicleStatsSpreaderGranularRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10535,7 +9108,7 @@ type VehicleStatsSpreaderGranularRate struct {
 
 func (x *VehicleStatsSpreaderGranularRate) Reset() {
 	*x = VehicleStatsSpreaderGranularRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[143]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10547,7 +9120,7 @@ func (x *VehicleStatsSpreaderGranularRate) String() string {
 func (*VehicleStatsSpreaderGranularRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderGranularRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[143]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10560,7 +9133,7 @@ func (x *VehicleStatsSpreaderGranularRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderGranularRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderGranularRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{143}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *VehicleStatsSpreaderGranularRate) GetTime() string {
@@ -10577,7 +9150,7 @@ func (x *VehicleStatsSpreaderGranularRate) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsSpreaderLiquidName.
+// Schemas VehicleStatsResponse_spreaderLiquidName, VehicleStatsSpreaderLiquidName.
 type VehicleStatsSpreaderLiquidName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10590,7 +9163,7 @@ type VehicleStatsSpreaderLiquidName struct {
 
 func (x *VehicleStatsSpreaderLiquidName) Reset() {
 	*x = VehicleStatsSpreaderLiquidName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[144]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10602,7 +9175,7 @@ func (x *VehicleStatsSpreaderLiquidName) String() string {
 func (*VehicleStatsSpreaderLiquidName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderLiquidName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[144]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10615,7 +9188,7 @@ func (x *VehicleStatsSpreaderLiquidName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderLiquidName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderLiquidName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{144}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *VehicleStatsSpreaderLiquidName) GetTime() string {
@@ -10632,7 +9205,7 @@ func (x *VehicleStatsSpreaderLiquidName) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderLiquidRate.
+// Schemas VehicleStatsResponse_spreaderLiquidRate, VehicleStatsSpreaderLiquidRate.
 type VehicleStatsSpreaderLiquidRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10645,7 +9218,7 @@ type VehicleStatsSpreaderLiquidRate struct {
 
 func (x *VehicleStatsSpreaderLiquidRate) Reset() {
 	*x = VehicleStatsSpreaderLiquidRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[145]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10657,7 +9230,7 @@ func (x *VehicleStatsSpreaderLiquidRate) String() string {
 func (*VehicleStatsSpreaderLiquidRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderLiquidRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[145]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10670,7 +9243,7 @@ func (x *VehicleStatsSpreaderLiquidRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderLiquidRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderLiquidRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{145}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *VehicleStatsSpreaderLiquidRate) GetTime() string {
@@ -10687,7 +9260,7 @@ func (x *VehicleStatsSpreaderLiquidRate) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsSpreaderOnState.
+// Schemas VehicleStatsResponse_spreaderOnState, VehicleStatsSpreaderOnState.
 type VehicleStatsSpreaderOnState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10700,7 +9273,7 @@ type VehicleStatsSpreaderOnState struct {
 
 func (x *VehicleStatsSpreaderOnState) Reset() {
 	*x = VehicleStatsSpreaderOnState{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[146]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10712,7 +9285,7 @@ func (x *VehicleStatsSpreaderOnState) String() string {
 func (*VehicleStatsSpreaderOnState) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderOnState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[146]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10725,7 +9298,7 @@ func (x *VehicleStatsSpreaderOnState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderOnState.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderOnState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{146}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *VehicleStatsSpreaderOnState) GetTime() string {
@@ -10742,7 +9315,7 @@ func (x *VehicleStatsSpreaderOnState) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderPlowStatus.
+// Schemas VehicleStatsResponse_spreaderPlowStatus, VehicleStatsSpreaderPlowStatus.
 type VehicleStatsSpreaderPlowStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10755,7 +9328,7 @@ type VehicleStatsSpreaderPlowStatus struct {
 
 func (x *VehicleStatsSpreaderPlowStatus) Reset() {
 	*x = VehicleStatsSpreaderPlowStatus{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[147]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10767,7 +9340,7 @@ func (x *VehicleStatsSpreaderPlowStatus) String() string {
 func (*VehicleStatsSpreaderPlowStatus) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPlowStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[147]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10780,7 +9353,7 @@ func (x *VehicleStatsSpreaderPlowStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPlowStatus.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPlowStatus) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{147}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *VehicleStatsSpreaderPlowStatus) GetTime() string {
@@ -10797,7 +9370,7 @@ func (x *VehicleStatsSpreaderPlowStatus) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderPrewetName.
+// Schemas VehicleStatsResponse_spreaderPrewetName, VehicleStatsSpreaderPrewetName.
 type VehicleStatsSpreaderPrewetName struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10810,7 +9383,7 @@ type VehicleStatsSpreaderPrewetName struct {
 
 func (x *VehicleStatsSpreaderPrewetName) Reset() {
 	*x = VehicleStatsSpreaderPrewetName{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[148]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10822,7 +9395,7 @@ func (x *VehicleStatsSpreaderPrewetName) String() string {
 func (*VehicleStatsSpreaderPrewetName) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPrewetName) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[148]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10835,7 +9408,7 @@ func (x *VehicleStatsSpreaderPrewetName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPrewetName.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPrewetName) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{148}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *VehicleStatsSpreaderPrewetName) GetTime() string {
@@ -10852,7 +9425,7 @@ func (x *VehicleStatsSpreaderPrewetName) GetValue() string {
 	return ""
 }
 
-// Schema VehicleStatsSpreaderPrewetRate.
+// Schemas VehicleStatsResponse_spreaderPrewetRate, VehicleStatsSpreaderPrewetRate.
 type VehicleStatsSpreaderPrewetRate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10865,7 +9438,7 @@ type VehicleStatsSpreaderPrewetRate struct {
 
 func (x *VehicleStatsSpreaderPrewetRate) Reset() {
 	*x = VehicleStatsSpreaderPrewetRate{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[149]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10877,7 +9450,7 @@ func (x *VehicleStatsSpreaderPrewetRate) String() string {
 func (*VehicleStatsSpreaderPrewetRate) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderPrewetRate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[149]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10890,7 +9463,7 @@ func (x *VehicleStatsSpreaderPrewetRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderPrewetRate.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderPrewetRate) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{149}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *VehicleStatsSpreaderPrewetRate) GetTime() string {
@@ -10907,7 +9480,7 @@ func (x *VehicleStatsSpreaderPrewetRate) GetValue() int64 {
 	return 0
 }
 
-// Schema VehicleStatsSpreaderRoadTemp.
+// Schemas VehicleStatsResponse_spreaderRoadTemp, VehicleStatsSpreaderRoadTemp.
 type VehicleStatsSpreaderRoadTemp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `time`. Required. A time as in RFC 3339.
@@ -10920,7 +9493,7 @@ type VehicleStatsSpreaderRoadTemp struct {
 
 func (x *VehicleStatsSpreaderRoadTemp) Reset() {
 	*x = VehicleStatsSpreaderRoadTemp{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[150]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10932,7 +9505,7 @@ func (x *VehicleStatsSpreaderRoadTemp) String() string {
 func (*VehicleStatsSpreaderRoadTemp) ProtoMessage() {}
 
 func (x *VehicleStatsSpreaderRoadTemp) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[150]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10945,7 +9518,7 @@ func (x *VehicleStatsSpreaderRoadTemp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsSpreaderRoadTemp.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSpreaderRoadTemp) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{150}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *VehicleStatsSpreaderRoadTemp) GetTime() string {
@@ -10977,7 +9550,7 @@ type VehicleStatsSyntheticEngineSeconds struct {
 
 func (x *VehicleStatsSyntheticEngineSeconds) Reset() {
 	*x = VehicleStatsSyntheticEngineSeconds{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[151]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10989,7 +9562,7 @@ func (x *VehicleStatsSyntheticEngineSeconds) String() string {
 func (*VehicleStatsSyntheticEngineSeconds) ProtoMessage() {}
 
 func (x *VehicleStatsSyntheticEngineSeconds) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[151]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11002,7 +9575,7 @@ func (x *VehicleStatsSyntheticEngineSeconds) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use VehicleStatsSyntheticEngineSeconds.ProtoReflect.Descriptor instead.
 func (*VehicleStatsSyntheticEngineSeconds) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{151}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *VehicleStatsSyntheticEngineSeconds) GetDecorations() *VehicleStatsDecorations {
@@ -11043,7 +9616,7 @@ type VehicleStatsTirePressures struct {
 
 func (x *VehicleStatsTirePressures) Reset() {
 	*x = VehicleStatsTirePressures{}
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[152]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -11055,7 +9628,7 @@ func (x *VehicleStatsTirePressures) String() string {
 func (*VehicleStatsTirePressures) ProtoMessage() {}
 
 func (x *VehicleStatsTirePressures) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[152]
+	mi := &file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11068,7 +9641,7 @@ func (x *VehicleStatsTirePressures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleStatsTirePressures.ProtoReflect.Descriptor instead.
 func (*VehicleStatsTirePressures) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{152}
+	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *VehicleStatsTirePressures) GetBackLeftTirePressureKPa() int64 {
@@ -11234,7 +9807,7 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
 	"\x05value\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:,\xda\xce\x18(VehicleStatsBatteryVoltageWithDecorationB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xfb6\n" +
+	"\x06_value\"\xa85\n" +
 	"\x10VehicleStatsData\x12\x80\x01\n" +
 	"\x1fambient_air_temperature_milli_c\x18\x01 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCR\x1bambientAirTemperatureMilliC\x12M\n" +
 	"\n" +
@@ -11266,8 +9839,8 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"aux_input9\x18\x0e \x01(\v2..samsara.vehicle_stats.v1.VehicleStatsAuxInputR\tauxInput9\x12p\n" +
 	"\x16barometric_pressure_pa\x18\x0f \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaR\x14barometricPressurePa\x12d\n" +
 	"\x13battery_milli_volts\x18\x10 \x01(\v24.samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageR\x11batteryMilliVolts\x12q\n" +
-	"\x17def_level_milli_percent\x18\x11 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentR\x14defLevelMilliPercent\x12c\n" +
-	"\x0fecu_door_status\x18\x12 \x01(\v2;.samsara.vehicle_stats.v1.VehicleStatsResponseEcuDoorStatusR\recuDoorStatus\x12U\n" +
+	"\x17def_level_milli_percent\x18\x11 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentR\x14defLevelMilliPercent\x12[\n" +
+	"\x0fecu_door_status\x18\x12 \x01(\v23.samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatusR\recuDoorStatus\x12U\n" +
 	"\recu_speed_mph\x18\x13 \x01(\v21.samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphR\vecuSpeedMph\x12\x89\x01\n" +
 	"\"engine_coolant_temperature_milli_c\x18\x14 \x01(\v2=.samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCR\x1eengineCoolantTemperatureMilliC\x12f\n" +
 	"\x12engine_immobilizer\x18\x15 \x01(\v27.samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerR\x11engineImmobilizer\x12g\n" +
@@ -11275,19 +9848,19 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x18engine_oil_pressure_k_pa\x18\x17 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaR\x14engineOilPressureKPa\x12N\n" +
 	"\n" +
 	"engine_rpm\x18\x18 \x01(\v2/.samsara.vehicle_stats.v1.VehicleStatsEngineRpmR\tengineRpm\x12T\n" +
-	"\fengine_state\x18\x19 \x01(\v21.samsara.vehicle_stats.v1.VehicleStatsEngineStateR\vengineState\x12\xb4\x01\n" +
-	",ev_average_battery_temperature_milli_celsius\x18\x1a \x01(\v2U.samsara.vehicle_stats.v1.VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsiusR'evAverageBatteryTemperatureMilliCelsius\x12\x86\x01\n" +
-	"\x1cev_battery_current_milli_amp\x18\x1b \x01(\v2F.samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryCurrentMilliAmpR\x18evBatteryCurrentMilliAmp\x12\xa6\x01\n" +
-	"(ev_battery_state_of_health_milli_percent\x18\x1c \x01(\v2P.samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryStateOfHealthMilliPercentR\"evBatteryStateOfHealthMilliPercent\x12\x89\x01\n" +
-	"\x1dev_battery_voltage_milli_volt\x18\x1d \x01(\v2G.samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryVoltageMilliVoltR\x19evBatteryVoltageMilliVolt\x12\x89\x01\n" +
-	"\x1dev_charging_current_milli_amp\x18\x1e \x01(\v2G.samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingCurrentMilliAmpR\x19evChargingCurrentMilliAmp\x12\x83\x01\n" +
-	"\x1bev_charging_energy_micro_wh\x18\x1f \x01(\v2E.samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingEnergyMicroWhR\x17evChargingEnergyMicroWh\x12l\n" +
-	"\x12ev_charging_status\x18  \x01(\v2>.samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingStatusR\x10evChargingStatus\x12\x8c\x01\n" +
-	"\x1eev_charging_voltage_milli_volt\x18! \x01(\v2H.samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingVoltageMilliVoltR\x1aevChargingVoltageMilliVolt\x12\x83\x01\n" +
-	"\x1bev_consumed_energy_micro_wh\x18\" \x01(\v2E.samsara.vehicle_stats.v1.VehicleStatsResponseEvConsumedEnergyMicroWhR\x17evConsumedEnergyMicroWh\x12\x7f\n" +
-	"\x19ev_distance_driven_meters\x18# \x01(\v2D.samsara.vehicle_stats.v1.VehicleStatsResponseEvDistanceDrivenMetersR\x16evDistanceDrivenMeters\x12\x8c\x01\n" +
-	"\x1eev_regenerated_energy_micro_wh\x18$ \x01(\v2H.samsara.vehicle_stats.v1.VehicleStatsResponseEvRegeneratedEnergyMicroWhR\x1aevRegeneratedEnergyMicroWh\x12\x90\x01\n" +
-	" ev_state_of_charge_milli_percent\x18% \x01(\v2I.samsara.vehicle_stats.v1.VehicleStatsResponseEvStateOfChargeMilliPercentR\x1bevStateOfChargeMilliPercent\x12^\n" +
+	"\fengine_state\x18\x19 \x01(\v21.samsara.vehicle_stats.v1.VehicleStatsEngineStateR\vengineState\x12\xac\x01\n" +
+	",ev_average_battery_temperature_milli_celsius\x18\x1a \x01(\v2M.samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsiusR'evAverageBatteryTemperatureMilliCelsius\x12~\n" +
+	"\x1cev_battery_current_milli_amp\x18\x1b \x01(\v2>.samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmpR\x18evBatteryCurrentMilliAmp\x12\x9e\x01\n" +
+	"(ev_battery_state_of_health_milli_percent\x18\x1c \x01(\v2H.samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercentR\"evBatteryStateOfHealthMilliPercent\x12\x81\x01\n" +
+	"\x1dev_battery_voltage_milli_volt\x18\x1d \x01(\v2?.samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVoltR\x19evBatteryVoltageMilliVolt\x12\x81\x01\n" +
+	"\x1dev_charging_current_milli_amp\x18\x1e \x01(\v2?.samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmpR\x19evChargingCurrentMilliAmp\x12{\n" +
+	"\x1bev_charging_energy_micro_wh\x18\x1f \x01(\v2=.samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWhR\x17evChargingEnergyMicroWh\x12d\n" +
+	"\x12ev_charging_status\x18  \x01(\v26.samsara.vehicle_stats.v1.VehicleStatsEvChargingStatusR\x10evChargingStatus\x12\x84\x01\n" +
+	"\x1eev_charging_voltage_milli_volt\x18! \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVoltR\x1aevChargingVoltageMilliVolt\x12{\n" +
+	"\x1bev_consumed_energy_micro_wh\x18\" \x01(\v2=.samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWhR\x17evConsumedEnergyMicroWh\x12w\n" +
+	"\x19ev_distance_driven_meters\x18# \x01(\v2<.samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMetersR\x16evDistanceDrivenMeters\x12\x84\x01\n" +
+	"\x1eev_regenerated_energy_micro_wh\x18$ \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWhR\x1aevRegeneratedEnergyMicroWh\x12\x88\x01\n" +
+	" ev_state_of_charge_milli_percent\x18% \x01(\v2A.samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercentR\x1bevStateOfChargeMilliPercent\x12^\n" +
 	"\fexternal_ids\x18& \x03(\v2;.samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntryR\vexternalIds\x12Q\n" +
 	"\vfault_codes\x18' \x01(\v20.samsara.vehicle_stats.v1.VehicleStatsFaultCodesR\n" +
 	"faultCodes\x12y\n" +
@@ -11302,20 +9875,20 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04name\x180 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x04name\x88\x01\x01\x12U\n" +
 	"\rnfc_card_scan\x181 \x01(\v21.samsara.vehicle_stats.v1.VehicleStatsNfcCardScanR\vnfcCardScan\x12d\n" +
 	"\x12obd_engine_seconds\x182 \x01(\v26.samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsR\x10obdEngineSeconds\x12g\n" +
-	"\x13obd_odometer_meters\x183 \x01(\v27.samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersR\x11obdOdometerMeters\x12e\n" +
-	"\x0fseatbelt_driver\x184 \x01(\v2<.samsara.vehicle_stats.v1.VehicleStatsResponseSeatbeltDriverR\x0eseatbeltDriver\x12e\n" +
-	"\x0fspreader_active\x185 \x01(\v2<.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderActiveR\x0espreaderActive\x12i\n" +
-	"\x11spreader_air_temp\x186 \x01(\v2=.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderAirTempR\x0fspreaderAirTemp\x12r\n" +
-	"\x14spreader_blast_state\x187 \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderBlastStateR\x12spreaderBlastState\x12x\n" +
-	"\x16spreader_granular_name\x188 \x01(\v2B.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularNameR\x14spreaderGranularName\x12x\n" +
-	"\x16spreader_granular_rate\x189 \x01(\v2B.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularRateR\x14spreaderGranularRate\x12r\n" +
-	"\x14spreader_liquid_name\x18: \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidNameR\x12spreaderLiquidName\x12r\n" +
-	"\x14spreader_liquid_rate\x18; \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidRateR\x12spreaderLiquidRate\x12i\n" +
-	"\x11spreader_on_state\x18< \x01(\v2=.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderOnStateR\x0fspreaderOnState\x12r\n" +
-	"\x14spreader_plow_status\x18= \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPlowStatusR\x12spreaderPlowStatus\x12r\n" +
-	"\x14spreader_prewet_name\x18> \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetNameR\x12spreaderPrewetName\x12r\n" +
-	"\x14spreader_prewet_rate\x18? \x01(\v2@.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetRateR\x12spreaderPrewetRate\x12l\n" +
-	"\x12spreader_road_temp\x18@ \x01(\v2>.samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderRoadTempR\x10spreaderRoadTemp\x12v\n" +
+	"\x13obd_odometer_meters\x183 \x01(\v27.samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersR\x11obdOdometerMeters\x12]\n" +
+	"\x0fseatbelt_driver\x184 \x01(\v24.samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriverR\x0eseatbeltDriver\x12]\n" +
+	"\x0fspreader_active\x185 \x01(\v24.samsara.vehicle_stats.v1.VehicleStatsSpreaderActiveR\x0espreaderActive\x12a\n" +
+	"\x11spreader_air_temp\x186 \x01(\v25.samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTempR\x0fspreaderAirTemp\x12j\n" +
+	"\x14spreader_blast_state\x187 \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastStateR\x12spreaderBlastState\x12p\n" +
+	"\x16spreader_granular_name\x188 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularNameR\x14spreaderGranularName\x12p\n" +
+	"\x16spreader_granular_rate\x189 \x01(\v2:.samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRateR\x14spreaderGranularRate\x12j\n" +
+	"\x14spreader_liquid_name\x18: \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidNameR\x12spreaderLiquidName\x12j\n" +
+	"\x14spreader_liquid_rate\x18; \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRateR\x12spreaderLiquidRate\x12a\n" +
+	"\x11spreader_on_state\x18< \x01(\v25.samsara.vehicle_stats.v1.VehicleStatsSpreaderOnStateR\x0fspreaderOnState\x12j\n" +
+	"\x14spreader_plow_status\x18= \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatusR\x12spreaderPlowStatus\x12j\n" +
+	"\x14spreader_prewet_name\x18> \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetNameR\x12spreaderPrewetName\x12j\n" +
+	"\x14spreader_prewet_rate\x18? \x01(\v28.samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRateR\x12spreaderPrewetRate\x12d\n" +
+	"\x12spreader_road_temp\x18@ \x01(\v26.samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTempR\x10spreaderRoadTemp\x12v\n" +
 	"\x18synthetic_engine_seconds\x18A \x01(\v2<.samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSecondsR\x16syntheticEngineSeconds\x1a>\n" +
 	"\x10ExternalIdsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -11480,10 +10053,10 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x123\n" +
 	"\x05value\x18\x03 \x01(\x03B\x18\xda\xce\x18\x14 \x01A\x00\x00\x00\x00\x00\x00\x00\x00I\x00\x00\x00\x00\xf0i\xf8@H\x01R\x05value\x88\x01\x01:2\xda\xce\x18.VehicleStatsDefLevelMilliPercentWithDecorationB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb3\x01\n" +
+	"\x06_value\"\xd9\x01\n" +
 	"\x19VehicleStatsEcuDoorStatus\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x128\n" +
-	"\x05value\x18\x02 \x01(\tB\x1d\xda\xce\x18\x19 \x012\x06Closed2\x04Open2\aUnknownH\x01R\x05value\x88\x01\x01:\x1d\xda\xce\x18\x19VehicleStatsEcuDoorStatusB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x1d\xda\xce\x18\x19 \x012\x06Closed2\x04Open2\aUnknownH\x01R\x05value\x88\x01\x01:C\xda\xce\x18\x19VehicleStatsEcuDoorStatus\xda\xce\x18\"VehicleStatsResponse_ecuDoorStatusB\a\n" +
 	"\x05_timeB\b\n" +
 	"\x06_value\"\x98\x01\n" +
 	"\x17VehicleStatsEcuSpeedMph\x12*\n" +
@@ -11568,65 +10141,65 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x120\n" +
 	"\x05value\x18\x03 \x01(\tB\x15\xda\xce\x18\x11 \x012\x03Off2\x02On2\x04IdleH\x01R\x05value\x88\x01\x01:)\xda\xce\x18%VehicleStatsEngineStateWithDecorationB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xd0\x01\n" +
+	"\x06_value\"\x90\x02\n" +
 	"3VehicleStatsEvAverageBatteryTemperatureMilliCelsius\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:7\xda\xce\x183VehicleStatsEvAverageBatteryTemperatureMilliCelsiusB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:w\xda\xce\x183VehicleStatsEvAverageBatteryTemperatureMilliCelsius\xda\xce\x18<VehicleStatsResponse_evAverageBatteryTemperatureMilliCelsiusB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb2\x01\n" +
+	"\x06_value\"\xe3\x01\n" +
 	"$VehicleStatsEvBatteryCurrentMilliAmp\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:(\xda\xce\x18$VehicleStatsEvBatteryCurrentMilliAmpB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:Y\xda\xce\x18$VehicleStatsEvBatteryCurrentMilliAmp\xda\xce\x18-VehicleStatsResponse_evBatteryCurrentMilliAmpB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xc6\x01\n" +
+	"\x06_value\"\x81\x02\n" +
 	".VehicleStatsEvBatteryStateOfHealthMilliPercent\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:2\xda\xce\x18.VehicleStatsEvBatteryStateOfHealthMilliPercentB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:m\xda\xce\x18.VehicleStatsEvBatteryStateOfHealthMilliPercent\xda\xce\x187VehicleStatsResponse_evBatteryStateOfHealthMilliPercentB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb4\x01\n" +
+	"\x06_value\"\xe6\x01\n" +
 	"%VehicleStatsEvBatteryVoltageMilliVolt\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:)\xda\xce\x18%VehicleStatsEvBatteryVoltageMilliVoltB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:[\xda\xce\x18%VehicleStatsEvBatteryVoltageMilliVolt\xda\xce\x18.VehicleStatsResponse_evBatteryVoltageMilliVoltB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb4\x01\n" +
+	"\x06_value\"\xe6\x01\n" +
 	"%VehicleStatsEvChargingCurrentMilliAmp\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:)\xda\xce\x18%VehicleStatsEvChargingCurrentMilliAmpB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:[\xda\xce\x18%VehicleStatsEvChargingCurrentMilliAmp\xda\xce\x18.VehicleStatsResponse_evChargingCurrentMilliAmpB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb0\x01\n" +
+	"\x06_value\"\xe0\x01\n" +
 	"#VehicleStatsEvChargingEnergyMicroWh\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:'\xda\xce\x18#VehicleStatsEvChargingEnergyMicroWhB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:W\xda\xce\x18#VehicleStatsEvChargingEnergyMicroWh\xda\xce\x18,VehicleStatsResponse_evChargingEnergyMicroWhB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb1\x01\n" +
+	"\x06_value\"\xda\x01\n" +
 	"\x1cVehicleStatsEvChargingStatus\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x120\n" +
-	"\x05value\x18\x02 \x01(\x03B\x15\xda\xce\x18\x11 \x012\x0102\x0112\x0122\x0132\x014H\x01R\x05value\x88\x01\x01: \xda\xce\x18\x1cVehicleStatsEvChargingStatusB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x15\xda\xce\x18\x11 \x012\x0102\x0112\x0122\x0132\x014H\x01R\x05value\x88\x01\x01:I\xda\xce\x18\x1cVehicleStatsEvChargingStatus\xda\xce\x18%VehicleStatsResponse_evChargingStatusB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb6\x01\n" +
+	"\x06_value\"\xe9\x01\n" +
 	"&VehicleStatsEvChargingVoltageMilliVolt\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:*\xda\xce\x18&VehicleStatsEvChargingVoltageMilliVoltB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:]\xda\xce\x18&VehicleStatsEvChargingVoltageMilliVolt\xda\xce\x18/VehicleStatsResponse_evChargingVoltageMilliVoltB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb0\x01\n" +
+	"\x06_value\"\xe0\x01\n" +
 	"#VehicleStatsEvConsumedEnergyMicroWh\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:'\xda\xce\x18#VehicleStatsEvConsumedEnergyMicroWhB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:W\xda\xce\x18#VehicleStatsEvConsumedEnergyMicroWh\xda\xce\x18,VehicleStatsResponse_evConsumedEnergyMicroWhB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xae\x01\n" +
+	"\x06_value\"\xdd\x01\n" +
 	"\"VehicleStatsEvDistanceDrivenMeters\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:&\xda\xce\x18\"VehicleStatsEvDistanceDrivenMetersB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:U\xda\xce\x18\"VehicleStatsEvDistanceDrivenMeters\xda\xce\x18+VehicleStatsResponse_evDistanceDrivenMetersB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb6\x01\n" +
+	"\x06_value\"\xe9\x01\n" +
 	"&VehicleStatsEvRegeneratedEnergyMicroWh\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:*\xda\xce\x18&VehicleStatsEvRegeneratedEnergyMicroWhB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:]\xda\xce\x18&VehicleStatsEvRegeneratedEnergyMicroWh\xda\xce\x18/VehicleStatsResponse_evRegeneratedEnergyMicroWhB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb8\x01\n" +
+	"\x06_value\"\xec\x01\n" +
 	"'VehicleStatsEvStateOfChargeMilliPercent\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsEvStateOfChargeMilliPercentB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:_\xda\xce\x18'VehicleStatsEvStateOfChargeMilliPercent\xda\xce\x180VehicleStatsResponse_evStateOfChargeMilliPercentB\a\n" +
 	"\x05_timeB\b\n" +
 	"\x06_value\"\x82\x03\n" +
 	"\x16VehicleStatsFaultCodes\x12%\n" +
@@ -12088,200 +10661,70 @@ const file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
 	"\x05value\x18\x03 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:/\xda\xce\x18+VehicleStatsObdOdometerMetersWithDecorationB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xc4\x01\n" +
-	"!VehicleStatsResponseEcuDoorStatus\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x128\n" +
-	"\x05value\x18\x02 \x01(\tB\x1d\xda\xce\x18\x19 \x012\x06Closed2\x04Open2\aUnknownH\x01R\x05value\x88\x01\x01:&\xda\xce\x18\"VehicleStatsResponse_ecuDoorStatusB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xe1\x01\n" +
-	";VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:@\xda\xce\x18<VehicleStatsResponse_evAverageBatteryTemperatureMilliCelsiusB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc3\x01\n" +
-	",VehicleStatsResponseEvBatteryCurrentMilliAmp\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:1\xda\xce\x18-VehicleStatsResponse_evBatteryCurrentMilliAmpB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xd7\x01\n" +
-	"6VehicleStatsResponseEvBatteryStateOfHealthMilliPercent\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:;\xda\xce\x187VehicleStatsResponse_evBatteryStateOfHealthMilliPercentB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc5\x01\n" +
-	"-VehicleStatsResponseEvBatteryVoltageMilliVolt\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:2\xda\xce\x18.VehicleStatsResponse_evBatteryVoltageMilliVoltB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc5\x01\n" +
-	"-VehicleStatsResponseEvChargingCurrentMilliAmp\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:2\xda\xce\x18.VehicleStatsResponse_evChargingCurrentMilliAmpB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc1\x01\n" +
-	"+VehicleStatsResponseEvChargingEnergyMicroWh\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:0\xda\xce\x18,VehicleStatsResponse_evChargingEnergyMicroWhB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc2\x01\n" +
-	"$VehicleStatsResponseEvChargingStatus\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x120\n" +
-	"\x05value\x18\x02 \x01(\x03B\x15\xda\xce\x18\x11 \x012\x0102\x0112\x0122\x0132\x014H\x01R\x05value\x88\x01\x01:)\xda\xce\x18%VehicleStatsResponse_evChargingStatusB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc7\x01\n" +
-	".VehicleStatsResponseEvChargingVoltageMilliVolt\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:3\xda\xce\x18/VehicleStatsResponse_evChargingVoltageMilliVoltB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc1\x01\n" +
-	"+VehicleStatsResponseEvConsumedEnergyMicroWh\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:0\xda\xce\x18,VehicleStatsResponse_evConsumedEnergyMicroWhB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xbf\x01\n" +
-	"*VehicleStatsResponseEvDistanceDrivenMeters\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:/\xda\xce\x18+VehicleStatsResponse_evDistanceDrivenMetersB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc7\x01\n" +
-	".VehicleStatsResponseEvRegeneratedEnergyMicroWh\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:3\xda\xce\x18/VehicleStatsResponse_evRegeneratedEnergyMicroWhB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc9\x01\n" +
-	"/VehicleStatsResponseEvStateOfChargeMilliPercent\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:4\xda\xce\x180VehicleStatsResponse_evStateOfChargeMilliPercentB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc3\x01\n" +
-	"\"VehicleStatsResponseSeatbeltDriver\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x125\n" +
-	"\x05value\x18\x02 \x01(\tB\x1a\xda\xce\x18\x16 \x012\aBuckled2\tUnbuckledH\x01R\x05value\x88\x01\x01:'\xda\xce\x18#VehicleStatsResponse_seatbeltDriverB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb8\x01\n" +
-	"\"VehicleStatsResponseSpreaderActive\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x03Off2\x02OnH\x01R\x05value\x88\x01\x01:'\xda\xce\x18#VehicleStatsResponse_spreaderActiveB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb1\x01\n" +
-	"#VehicleStatsResponseSpreaderAirTemp\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:(\xda\xce\x18$VehicleStatsResponse_spreaderAirTempB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc0\x01\n" +
-	"&VehicleStatsResponseSpreaderBlastState\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderBlastStateB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xbb\x01\n" +
-	"(VehicleStatsResponseSpreaderGranularName\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:-\xda\xce\x18)VehicleStatsResponse_spreaderGranularNameB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xbb\x01\n" +
-	"(VehicleStatsResponseSpreaderGranularRate\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:-\xda\xce\x18)VehicleStatsResponse_spreaderGranularRateB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb7\x01\n" +
-	"&VehicleStatsResponseSpreaderLiquidName\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderLiquidNameB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb7\x01\n" +
-	"&VehicleStatsResponseSpreaderLiquidRate\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderLiquidRateB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xba\x01\n" +
-	"#VehicleStatsResponseSpreaderOnState\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:(\xda\xce\x18$VehicleStatsResponse_spreaderOnStateB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xc1\x01\n" +
-	"&VehicleStatsResponseSpreaderPlowStatus\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12+\n" +
-	"\x05value\x18\x02 \x01(\tB\x10\xda\xce\x18\f \x012\x02Up2\x04DownH\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderPlowStatusB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb7\x01\n" +
-	"&VehicleStatsResponseSpreaderPrewetName\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderPrewetNameB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb7\x01\n" +
-	"&VehicleStatsResponseSpreaderPrewetRate\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:+\xda\xce\x18'VehicleStatsResponse_spreaderPrewetRateB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb3\x01\n" +
-	"$VehicleStatsResponseSpreaderRoadTemp\x12*\n" +
-	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:)\xda\xce\x18%VehicleStatsResponse_spreaderRoadTempB\a\n" +
-	"\x05_timeB\b\n" +
-	"\x06_value\"\xb2\x01\n" +
+	"\x06_value\"\xd9\x01\n" +
 	"\x1aVehicleStatsSeatbeltDriver\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x125\n" +
-	"\x05value\x18\x02 \x01(\tB\x1a\xda\xce\x18\x16 \x012\aBuckled2\tUnbuckledH\x01R\x05value\x88\x01\x01:\x1e\xda\xce\x18\x1aVehicleStatsSeatbeltDriverB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x1a\xda\xce\x18\x16 \x012\aBuckled2\tUnbuckledH\x01R\x05value\x88\x01\x01:E\xda\xce\x18#VehicleStatsResponse_seatbeltDriver\xda\xce\x18\x1aVehicleStatsSeatbeltDriverB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa7\x01\n" +
+	"\x06_value\"\xce\x01\n" +
 	"\x1aVehicleStatsSpreaderActive\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x03Off2\x02OnH\x01R\x05value\x88\x01\x01:\x1e\xda\xce\x18\x1aVehicleStatsSpreaderActiveB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x03Off2\x02OnH\x01R\x05value\x88\x01\x01:E\xda\xce\x18#VehicleStatsResponse_spreaderActive\xda\xce\x18\x1aVehicleStatsSpreaderActiveB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa0\x01\n" +
+	"\x06_value\"\xc8\x01\n" +
 	"\x1bVehicleStatsSpreaderAirTemp\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\x1f\xda\xce\x18\x1bVehicleStatsSpreaderAirTempB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:G\xda\xce\x18$VehicleStatsResponse_spreaderAirTemp\xda\xce\x18\x1bVehicleStatsSpreaderAirTempB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xaf\x01\n" +
+	"\x06_value\"\xda\x01\n" +
 	"\x1eVehicleStatsSpreaderBlastState\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderBlastStateB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderBlastState\xda\xce\x18\x1eVehicleStatsSpreaderBlastStateB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xaa\x01\n" +
+	"\x06_value\"\xd7\x01\n" +
 	" VehicleStatsSpreaderGranularName\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:$\xda\xce\x18 VehicleStatsSpreaderGranularNameB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:Q\xda\xce\x18)VehicleStatsResponse_spreaderGranularName\xda\xce\x18 VehicleStatsSpreaderGranularNameB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xaa\x01\n" +
+	"\x06_value\"\xd7\x01\n" +
 	" VehicleStatsSpreaderGranularRate\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:$\xda\xce\x18 VehicleStatsSpreaderGranularRateB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:Q\xda\xce\x18)VehicleStatsResponse_spreaderGranularRate\xda\xce\x18 VehicleStatsSpreaderGranularRateB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa6\x01\n" +
+	"\x06_value\"\xd1\x01\n" +
 	"\x1eVehicleStatsSpreaderLiquidName\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderLiquidNameB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderLiquidName\xda\xce\x18\x1eVehicleStatsSpreaderLiquidNameB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa6\x01\n" +
+	"\x06_value\"\xd1\x01\n" +
 	"\x1eVehicleStatsSpreaderLiquidRate\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderLiquidRateB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderLiquidRate\xda\xce\x18\x1eVehicleStatsSpreaderLiquidRateB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa9\x01\n" +
+	"\x06_value\"\xd1\x01\n" +
 	"\x1bVehicleStatsSpreaderOnState\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12*\n" +
-	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:\x1f\xda\xce\x18\x1bVehicleStatsSpreaderOnStateB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x0f\xda\xce\x18\v \x012\x02On2\x03OffH\x01R\x05value\x88\x01\x01:G\xda\xce\x18$VehicleStatsResponse_spreaderOnState\xda\xce\x18\x1bVehicleStatsSpreaderOnStateB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xb0\x01\n" +
+	"\x06_value\"\xdb\x01\n" +
 	"\x1eVehicleStatsSpreaderPlowStatus\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12+\n" +
-	"\x05value\x18\x02 \x01(\tB\x10\xda\xce\x18\f \x012\x02Up2\x04DownH\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderPlowStatusB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x10\xda\xce\x18\f \x012\x02Up2\x04DownH\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderPlowStatus\xda\xce\x18\x1eVehicleStatsSpreaderPlowStatusB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa6\x01\n" +
+	"\x06_value\"\xd1\x01\n" +
 	"\x1eVehicleStatsSpreaderPrewetName\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderPrewetNameB\a\n" +
+	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderPrewetName\xda\xce\x18\x1eVehicleStatsSpreaderPrewetNameB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa6\x01\n" +
+	"\x06_value\"\xd1\x01\n" +
 	"\x1eVehicleStatsSpreaderPrewetRate\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eVehicleStatsSpreaderPrewetRateB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:M\xda\xce\x18'VehicleStatsResponse_spreaderPrewetRate\xda\xce\x18\x1eVehicleStatsSpreaderPrewetRateB\a\n" +
 	"\x05_timeB\b\n" +
-	"\x06_value\"\xa2\x01\n" +
+	"\x06_value\"\xcb\x01\n" +
 	"\x1cVehicleStatsSpreaderRoadTemp\x12*\n" +
 	"\x04time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\x04time\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01: \xda\xce\x18\x1cVehicleStatsSpreaderRoadTempB\a\n" +
+	"\x05value\x18\x02 \x01(\x03B\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:I\xda\xce\x18%VehicleStatsResponse_spreaderRoadTemp\xda\xce\x18\x1cVehicleStatsSpreaderRoadTempB\a\n" +
 	"\x05_timeB\b\n" +
 	"\x06_value\"\x83\x02\n" +
 	"\"VehicleStatsSyntheticEngineSeconds\x12S\n" +
@@ -12319,173 +10762,147 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDescData
 }
 
-var file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes = make([]protoimpl.MessageInfo, 155)
+var file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
 var file_samsara_vehicle_stats_v1_vehicle_stats_proto_goTypes = []any{
-	(*GetVehicleStatsRequest)(nil),                                      // 0: samsara.vehicle_stats.v1.GetVehicleStatsRequest
-	(*GetVehicleStatsResponse)(nil),                                     // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse
-	(*GetVehicleStatsFeedRequest)(nil),                                  // 2: samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
-	(*GetVehicleStatsFeedResponse)(nil),                                 // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
-	(*GetVehicleStatsHistoryRequest)(nil),                               // 4: samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
-	(*GetVehicleStatsHistoryResponse)(nil),                              // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
-	(*VehicleLocationAddress)(nil),                                      // 6: samsara.vehicle_stats.v1.VehicleLocationAddress
-	(*VehicleStatsAmbientAirTempMilliC)(nil),                            // 7: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
-	(*VehicleStatsAmbientAirTempMilliCWithDecoration)(nil),              // 8: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
-	(*VehicleStatsAuxInput)(nil),                                        // 9: samsara.vehicle_stats.v1.VehicleStatsAuxInput
-	(*VehicleStatsAuxInputDecoration)(nil),                              // 10: samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
-	(*VehicleStatsAuxInputWithDecoration)(nil),                          // 11: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
-	(*VehicleStatsBarometricPressurePa)(nil),                            // 12: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
-	(*VehicleStatsBarometricPressurePaWithDecoration)(nil),              // 13: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
-	(*VehicleStatsBatteryVoltage)(nil),                                  // 14: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
-	(*VehicleStatsBatteryVoltageWithDecoration)(nil),                    // 15: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
-	(*VehicleStatsData)(nil),                                            // 16: samsara.vehicle_stats.v1.VehicleStatsData
-	(*VehicleStatsDecorations)(nil),                                     // 17: samsara.vehicle_stats.v1.VehicleStatsDecorations
-	(*VehicleStatsDecorationsAmbientAirTemperatureMilliC)(nil),          // 18: samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
-	(*VehicleStatsDecorationsBarometricPressurePa)(nil),                 // 19: samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
-	(*VehicleStatsDecorationsBatteryMilliVolts)(nil),                    // 20: samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
-	(*VehicleStatsDecorationsDefLevelMilliPercent)(nil),                 // 21: samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
-	(*VehicleStatsDecorationsEcuSpeedMph)(nil),                          // 22: samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
-	(*VehicleStatsDecorationsEngineCoolantTemperatureMilliC)(nil),       // 23: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
-	(*VehicleStatsDecorationsEngineLoadPercent)(nil),                    // 24: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
-	(*VehicleStatsDecorationsEngineOilPressureKPa)(nil),                 // 25: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
-	(*VehicleStatsDecorationsEngineRpm)(nil),                            // 26: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
-	(*VehicleStatsDecorationsEngineStates)(nil),                         // 27: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
-	(*VehicleStatsDecorationsFuelConsumedMilliliters)(nil),              // 28: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
-	(*VehicleStatsDecorationsFuelPercents)(nil),                         // 29: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
-	(*VehicleStatsDecorationsGps)(nil),                                  // 30: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
-	(*VehicleStatsDecorationsGpsDistanceMeters)(nil),                    // 31: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
-	(*VehicleStatsDecorationsGpsOdometerMeters)(nil),                    // 32: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
-	(*VehicleStatsDecorationsIdlingDurationMilliseconds)(nil),           // 33: samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
-	(*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC)(nil),      // 34: samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
-	(*VehicleStatsDecorationsObdEngineSeconds)(nil),                     // 35: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
-	(*VehicleStatsDecorationsObdOdometerMeters)(nil),                    // 36: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
-	(*VehicleStatsDefLevelMilliPercent)(nil),                            // 37: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
-	(*VehicleStatsDefLevelMilliPercentWithDecoration)(nil),              // 38: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
-	(*VehicleStatsEcuDoorStatus)(nil),                                   // 39: samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
-	(*VehicleStatsEcuSpeedMph)(nil),                                     // 40: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
-	(*VehicleStatsEcuSpeedMphWithDecoration)(nil),                       // 41: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
-	(*VehicleStatsEngineCoolantTempMilliC)(nil),                         // 42: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
-	(*VehicleStatsEngineCoolantTempMilliCWithDecoration)(nil),           // 43: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
-	(*VehicleStatsEngineImmobilizer)(nil),                               // 44: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
-	(*VehicleStatsEngineImmobilizerWithDecoration)(nil),                 // 45: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
-	(*VehicleStatsEngineLoadPercent)(nil),                               // 46: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
-	(*VehicleStatsEngineLoadPercentWithDecoration)(nil),                 // 47: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
-	(*VehicleStatsEngineOilPressureKPa)(nil),                            // 48: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
-	(*VehicleStatsEngineOilPressureKPaWithDecoration)(nil),              // 49: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
-	(*VehicleStatsEngineRpm)(nil),                                       // 50: samsara.vehicle_stats.v1.VehicleStatsEngineRpm
-	(*VehicleStatsEngineRpmWithDecoration)(nil),                         // 51: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
-	(*VehicleStatsEngineState)(nil),                                     // 52: samsara.vehicle_stats.v1.VehicleStatsEngineState
-	(*VehicleStatsEngineStateWithDecoration)(nil),                       // 53: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
-	(*VehicleStatsEvAverageBatteryTemperatureMilliCelsius)(nil),         // 54: samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
-	(*VehicleStatsEvBatteryCurrentMilliAmp)(nil),                        // 55: samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
-	(*VehicleStatsEvBatteryStateOfHealthMilliPercent)(nil),              // 56: samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
-	(*VehicleStatsEvBatteryVoltageMilliVolt)(nil),                       // 57: samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
-	(*VehicleStatsEvChargingCurrentMilliAmp)(nil),                       // 58: samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
-	(*VehicleStatsEvChargingEnergyMicroWh)(nil),                         // 59: samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
-	(*VehicleStatsEvChargingStatus)(nil),                                // 60: samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
-	(*VehicleStatsEvChargingVoltageMilliVolt)(nil),                      // 61: samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
-	(*VehicleStatsEvConsumedEnergyMicroWh)(nil),                         // 62: samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
-	(*VehicleStatsEvDistanceDrivenMeters)(nil),                          // 63: samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
-	(*VehicleStatsEvRegeneratedEnergyMicroWh)(nil),                      // 64: samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
-	(*VehicleStatsEvStateOfChargeMilliPercent)(nil),                     // 65: samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	(*VehicleStatsFaultCodes)(nil),                                      // 66: samsara.vehicle_stats.v1.VehicleStatsFaultCodes
-	(*VehicleStatsFaultCodesJ1939)(nil),                                 // 67: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
-	(*VehicleStatsFaultCodesJ1939Lights)(nil),                           // 68: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
-	(*VehicleStatsFaultCodesJ1939TroubleCode)(nil),                      // 69: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
-	(*VehicleStatsFaultCodesOBDII)(nil),                                 // 70: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
-	(*VehicleStatsFaultCodesOBDIITroubleCode)(nil),                      // 71: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
-	(*VehicleStatsFaultCodesOem)(nil),                                   // 72: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
-	(*VehicleStatsFaultCodesOemTroubleCode)(nil),                        // 73: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
-	(*VehicleStatsFaultCodesPassengerDtc)(nil),                          // 74: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
-	(*VehicleStatsFaultCodesPassengerMonitorStatus)(nil),                // 75: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
-	(*VehicleStatsFaultCodesValue)(nil),                                 // 76: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
-	(*VehicleStatsFaultCodesValueJ1939)(nil),                            // 77: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
-	(*VehicleStatsFaultCodesValueJ1939CheckEngineLights)(nil),           // 78: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
-	(*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode)(nil),       // 79: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
-	(*VehicleStatsFaultCodesValueJ1939VendorSpecificFields)(nil),        // 80: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
-	(*VehicleStatsFaultCodesValueObdii)(nil),                            // 81: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
-	(*VehicleStatsFaultCodesValueObdiiConfirmedDtc)(nil),                // 82: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
-	(*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode)(nil),       // 83: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
-	(*VehicleStatsFaultCodesValueObdiiMonitorStatus)(nil),               // 84: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
-	(*VehicleStatsFaultCodesValueOem)(nil),                              // 85: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
-	(*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode)(nil),         // 86: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
-	(*VehicleStatsFaultCodesVendorSpecificFields)(nil),                  // 87: samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
-	(*VehicleStatsFaultCodesWithDecoration)(nil),                        // 88: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
-	(*VehicleStatsFuelConsumedMilliliters)(nil),                         // 89: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
-	(*VehicleStatsFuelConsumedMillilitersWithDecoration)(nil),           // 90: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
-	(*VehicleStatsFuelPercent)(nil),                                     // 91: samsara.vehicle_stats.v1.VehicleStatsFuelPercent
-	(*VehicleStatsFuelPercentWithDecoration)(nil),                       // 92: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
-	(*VehicleStatsGps)(nil),                                             // 93: samsara.vehicle_stats.v1.VehicleStatsGps
-	(*VehicleStatsGpsDistanceMeters)(nil),                               // 94: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
-	(*VehicleStatsGpsDistanceMetersWithDecoration)(nil),                 // 95: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
-	(*VehicleStatsGpsOdometerMeters)(nil),                               // 96: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
-	(*VehicleStatsGpsOdometerMetersWithDecoration)(nil),                 // 97: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
-	(*VehicleStatsIdlingDurationMilliseconds)(nil),                      // 98: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
-	(*VehicleStatsIdlingDurationMillisecondsWithDecoration)(nil),        // 99: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
-	(*VehicleStatsIntakeManifoldTempMilliC)(nil),                        // 100: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
-	(*VehicleStatsIntakeManifoldTempMilliCWithDecoration)(nil),          // 101: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
-	(*VehicleStatsListData)(nil),                                        // 102: samsara.vehicle_stats.v1.VehicleStatsListData
-	(*VehicleStatsListGps)(nil),                                         // 103: samsara.vehicle_stats.v1.VehicleStatsListGps
-	(*VehicleStatsListSyntheticEngineSeconds)(nil),                      // 104: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
-	(*VehicleStatsNfcCardScan)(nil),                                     // 105: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
-	(*VehicleStatsNfcCardScanCard)(nil),                                 // 106: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
-	(*VehicleStatsNfcCardScanWithDecoration)(nil),                       // 107: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
-	(*VehicleStatsObdEngineSeconds)(nil),                                // 108: samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
-	(*VehicleStatsObdEngineSecondsWithDecoration)(nil),                  // 109: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
-	(*VehicleStatsObdOdometerMeters)(nil),                               // 110: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
-	(*VehicleStatsObdOdometerMetersWithDecoration)(nil),                 // 111: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
-	(*VehicleStatsResponseEcuDoorStatus)(nil),                           // 112: samsara.vehicle_stats.v1.VehicleStatsResponseEcuDoorStatus
-	(*VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius)(nil), // 113: samsara.vehicle_stats.v1.VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius
-	(*VehicleStatsResponseEvBatteryCurrentMilliAmp)(nil),                // 114: samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryCurrentMilliAmp
-	(*VehicleStatsResponseEvBatteryStateOfHealthMilliPercent)(nil),      // 115: samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryStateOfHealthMilliPercent
-	(*VehicleStatsResponseEvBatteryVoltageMilliVolt)(nil),               // 116: samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryVoltageMilliVolt
-	(*VehicleStatsResponseEvChargingCurrentMilliAmp)(nil),               // 117: samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingCurrentMilliAmp
-	(*VehicleStatsResponseEvChargingEnergyMicroWh)(nil),                 // 118: samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingEnergyMicroWh
-	(*VehicleStatsResponseEvChargingStatus)(nil),                        // 119: samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingStatus
-	(*VehicleStatsResponseEvChargingVoltageMilliVolt)(nil),              // 120: samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingVoltageMilliVolt
-	(*VehicleStatsResponseEvConsumedEnergyMicroWh)(nil),                 // 121: samsara.vehicle_stats.v1.VehicleStatsResponseEvConsumedEnergyMicroWh
-	(*VehicleStatsResponseEvDistanceDrivenMeters)(nil),                  // 122: samsara.vehicle_stats.v1.VehicleStatsResponseEvDistanceDrivenMeters
-	(*VehicleStatsResponseEvRegeneratedEnergyMicroWh)(nil),              // 123: samsara.vehicle_stats.v1.VehicleStatsResponseEvRegeneratedEnergyMicroWh
-	(*VehicleStatsResponseEvStateOfChargeMilliPercent)(nil),             // 124: samsara.vehicle_stats.v1.VehicleStatsResponseEvStateOfChargeMilliPercent
-	(*VehicleStatsResponseSeatbeltDriver)(nil),                          // 125: samsara.vehicle_stats.v1.VehicleStatsResponseSeatbeltDriver
-	(*VehicleStatsResponseSpreaderActive)(nil),                          // 126: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderActive
-	(*VehicleStatsResponseSpreaderAirTemp)(nil),                         // 127: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderAirTemp
-	(*VehicleStatsResponseSpreaderBlastState)(nil),                      // 128: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderBlastState
-	(*VehicleStatsResponseSpreaderGranularName)(nil),                    // 129: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularName
-	(*VehicleStatsResponseSpreaderGranularRate)(nil),                    // 130: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularRate
-	(*VehicleStatsResponseSpreaderLiquidName)(nil),                      // 131: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidName
-	(*VehicleStatsResponseSpreaderLiquidRate)(nil),                      // 132: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidRate
-	(*VehicleStatsResponseSpreaderOnState)(nil),                         // 133: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderOnState
-	(*VehicleStatsResponseSpreaderPlowStatus)(nil),                      // 134: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPlowStatus
-	(*VehicleStatsResponseSpreaderPrewetName)(nil),                      // 135: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetName
-	(*VehicleStatsResponseSpreaderPrewetRate)(nil),                      // 136: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetRate
-	(*VehicleStatsResponseSpreaderRoadTemp)(nil),                        // 137: samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderRoadTemp
-	(*VehicleStatsSeatbeltDriver)(nil),                                  // 138: samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	(*VehicleStatsSpreaderActive)(nil),                                  // 139: samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	(*VehicleStatsSpreaderAirTemp)(nil),                                 // 140: samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	(*VehicleStatsSpreaderBlastState)(nil),                              // 141: samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	(*VehicleStatsSpreaderGranularName)(nil),                            // 142: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	(*VehicleStatsSpreaderGranularRate)(nil),                            // 143: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	(*VehicleStatsSpreaderLiquidName)(nil),                              // 144: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	(*VehicleStatsSpreaderLiquidRate)(nil),                              // 145: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	(*VehicleStatsSpreaderOnState)(nil),                                 // 146: samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	(*VehicleStatsSpreaderPlowStatus)(nil),                              // 147: samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	(*VehicleStatsSpreaderPrewetName)(nil),                              // 148: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	(*VehicleStatsSpreaderPrewetRate)(nil),                              // 149: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	(*VehicleStatsSpreaderRoadTemp)(nil),                                // 150: samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	(*VehicleStatsSyntheticEngineSeconds)(nil),                          // 151: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
-	(*VehicleStatsTirePressures)(nil),                                   // 152: samsara.vehicle_stats.v1.VehicleStatsTirePressures
-	nil,                                                                 // 153: samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
-	nil,                                                                 // 154: samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
-	(*v1.Pagination)(nil),                                               // 155: samsara.types.v1.Pagination
-	(*v1.ReverseGeo)(nil),                                               // 156: samsara.types.v1.ReverseGeo
+	(*GetVehicleStatsRequest)(nil),                                 // 0: samsara.vehicle_stats.v1.GetVehicleStatsRequest
+	(*GetVehicleStatsResponse)(nil),                                // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse
+	(*GetVehicleStatsFeedRequest)(nil),                             // 2: samsara.vehicle_stats.v1.GetVehicleStatsFeedRequest
+	(*GetVehicleStatsFeedResponse)(nil),                            // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse
+	(*GetVehicleStatsHistoryRequest)(nil),                          // 4: samsara.vehicle_stats.v1.GetVehicleStatsHistoryRequest
+	(*GetVehicleStatsHistoryResponse)(nil),                         // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse
+	(*VehicleLocationAddress)(nil),                                 // 6: samsara.vehicle_stats.v1.VehicleLocationAddress
+	(*VehicleStatsAmbientAirTempMilliC)(nil),                       // 7: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliC
+	(*VehicleStatsAmbientAirTempMilliCWithDecoration)(nil),         // 8: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration
+	(*VehicleStatsAuxInput)(nil),                                   // 9: samsara.vehicle_stats.v1.VehicleStatsAuxInput
+	(*VehicleStatsAuxInputDecoration)(nil),                         // 10: samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
+	(*VehicleStatsAuxInputWithDecoration)(nil),                     // 11: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration
+	(*VehicleStatsBarometricPressurePa)(nil),                       // 12: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
+	(*VehicleStatsBarometricPressurePaWithDecoration)(nil),         // 13: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration
+	(*VehicleStatsBatteryVoltage)(nil),                             // 14: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
+	(*VehicleStatsBatteryVoltageWithDecoration)(nil),               // 15: samsara.vehicle_stats.v1.VehicleStatsBatteryVoltageWithDecoration
+	(*VehicleStatsData)(nil),                                       // 16: samsara.vehicle_stats.v1.VehicleStatsData
+	(*VehicleStatsDecorations)(nil),                                // 17: samsara.vehicle_stats.v1.VehicleStatsDecorations
+	(*VehicleStatsDecorationsAmbientAirTemperatureMilliC)(nil),     // 18: samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
+	(*VehicleStatsDecorationsBarometricPressurePa)(nil),            // 19: samsara.vehicle_stats.v1.VehicleStatsDecorationsBarometricPressurePa
+	(*VehicleStatsDecorationsBatteryMilliVolts)(nil),               // 20: samsara.vehicle_stats.v1.VehicleStatsDecorationsBatteryMilliVolts
+	(*VehicleStatsDecorationsDefLevelMilliPercent)(nil),            // 21: samsara.vehicle_stats.v1.VehicleStatsDecorationsDefLevelMilliPercent
+	(*VehicleStatsDecorationsEcuSpeedMph)(nil),                     // 22: samsara.vehicle_stats.v1.VehicleStatsDecorationsEcuSpeedMph
+	(*VehicleStatsDecorationsEngineCoolantTemperatureMilliC)(nil),  // 23: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineCoolantTemperatureMilliC
+	(*VehicleStatsDecorationsEngineLoadPercent)(nil),               // 24: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineLoadPercent
+	(*VehicleStatsDecorationsEngineOilPressureKPa)(nil),            // 25: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineOilPressureKPa
+	(*VehicleStatsDecorationsEngineRpm)(nil),                       // 26: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineRpm
+	(*VehicleStatsDecorationsEngineStates)(nil),                    // 27: samsara.vehicle_stats.v1.VehicleStatsDecorationsEngineStates
+	(*VehicleStatsDecorationsFuelConsumedMilliliters)(nil),         // 28: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelConsumedMilliliters
+	(*VehicleStatsDecorationsFuelPercents)(nil),                    // 29: samsara.vehicle_stats.v1.VehicleStatsDecorationsFuelPercents
+	(*VehicleStatsDecorationsGps)(nil),                             // 30: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps
+	(*VehicleStatsDecorationsGpsDistanceMeters)(nil),               // 31: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsDistanceMeters
+	(*VehicleStatsDecorationsGpsOdometerMeters)(nil),               // 32: samsara.vehicle_stats.v1.VehicleStatsDecorationsGpsOdometerMeters
+	(*VehicleStatsDecorationsIdlingDurationMilliseconds)(nil),      // 33: samsara.vehicle_stats.v1.VehicleStatsDecorationsIdlingDurationMilliseconds
+	(*VehicleStatsDecorationsIntakeManifoldTemperatureMilliC)(nil), // 34: samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
+	(*VehicleStatsDecorationsObdEngineSeconds)(nil),                // 35: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
+	(*VehicleStatsDecorationsObdOdometerMeters)(nil),               // 36: samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
+	(*VehicleStatsDefLevelMilliPercent)(nil),                       // 37: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
+	(*VehicleStatsDefLevelMilliPercentWithDecoration)(nil),         // 38: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration
+	(*VehicleStatsEcuDoorStatus)(nil),                              // 39: samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
+	(*VehicleStatsEcuSpeedMph)(nil),                                // 40: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
+	(*VehicleStatsEcuSpeedMphWithDecoration)(nil),                  // 41: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration
+	(*VehicleStatsEngineCoolantTempMilliC)(nil),                    // 42: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
+	(*VehicleStatsEngineCoolantTempMilliCWithDecoration)(nil),      // 43: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration
+	(*VehicleStatsEngineImmobilizer)(nil),                          // 44: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
+	(*VehicleStatsEngineImmobilizerWithDecoration)(nil),            // 45: samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizerWithDecoration
+	(*VehicleStatsEngineLoadPercent)(nil),                          // 46: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercent
+	(*VehicleStatsEngineLoadPercentWithDecoration)(nil),            // 47: samsara.vehicle_stats.v1.VehicleStatsEngineLoadPercentWithDecoration
+	(*VehicleStatsEngineOilPressureKPa)(nil),                       // 48: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
+	(*VehicleStatsEngineOilPressureKPaWithDecoration)(nil),         // 49: samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPaWithDecoration
+	(*VehicleStatsEngineRpm)(nil),                                  // 50: samsara.vehicle_stats.v1.VehicleStatsEngineRpm
+	(*VehicleStatsEngineRpmWithDecoration)(nil),                    // 51: samsara.vehicle_stats.v1.VehicleStatsEngineRpmWithDecoration
+	(*VehicleStatsEngineState)(nil),                                // 52: samsara.vehicle_stats.v1.VehicleStatsEngineState
+	(*VehicleStatsEngineStateWithDecoration)(nil),                  // 53: samsara.vehicle_stats.v1.VehicleStatsEngineStateWithDecoration
+	(*VehicleStatsEvAverageBatteryTemperatureMilliCelsius)(nil),    // 54: samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	(*VehicleStatsEvBatteryCurrentMilliAmp)(nil),                   // 55: samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	(*VehicleStatsEvBatteryStateOfHealthMilliPercent)(nil),         // 56: samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	(*VehicleStatsEvBatteryVoltageMilliVolt)(nil),                  // 57: samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	(*VehicleStatsEvChargingCurrentMilliAmp)(nil),                  // 58: samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	(*VehicleStatsEvChargingEnergyMicroWh)(nil),                    // 59: samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	(*VehicleStatsEvChargingStatus)(nil),                           // 60: samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	(*VehicleStatsEvChargingVoltageMilliVolt)(nil),                 // 61: samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	(*VehicleStatsEvConsumedEnergyMicroWh)(nil),                    // 62: samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	(*VehicleStatsEvDistanceDrivenMeters)(nil),                     // 63: samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	(*VehicleStatsEvRegeneratedEnergyMicroWh)(nil),                 // 64: samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	(*VehicleStatsEvStateOfChargeMilliPercent)(nil),                // 65: samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	(*VehicleStatsFaultCodes)(nil),                                 // 66: samsara.vehicle_stats.v1.VehicleStatsFaultCodes
+	(*VehicleStatsFaultCodesJ1939)(nil),                            // 67: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939
+	(*VehicleStatsFaultCodesJ1939Lights)(nil),                      // 68: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939Lights
+	(*VehicleStatsFaultCodesJ1939TroubleCode)(nil),                 // 69: samsara.vehicle_stats.v1.VehicleStatsFaultCodesJ1939TroubleCode
+	(*VehicleStatsFaultCodesOBDII)(nil),                            // 70: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDII
+	(*VehicleStatsFaultCodesOBDIITroubleCode)(nil),                 // 71: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOBDIITroubleCode
+	(*VehicleStatsFaultCodesOem)(nil),                              // 72: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOem
+	(*VehicleStatsFaultCodesOemTroubleCode)(nil),                   // 73: samsara.vehicle_stats.v1.VehicleStatsFaultCodesOemTroubleCode
+	(*VehicleStatsFaultCodesPassengerDtc)(nil),                     // 74: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerDtc
+	(*VehicleStatsFaultCodesPassengerMonitorStatus)(nil),           // 75: samsara.vehicle_stats.v1.VehicleStatsFaultCodesPassengerMonitorStatus
+	(*VehicleStatsFaultCodesValue)(nil),                            // 76: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValue
+	(*VehicleStatsFaultCodesValueJ1939)(nil),                       // 77: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939
+	(*VehicleStatsFaultCodesValueJ1939CheckEngineLights)(nil),      // 78: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939CheckEngineLights
+	(*VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode)(nil),  // 79: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939DiagnosticTroubleCode
+	(*VehicleStatsFaultCodesValueJ1939VendorSpecificFields)(nil),   // 80: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueJ1939VendorSpecificFields
+	(*VehicleStatsFaultCodesValueObdii)(nil),                       // 81: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdii
+	(*VehicleStatsFaultCodesValueObdiiConfirmedDtc)(nil),           // 82: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiConfirmedDtc
+	(*VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode)(nil),  // 83: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiDiagnosticTroubleCode
+	(*VehicleStatsFaultCodesValueObdiiMonitorStatus)(nil),          // 84: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueObdiiMonitorStatus
+	(*VehicleStatsFaultCodesValueOem)(nil),                         // 85: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOem
+	(*VehicleStatsFaultCodesValueOemDiagnosticTroubleCode)(nil),    // 86: samsara.vehicle_stats.v1.VehicleStatsFaultCodesValueOemDiagnosticTroubleCode
+	(*VehicleStatsFaultCodesVendorSpecificFields)(nil),             // 87: samsara.vehicle_stats.v1.VehicleStatsFaultCodesVendorSpecificFields
+	(*VehicleStatsFaultCodesWithDecoration)(nil),                   // 88: samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
+	(*VehicleStatsFuelConsumedMilliliters)(nil),                    // 89: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
+	(*VehicleStatsFuelConsumedMillilitersWithDecoration)(nil),      // 90: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
+	(*VehicleStatsFuelPercent)(nil),                                // 91: samsara.vehicle_stats.v1.VehicleStatsFuelPercent
+	(*VehicleStatsFuelPercentWithDecoration)(nil),                  // 92: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
+	(*VehicleStatsGps)(nil),                                        // 93: samsara.vehicle_stats.v1.VehicleStatsGps
+	(*VehicleStatsGpsDistanceMeters)(nil),                          // 94: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMeters
+	(*VehicleStatsGpsDistanceMetersWithDecoration)(nil),            // 95: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration
+	(*VehicleStatsGpsOdometerMeters)(nil),                          // 96: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMeters
+	(*VehicleStatsGpsOdometerMetersWithDecoration)(nil),            // 97: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration
+	(*VehicleStatsIdlingDurationMilliseconds)(nil),                 // 98: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMilliseconds
+	(*VehicleStatsIdlingDurationMillisecondsWithDecoration)(nil),   // 99: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration
+	(*VehicleStatsIntakeManifoldTempMilliC)(nil),                   // 100: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliC
+	(*VehicleStatsIntakeManifoldTempMilliCWithDecoration)(nil),     // 101: samsara.vehicle_stats.v1.VehicleStatsIntakeManifoldTempMilliCWithDecoration
+	(*VehicleStatsListData)(nil),                                   // 102: samsara.vehicle_stats.v1.VehicleStatsListData
+	(*VehicleStatsListGps)(nil),                                    // 103: samsara.vehicle_stats.v1.VehicleStatsListGps
+	(*VehicleStatsListSyntheticEngineSeconds)(nil),                 // 104: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
+	(*VehicleStatsNfcCardScan)(nil),                                // 105: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
+	(*VehicleStatsNfcCardScanCard)(nil),                            // 106: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
+	(*VehicleStatsNfcCardScanWithDecoration)(nil),                  // 107: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
+	(*VehicleStatsObdEngineSeconds)(nil),                           // 108: samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
+	(*VehicleStatsObdEngineSecondsWithDecoration)(nil),             // 109: samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
+	(*VehicleStatsObdOdometerMeters)(nil),                          // 110: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
+	(*VehicleStatsObdOdometerMetersWithDecoration)(nil),            // 111: samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
+	(*VehicleStatsSeatbeltDriver)(nil),                             // 112: samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	(*VehicleStatsSpreaderActive)(nil),                             // 113: samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	(*VehicleStatsSpreaderAirTemp)(nil),                            // 114: samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	(*VehicleStatsSpreaderBlastState)(nil),                         // 115: samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	(*VehicleStatsSpreaderGranularName)(nil),                       // 116: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	(*VehicleStatsSpreaderGranularRate)(nil),                       // 117: samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	(*VehicleStatsSpreaderLiquidName)(nil),                         // 118: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	(*VehicleStatsSpreaderLiquidRate)(nil),                         // 119: samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	(*VehicleStatsSpreaderOnState)(nil),                            // 120: samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	(*VehicleStatsSpreaderPlowStatus)(nil),                         // 121: samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	(*VehicleStatsSpreaderPrewetName)(nil),                         // 122: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	(*VehicleStatsSpreaderPrewetRate)(nil),                         // 123: samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	(*VehicleStatsSpreaderRoadTemp)(nil),                           // 124: samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	(*VehicleStatsSyntheticEngineSeconds)(nil),                     // 125: samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
+	(*VehicleStatsTirePressures)(nil),                              // 126: samsara.vehicle_stats.v1.VehicleStatsTirePressures
+	nil,                                                            // 127: samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
+	nil,                                                            // 128: samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
+	(*v1.Pagination)(nil),                                          // 129: samsara.types.v1.Pagination
+	(*v1.ReverseGeo)(nil),                                          // 130: samsara.types.v1.ReverseGeo
 }
 var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	16,  // 0: samsara.vehicle_stats.v1.GetVehicleStatsResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsData
-	155, // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
+	129, // 1: samsara.vehicle_stats.v1.GetVehicleStatsResponse.pagination:type_name -> samsara.types.v1.Pagination
 	102, // 2: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
-	155, // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
+	129, // 3: samsara.vehicle_stats.v1.GetVehicleStatsFeedResponse.pagination:type_name -> samsara.types.v1.Pagination
 	102, // 4: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.data:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData
-	155, // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
+	129, // 5: samsara.vehicle_stats.v1.GetVehicleStatsHistoryResponse.pagination:type_name -> samsara.types.v1.Pagination
 	17,  // 6: samsara.vehicle_stats.v1.VehicleStatsAmbientAirTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 7: samsara.vehicle_stats.v1.VehicleStatsAuxInputWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 8: samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePaWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
@@ -12507,7 +10924,7 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	12,  // 24: samsara.vehicle_stats.v1.VehicleStatsData.barometric_pressure_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsBarometricPressurePa
 	14,  // 25: samsara.vehicle_stats.v1.VehicleStatsData.battery_milli_volts:type_name -> samsara.vehicle_stats.v1.VehicleStatsBatteryVoltage
 	37,  // 26: samsara.vehicle_stats.v1.VehicleStatsData.def_level_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercent
-	112, // 27: samsara.vehicle_stats.v1.VehicleStatsData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEcuDoorStatus
+	39,  // 27: samsara.vehicle_stats.v1.VehicleStatsData.ecu_door_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuDoorStatus
 	40,  // 28: samsara.vehicle_stats.v1.VehicleStatsData.ecu_speed_mph:type_name -> samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMph
 	42,  // 29: samsara.vehicle_stats.v1.VehicleStatsData.engine_coolant_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliC
 	44,  // 30: samsara.vehicle_stats.v1.VehicleStatsData.engine_immobilizer:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineImmobilizer
@@ -12515,19 +10932,19 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	48,  // 32: samsara.vehicle_stats.v1.VehicleStatsData.engine_oil_pressure_k_pa:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineOilPressureKPa
 	50,  // 33: samsara.vehicle_stats.v1.VehicleStatsData.engine_rpm:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineRpm
 	52,  // 34: samsara.vehicle_stats.v1.VehicleStatsData.engine_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsEngineState
-	113, // 35: samsara.vehicle_stats.v1.VehicleStatsData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvAverageBatteryTemperatureMilliCelsius
-	114, // 36: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryCurrentMilliAmp
-	115, // 37: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryStateOfHealthMilliPercent
-	116, // 38: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvBatteryVoltageMilliVolt
-	117, // 39: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingCurrentMilliAmp
-	118, // 40: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingEnergyMicroWh
-	119, // 41: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingStatus
-	120, // 42: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvChargingVoltageMilliVolt
-	121, // 43: samsara.vehicle_stats.v1.VehicleStatsData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvConsumedEnergyMicroWh
-	122, // 44: samsara.vehicle_stats.v1.VehicleStatsData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvDistanceDrivenMeters
-	123, // 45: samsara.vehicle_stats.v1.VehicleStatsData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvRegeneratedEnergyMicroWh
-	124, // 46: samsara.vehicle_stats.v1.VehicleStatsData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseEvStateOfChargeMilliPercent
-	153, // 47: samsara.vehicle_stats.v1.VehicleStatsData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
+	54,  // 35: samsara.vehicle_stats.v1.VehicleStatsData.ev_average_battery_temperature_milli_celsius:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvAverageBatteryTemperatureMilliCelsius
+	55,  // 36: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryCurrentMilliAmp
+	56,  // 37: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_state_of_health_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryStateOfHealthMilliPercent
+	57,  // 38: samsara.vehicle_stats.v1.VehicleStatsData.ev_battery_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvBatteryVoltageMilliVolt
+	58,  // 39: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_current_milli_amp:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingCurrentMilliAmp
+	59,  // 40: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingEnergyMicroWh
+	60,  // 41: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingStatus
+	61,  // 42: samsara.vehicle_stats.v1.VehicleStatsData.ev_charging_voltage_milli_volt:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvChargingVoltageMilliVolt
+	62,  // 43: samsara.vehicle_stats.v1.VehicleStatsData.ev_consumed_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvConsumedEnergyMicroWh
+	63,  // 44: samsara.vehicle_stats.v1.VehicleStatsData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
+	64,  // 45: samsara.vehicle_stats.v1.VehicleStatsData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
+	65,  // 46: samsara.vehicle_stats.v1.VehicleStatsData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
+	127, // 47: samsara.vehicle_stats.v1.VehicleStatsData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsData.ExternalIdsEntry
 	66,  // 48: samsara.vehicle_stats.v1.VehicleStatsData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodes
 	89,  // 49: samsara.vehicle_stats.v1.VehicleStatsData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMilliliters
 	91,  // 50: samsara.vehicle_stats.v1.VehicleStatsData.fuel_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercent
@@ -12539,20 +10956,20 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	105, // 56: samsara.vehicle_stats.v1.VehicleStatsData.nfc_card_scan:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScan
 	108, // 57: samsara.vehicle_stats.v1.VehicleStatsData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSeconds
 	110, // 58: samsara.vehicle_stats.v1.VehicleStatsData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMeters
-	125, // 59: samsara.vehicle_stats.v1.VehicleStatsData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSeatbeltDriver
-	126, // 60: samsara.vehicle_stats.v1.VehicleStatsData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderActive
-	127, // 61: samsara.vehicle_stats.v1.VehicleStatsData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderAirTemp
-	128, // 62: samsara.vehicle_stats.v1.VehicleStatsData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderBlastState
-	129, // 63: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularName
-	130, // 64: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderGranularRate
-	131, // 65: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidName
-	132, // 66: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderLiquidRate
-	133, // 67: samsara.vehicle_stats.v1.VehicleStatsData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderOnState
-	134, // 68: samsara.vehicle_stats.v1.VehicleStatsData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPlowStatus
-	135, // 69: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetName
-	136, // 70: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderPrewetRate
-	137, // 71: samsara.vehicle_stats.v1.VehicleStatsData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsResponseSpreaderRoadTemp
-	151, // 72: samsara.vehicle_stats.v1.VehicleStatsData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
+	112, // 59: samsara.vehicle_stats.v1.VehicleStatsData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	113, // 60: samsara.vehicle_stats.v1.VehicleStatsData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	114, // 61: samsara.vehicle_stats.v1.VehicleStatsData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	115, // 62: samsara.vehicle_stats.v1.VehicleStatsData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	116, // 63: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	117, // 64: samsara.vehicle_stats.v1.VehicleStatsData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	118, // 65: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	119, // 66: samsara.vehicle_stats.v1.VehicleStatsData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	120, // 67: samsara.vehicle_stats.v1.VehicleStatsData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	121, // 68: samsara.vehicle_stats.v1.VehicleStatsData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	122, // 69: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	123, // 70: samsara.vehicle_stats.v1.VehicleStatsData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	124, // 71: samsara.vehicle_stats.v1.VehicleStatsData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	125, // 72: samsara.vehicle_stats.v1.VehicleStatsData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsSyntheticEngineSeconds
 	18,  // 73: samsara.vehicle_stats.v1.VehicleStatsDecorations.ambient_air_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsAmbientAirTemperatureMilliC
 	10,  // 74: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input1:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
 	10,  // 75: samsara.vehicle_stats.v1.VehicleStatsDecorations.aux_input10:type_name -> samsara.vehicle_stats.v1.VehicleStatsAuxInputDecoration
@@ -12600,22 +11017,22 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	34,  // 117: samsara.vehicle_stats.v1.VehicleStatsDecorations.intake_manifold_temperature_milli_c:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsIntakeManifoldTemperatureMilliC
 	35,  // 118: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdEngineSeconds
 	36,  // 119: samsara.vehicle_stats.v1.VehicleStatsDecorations.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorationsObdOdometerMeters
-	138, // 120: samsara.vehicle_stats.v1.VehicleStatsDecorations.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	139, // 121: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	140, // 122: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	141, // 123: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	142, // 124: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	143, // 125: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	144, // 126: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	145, // 127: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	146, // 128: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	147, // 129: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	148, // 130: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	149, // 131: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	150, // 132: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
-	152, // 133: samsara.vehicle_stats.v1.VehicleStatsDecorations.tire_pressure:type_name -> samsara.vehicle_stats.v1.VehicleStatsTirePressures
+	112, // 120: samsara.vehicle_stats.v1.VehicleStatsDecorations.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	113, // 121: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	114, // 122: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	115, // 123: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	116, // 124: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	117, // 125: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	118, // 126: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	119, // 127: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	120, // 128: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	121, // 129: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	122, // 130: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	123, // 131: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	124, // 132: samsara.vehicle_stats.v1.VehicleStatsDecorations.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	126, // 133: samsara.vehicle_stats.v1.VehicleStatsDecorations.tire_pressure:type_name -> samsara.vehicle_stats.v1.VehicleStatsTirePressures
 	6,   // 134: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
-	156, // 135: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	130, // 135: samsara.vehicle_stats.v1.VehicleStatsDecorationsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
 	17,  // 136: samsara.vehicle_stats.v1.VehicleStatsDefLevelMilliPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 137: samsara.vehicle_stats.v1.VehicleStatsEcuSpeedMphWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 138: samsara.vehicle_stats.v1.VehicleStatsEngineCoolantTempMilliCWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
@@ -12655,7 +11072,7 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	17,  // 172: samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 173: samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	6,   // 174: samsara.vehicle_stats.v1.VehicleStatsGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
-	156, // 175: samsara.vehicle_stats.v1.VehicleStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	130, // 175: samsara.vehicle_stats.v1.VehicleStatsGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
 	17,  // 176: samsara.vehicle_stats.v1.VehicleStatsGpsDistanceMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 177: samsara.vehicle_stats.v1.VehicleStatsGpsOdometerMetersWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	17,  // 178: samsara.vehicle_stats.v1.VehicleStatsIdlingDurationMillisecondsWithDecoration.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
@@ -12697,7 +11114,7 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	63,  // 214: samsara.vehicle_stats.v1.VehicleStatsListData.ev_distance_driven_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvDistanceDrivenMeters
 	64,  // 215: samsara.vehicle_stats.v1.VehicleStatsListData.ev_regenerated_energy_micro_wh:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvRegeneratedEnergyMicroWh
 	65,  // 216: samsara.vehicle_stats.v1.VehicleStatsListData.ev_state_of_charge_milli_percent:type_name -> samsara.vehicle_stats.v1.VehicleStatsEvStateOfChargeMilliPercent
-	154, // 217: samsara.vehicle_stats.v1.VehicleStatsListData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
+	128, // 217: samsara.vehicle_stats.v1.VehicleStatsListData.external_ids:type_name -> samsara.vehicle_stats.v1.VehicleStatsListData.ExternalIdsEntry
 	88,  // 218: samsara.vehicle_stats.v1.VehicleStatsListData.fault_codes:type_name -> samsara.vehicle_stats.v1.VehicleStatsFaultCodesWithDecoration
 	90,  // 219: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_consumed_milliliters:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelConsumedMillilitersWithDecoration
 	92,  // 220: samsara.vehicle_stats.v1.VehicleStatsListData.fuel_percents:type_name -> samsara.vehicle_stats.v1.VehicleStatsFuelPercentWithDecoration
@@ -12709,23 +11126,23 @@ var file_samsara_vehicle_stats_v1_vehicle_stats_proto_depIdxs = []int32{
 	107, // 226: samsara.vehicle_stats.v1.VehicleStatsListData.nfc_card_scans:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration
 	109, // 227: samsara.vehicle_stats.v1.VehicleStatsListData.obd_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdEngineSecondsWithDecoration
 	111, // 228: samsara.vehicle_stats.v1.VehicleStatsListData.obd_odometer_meters:type_name -> samsara.vehicle_stats.v1.VehicleStatsObdOdometerMetersWithDecoration
-	138, // 229: samsara.vehicle_stats.v1.VehicleStatsListData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
-	139, // 230: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
-	140, // 231: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
-	141, // 232: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
-	142, // 233: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
-	143, // 234: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
-	144, // 235: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
-	145, // 236: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
-	146, // 237: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
-	147, // 238: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
-	148, // 239: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
-	149, // 240: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
-	150, // 241: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
+	112, // 229: samsara.vehicle_stats.v1.VehicleStatsListData.seatbelt_driver:type_name -> samsara.vehicle_stats.v1.VehicleStatsSeatbeltDriver
+	113, // 230: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_active:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderActive
+	114, // 231: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_air_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderAirTemp
+	115, // 232: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_blast_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderBlastState
+	116, // 233: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularName
+	117, // 234: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_granular_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderGranularRate
+	118, // 235: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidName
+	119, // 236: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_liquid_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderLiquidRate
+	120, // 237: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_on_state:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderOnState
+	121, // 238: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_plow_status:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPlowStatus
+	122, // 239: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_name:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetName
+	123, // 240: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_prewet_rate:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderPrewetRate
+	124, // 241: samsara.vehicle_stats.v1.VehicleStatsListData.spreader_road_temp:type_name -> samsara.vehicle_stats.v1.VehicleStatsSpreaderRoadTemp
 	104, // 242: samsara.vehicle_stats.v1.VehicleStatsListData.synthetic_engine_seconds:type_name -> samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds
 	6,   // 243: samsara.vehicle_stats.v1.VehicleStatsListGps.address:type_name -> samsara.vehicle_stats.v1.VehicleLocationAddress
 	17,  // 244: samsara.vehicle_stats.v1.VehicleStatsListGps.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
-	156, // 245: samsara.vehicle_stats.v1.VehicleStatsListGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
+	130, // 245: samsara.vehicle_stats.v1.VehicleStatsListGps.reverse_geo:type_name -> samsara.types.v1.ReverseGeo
 	17,  // 246: samsara.vehicle_stats.v1.VehicleStatsListSyntheticEngineSeconds.decorations:type_name -> samsara.vehicle_stats.v1.VehicleStatsDecorations
 	106, // 247: samsara.vehicle_stats.v1.VehicleStatsNfcCardScan.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
 	106, // 248: samsara.vehicle_stats.v1.VehicleStatsNfcCardScanWithDecoration.card:type_name -> samsara.vehicle_stats.v1.VehicleStatsNfcCardScanCard
@@ -12870,39 +11287,13 @@ func file_samsara_vehicle_stats_v1_vehicle_stats_proto_init() {
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[124].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[125].OneofWrappers = []any{}
 	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[126].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[127].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[128].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[129].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[130].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[131].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[132].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[133].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[134].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[135].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[136].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[137].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[138].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[139].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[140].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[141].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[142].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[143].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[144].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[145].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[146].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[147].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[148].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[149].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[150].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[151].OneofWrappers = []any{}
-	file_samsara_vehicle_stats_v1_vehicle_stats_proto_msgTypes[152].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc), len(file_samsara_vehicle_stats_v1_vehicle_stats_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   155,
+			NumMessages:   129,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

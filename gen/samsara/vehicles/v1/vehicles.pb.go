@@ -141,7 +141,7 @@ type ListVehiclesResponse struct {
 	// Member `data`. Required.
 	Data []*VehicleObject `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,7 +183,7 @@ func (x *ListVehiclesResponse) GetData() []*VehicleObject {
 	return nil
 }
 
-func (x *ListVehiclesResponse) GetPagination() *v1.GoaPagination {
+func (x *ListVehiclesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -676,61 +676,6 @@ func (x *UpdateVehicleResponse) GetData() *Vehicle {
 	return nil
 }
 
-// Schema gatewayTiny.
-type GatewayTiny struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `model`.
-	Model *string `protobuf:"bytes,1,opt,name=model,proto3,oneof" json:"model,omitempty"`
-	// Member `serial`.
-	Serial        *string `protobuf:"bytes,2,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GatewayTiny) Reset() {
-	*x = GatewayTiny{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GatewayTiny) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GatewayTiny) ProtoMessage() {}
-
-func (x *GatewayTiny) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GatewayTiny.ProtoReflect.Descriptor instead.
-func (*GatewayTiny) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *GatewayTiny) GetModel() string {
-	if x != nil && x.Model != nil {
-		return *x.Model
-	}
-	return ""
-}
-
-func (x *GatewayTiny) GetSerial() string {
-	if x != nil && x.Serial != nil {
-		return *x.Serial
-	}
-	return ""
-}
-
 // Schema GrossVehicleWeight.
 type GrossVehicleWeight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -744,7 +689,7 @@ type GrossVehicleWeight struct {
 
 func (x *GrossVehicleWeight) Reset() {
 	*x = GrossVehicleWeight{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +701,7 @@ func (x *GrossVehicleWeight) String() string {
 func (*GrossVehicleWeight) ProtoMessage() {}
 
 func (x *GrossVehicleWeight) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +714,7 @@ func (x *GrossVehicleWeight) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrossVehicleWeight.ProtoReflect.Descriptor instead.
 func (*GrossVehicleWeight) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{7}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GrossVehicleWeight) GetUnit() string {
@@ -786,7 +731,7 @@ func (x *GrossVehicleWeight) GetWeight() int64 {
 	return 0
 }
 
-// Schema Sensor.
+// Schemas Sensor, sensorResponseBody.
 type Sensor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
@@ -801,7 +746,7 @@ type Sensor struct {
 
 func (x *Sensor) Reset() {
 	*x = Sensor{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +758,7 @@ func (x *Sensor) String() string {
 func (*Sensor) ProtoMessage() {}
 
 func (x *Sensor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +771,7 @@ func (x *Sensor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sensor.ProtoReflect.Descriptor instead.
 func (*Sensor) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{8}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Sensor) GetId() string {
@@ -844,70 +789,6 @@ func (x *Sensor) GetMac() string {
 }
 
 func (x *Sensor) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-// Schema sensorResponseBody.
-type Sensor2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `mac`. Required.
-	Mac *string `protobuf:"bytes,2,opt,name=mac,proto3,oneof" json:"mac,omitempty"`
-	// Member `name`. Required.
-	Name          *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Sensor2) Reset() {
-	*x = Sensor2{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Sensor2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Sensor2) ProtoMessage() {}
-
-func (x *Sensor2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Sensor2.ProtoReflect.Descriptor instead.
-func (*Sensor2) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *Sensor2) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *Sensor2) GetMac() string {
-	if x != nil && x.Mac != nil {
-		return *x.Mac
-	}
-	return ""
-}
-
-func (x *Sensor2) GetName() string {
 	if x != nil && x.Name != nil {
 		return *x.Name
 	}
@@ -952,7 +833,7 @@ type Vehicle struct {
 	// Member `externalIds`.
 	ExternalIds map[string]string `protobuf:"bytes,17,rep,name=external_ids,json=externalIds,proto3" json:"external_ids,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Member `gateway`.
-	Gateway *GatewayTiny `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Gateway *v1.GatewayTiny `protobuf:"bytes,18,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// Member `grossVehicleWeight`.
 	GrossVehicleWeight *GrossVehicleWeight `protobuf:"bytes,19,opt,name=gross_vehicle_weight,json=grossVehicleWeight,proto3" json:"gross_vehicle_weight,omitempty"`
 	// Member `harshAccelerationSettingType`. Known values: `passengerCar`, `lightTruck`, `heavyDuty`,
@@ -975,7 +856,7 @@ type Vehicle struct {
 	// Member `serial`.
 	Serial *string `protobuf:"bytes,28,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Member `staticAssignedDriver`.
-	StaticAssignedDriver *v1.DriverTiny `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
+	StaticAssignedDriver *v1.DriverTiny2 `protobuf:"bytes,29,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
 	// Member `tags`.
 	Tags []*v1.TagTiny `protobuf:"bytes,30,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`, `mixed`.
@@ -992,7 +873,7 @@ type Vehicle struct {
 
 func (x *Vehicle) Reset() {
 	*x = Vehicle{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +885,7 @@ func (x *Vehicle) String() string {
 func (*Vehicle) ProtoMessage() {}
 
 func (x *Vehicle) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +898,7 @@ func (x *Vehicle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vehicle.ProtoReflect.Descriptor instead.
 func (*Vehicle) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{10}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Vehicle) GetAttributes() []*v1.AttributeTiny {
@@ -1139,7 +1020,7 @@ func (x *Vehicle) GetExternalIds() map[string]string {
 	return nil
 }
 
-func (x *Vehicle) GetGateway() *GatewayTiny {
+func (x *Vehicle) GetGateway() *v1.GatewayTiny {
 	if x != nil {
 		return x.Gateway
 	}
@@ -1216,7 +1097,7 @@ func (x *Vehicle) GetSerial() string {
 	return ""
 }
 
-func (x *Vehicle) GetStaticAssignedDriver() *v1.DriverTiny {
+func (x *Vehicle) GetStaticAssignedDriver() *v1.DriverTiny2 {
 	if x != nil {
 		return x.StaticAssignedDriver
 	}
@@ -1262,7 +1143,7 @@ func (x *Vehicle) GetYear() string {
 type VehicleObject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `attributes`.
-	Attributes []*v1.GoaAttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*v1.AttributeTiny `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	// Member `auxInputType1`.
 	AuxInputType1 *string `protobuf:"bytes,2,opt,name=aux_input_type1,json=auxInputType1,proto3,oneof" json:"aux_input_type1,omitempty"`
 	// Member `auxInputType10`.
@@ -1316,13 +1197,13 @@ type VehicleObject struct {
 	// Member `notes`.
 	Notes *string `protobuf:"bytes,27,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `sensorConfiguration`.
-	SensorConfiguration *VehicleSensorConfiguration2 `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
+	SensorConfiguration *VehicleSensorConfiguration `protobuf:"bytes,28,opt,name=sensor_configuration,json=sensorConfiguration,proto3" json:"sensor_configuration,omitempty"`
 	// Member `serial`.
 	Serial *string `protobuf:"bytes,29,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
 	// Member `staticAssignedDriver`.
 	StaticAssignedDriver *v1.Driver `protobuf:"bytes,30,opt,name=static_assigned_driver,json=staticAssignedDriver,proto3" json:"static_assigned_driver,omitempty"`
 	// Member `tags`.
-	Tags []*v1.GoaTagTiny `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []*v1.TagTiny `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Member `updatedAtTime`. A time as in RFC 3339.
 	UpdatedAtTime *string `protobuf:"bytes,32,opt,name=updated_at_time,json=updatedAtTime,proto3,oneof" json:"updated_at_time,omitempty"`
 	// Member `vehicleRegulationMode`. Known values: `regulated`, `unregulated`.
@@ -1345,7 +1226,7 @@ type VehicleObject struct {
 
 func (x *VehicleObject) Reset() {
 	*x = VehicleObject{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1238,7 @@ func (x *VehicleObject) String() string {
 func (*VehicleObject) ProtoMessage() {}
 
 func (x *VehicleObject) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,10 +1251,10 @@ func (x *VehicleObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleObject.ProtoReflect.Descriptor instead.
 func (*VehicleObject) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{11}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *VehicleObject) GetAttributes() []*v1.GoaAttributeTiny {
+func (x *VehicleObject) GetAttributes() []*v1.AttributeTiny {
 	if x != nil {
 		return x.Attributes
 	}
@@ -1562,7 +1443,7 @@ func (x *VehicleObject) GetNotes() string {
 	return ""
 }
 
-func (x *VehicleObject) GetSensorConfiguration() *VehicleSensorConfiguration2 {
+func (x *VehicleObject) GetSensorConfiguration() *VehicleSensorConfiguration {
 	if x != nil {
 		return x.SensorConfiguration
 	}
@@ -1583,7 +1464,7 @@ func (x *VehicleObject) GetStaticAssignedDriver() *v1.Driver {
 	return nil
 }
 
-func (x *VehicleObject) GetTags() []*v1.GoaTagTiny {
+func (x *VehicleObject) GetTags() []*v1.TagTiny {
 	if x != nil {
 		return x.Tags
 	}
@@ -1646,7 +1527,7 @@ func (x *VehicleObject) GetYear() string {
 	return ""
 }
 
-// Schema VehicleSensorConfiguration.
+// Schemas VehicleSensorConfiguration, vehicleSensorConfigurationResponseBody.
 type VehicleSensorConfiguration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `areas`.
@@ -1659,7 +1540,7 @@ type VehicleSensorConfiguration struct {
 
 func (x *VehicleSensorConfiguration) Reset() {
 	*x = VehicleSensorConfiguration{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1552,7 @@ func (x *VehicleSensorConfiguration) String() string {
 func (*VehicleSensorConfiguration) ProtoMessage() {}
 
 func (x *VehicleSensorConfiguration) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1565,7 @@ func (x *VehicleSensorConfiguration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfiguration.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfiguration) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{12}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VehicleSensorConfiguration) GetAreas() []*VehicleSensorConfigurationArea {
@@ -1701,69 +1582,15 @@ func (x *VehicleSensorConfiguration) GetDoors() []*VehicleSensorConfigurationDoo
 	return nil
 }
 
-// Schema vehicleSensorConfigurationResponseBody.
-type VehicleSensorConfiguration2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `areas`.
-	Areas []*VehicleSensorConfigurationArea2 `protobuf:"bytes,1,rep,name=areas,proto3" json:"areas,omitempty"`
-	// Member `doors`.
-	Doors         []*VehicleSensorConfigurationDoor2 `protobuf:"bytes,2,rep,name=doors,proto3" json:"doors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleSensorConfiguration2) Reset() {
-	*x = VehicleSensorConfiguration2{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleSensorConfiguration2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleSensorConfiguration2) ProtoMessage() {}
-
-func (x *VehicleSensorConfiguration2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleSensorConfiguration2.ProtoReflect.Descriptor instead.
-func (*VehicleSensorConfiguration2) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *VehicleSensorConfiguration2) GetAreas() []*VehicleSensorConfigurationArea2 {
-	if x != nil {
-		return x.Areas
-	}
-	return nil
-}
-
-func (x *VehicleSensorConfiguration2) GetDoors() []*VehicleSensorConfigurationDoor2 {
-	if x != nil {
-		return x.Doors
-	}
-	return nil
-}
-
-// Schema VehicleSensorConfigurationArea.
+// Schemas VehicleSensorConfigurationArea, vehicleSensorConfigurationAreaResponseBody.
 type VehicleSensorConfigurationArea struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `cargoSensors`.
 	CargoSensors []*Sensor `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
 	// Member `humiditySensors`.
 	HumiditySensors []*Sensor `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
-	// Member `position`. Known values: `Position_Front`, `Position_Middle`, `Position_Back`.
+	// Member `position`. Known values: `back`, `front`, `middle`, `Position_Front`,
+	// `Position_Middle`, `Position_Back`.
 	Position *string `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	// Member `temperatureSensors`.
 	TemperatureSensors []*Sensor `protobuf:"bytes,4,rep,name=temperature_sensors,json=temperatureSensors,proto3" json:"temperature_sensors,omitempty"`
@@ -1773,7 +1600,7 @@ type VehicleSensorConfigurationArea struct {
 
 func (x *VehicleSensorConfigurationArea) Reset() {
 	*x = VehicleSensorConfigurationArea{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[14]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1612,7 @@ func (x *VehicleSensorConfigurationArea) String() string {
 func (*VehicleSensorConfigurationArea) ProtoMessage() {}
 
 func (x *VehicleSensorConfigurationArea) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[14]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1625,7 @@ func (x *VehicleSensorConfigurationArea) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfigurationArea.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfigurationArea) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{14}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VehicleSensorConfigurationArea) GetCargoSensors() []*Sensor {
@@ -1829,83 +1656,10 @@ func (x *VehicleSensorConfigurationArea) GetTemperatureSensors() []*Sensor {
 	return nil
 }
 
-// Schema vehicleSensorConfigurationAreaResponseBody.
-type VehicleSensorConfigurationArea2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `cargoSensors`.
-	CargoSensors []*Sensor2 `protobuf:"bytes,1,rep,name=cargo_sensors,json=cargoSensors,proto3" json:"cargo_sensors,omitempty"`
-	// Member `humiditySensors`.
-	HumiditySensors []*Sensor2 `protobuf:"bytes,2,rep,name=humidity_sensors,json=humiditySensors,proto3" json:"humidity_sensors,omitempty"`
-	// Member `position`. Required. Known values: `back`, `front`, `middle`.
-	Position *string `protobuf:"bytes,3,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `temperatureSensors`.
-	TemperatureSensors []*Sensor2 `protobuf:"bytes,4,rep,name=temperature_sensors,json=temperatureSensors,proto3" json:"temperature_sensors,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
-}
-
-func (x *VehicleSensorConfigurationArea2) Reset() {
-	*x = VehicleSensorConfigurationArea2{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleSensorConfigurationArea2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleSensorConfigurationArea2) ProtoMessage() {}
-
-func (x *VehicleSensorConfigurationArea2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleSensorConfigurationArea2.ProtoReflect.Descriptor instead.
-func (*VehicleSensorConfigurationArea2) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *VehicleSensorConfigurationArea2) GetCargoSensors() []*Sensor2 {
-	if x != nil {
-		return x.CargoSensors
-	}
-	return nil
-}
-
-func (x *VehicleSensorConfigurationArea2) GetHumiditySensors() []*Sensor2 {
-	if x != nil {
-		return x.HumiditySensors
-	}
-	return nil
-}
-
-func (x *VehicleSensorConfigurationArea2) GetPosition() string {
-	if x != nil && x.Position != nil {
-		return *x.Position
-	}
-	return ""
-}
-
-func (x *VehicleSensorConfigurationArea2) GetTemperatureSensors() []*Sensor2 {
-	if x != nil {
-		return x.TemperatureSensors
-	}
-	return nil
-}
-
-// Schema VehicleSensorConfigurationDoor.
+// Schemas VehicleSensorConfigurationDoor, vehicleSensorConfigurationDoorResponseBody.
 type VehicleSensorConfigurationDoor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `position`. Known values: `Position_Left`, `Position_Right`.
+	// Member `position`. Known values: `back`, `left`, `right`, `Position_Left`, `Position_Right`.
 	Position *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
 	// Member `sensor`.
 	Sensor        *Sensor `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
@@ -1915,7 +1669,7 @@ type VehicleSensorConfigurationDoor struct {
 
 func (x *VehicleSensorConfigurationDoor) Reset() {
 	*x = VehicleSensorConfigurationDoor{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[16]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +1681,7 @@ func (x *VehicleSensorConfigurationDoor) String() string {
 func (*VehicleSensorConfigurationDoor) ProtoMessage() {}
 
 func (x *VehicleSensorConfigurationDoor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[16]
+	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +1694,7 @@ func (x *VehicleSensorConfigurationDoor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VehicleSensorConfigurationDoor.ProtoReflect.Descriptor instead.
 func (*VehicleSensorConfigurationDoor) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{16}
+	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VehicleSensorConfigurationDoor) GetPosition() string {
@@ -1951,61 +1705,6 @@ func (x *VehicleSensorConfigurationDoor) GetPosition() string {
 }
 
 func (x *VehicleSensorConfigurationDoor) GetSensor() *Sensor {
-	if x != nil {
-		return x.Sensor
-	}
-	return nil
-}
-
-// Schema vehicleSensorConfigurationDoorResponseBody.
-type VehicleSensorConfigurationDoor2 struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `position`. Required. Known values: `back`, `left`, `right`.
-	Position *string `protobuf:"bytes,1,opt,name=position,proto3,oneof" json:"position,omitempty"`
-	// Member `sensor`. Required.
-	Sensor        *Sensor2 `protobuf:"bytes,2,opt,name=sensor,proto3" json:"sensor,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *VehicleSensorConfigurationDoor2) Reset() {
-	*x = VehicleSensorConfigurationDoor2{}
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *VehicleSensorConfigurationDoor2) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*VehicleSensorConfigurationDoor2) ProtoMessage() {}
-
-func (x *VehicleSensorConfigurationDoor2) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1_vehicles_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use VehicleSensorConfigurationDoor2.ProtoReflect.Descriptor instead.
-func (*VehicleSensorConfigurationDoor2) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *VehicleSensorConfigurationDoor2) GetPosition() string {
-	if x != nil && x.Position != nil {
-		return *x.Position
-	}
-	return ""
-}
-
-func (x *VehicleSensorConfigurationDoor2) GetSensor() *Sensor2 {
 	if x != nil {
 		return x.Sensor
 	}
@@ -2035,11 +1734,11 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x0f_parent_tag_idsB\n" +
 	"\n" +
 	"\b_tag_idsB\x15\n" +
-	"\x13_updated_after_time\"\x9f\x01\n" +
+	"\x13_updated_after_time\"\x9c\x01\n" +
 	"\x14ListVehiclesResponse\x12>\n" +
-	"\x04data\x18\x01 \x03(\v2\".samsara.vehicles.v1.VehicleObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\".samsara.vehicles.v1.VehicleObjectB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"9\n" +
 	"\x11GetVehicleRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
@@ -2125,32 +1824,19 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\r_vehicle_typeB\x06\n" +
 	"\x04_vin\"Q\n" +
 	"\x15UpdateVehicleResponse\x128\n" +
-	"\x04data\x18\x01 \x01(\v2\x1c.samsara.vehicles.v1.VehicleB\x06\xda\xce\x18\x02 \x01R\x04data\"k\n" +
-	"\vGatewayTiny\x12\x19\n" +
-	"\x05model\x18\x01 \x01(\tH\x00R\x05model\x88\x01\x01\x12\x1b\n" +
-	"\x06serial\x18\x02 \x01(\tH\x01R\x06serial\x88\x01\x01:\x0f\xda\xce\x18\vgatewayTinyB\b\n" +
-	"\x06_modelB\t\n" +
-	"\a_serial\"\x84\x01\n" +
+	"\x04data\x18\x01 \x01(\v2\x1c.samsara.vehicles.v1.VehicleB\x06\xda\xce\x18\x02 \x01R\x04data\"\x84\x01\n" +
 	"\x12GrossVehicleWeight\x12%\n" +
 	"\x04unit\x18\x01 \x01(\tB\f\xda\xce\x18\b2\x02lb2\x02kgH\x00R\x04unit\x88\x01\x01\x12\x1b\n" +
 	"\x06weight\x18\x02 \x01(\x03H\x01R\x06weight\x88\x01\x01:\x16\xda\xce\x18\x12GrossVehicleWeightB\a\n" +
 	"\x05_unitB\t\n" +
-	"\a_weight\"\x89\x01\n" +
+	"\a_weight\"\x9f\x01\n" +
 	"\x06Sensor\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
 	"\x03mac\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x03mac\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01:\n" +
-	"\xda\xce\x18\x06SensorB\x05\n" +
+	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01: \xda\xce\x18\x06Sensor\xda\xce\x18\x12sensorResponseBodyB\x05\n" +
 	"\x03_idB\x06\n" +
 	"\x04_macB\a\n" +
-	"\x05_name\"\x96\x01\n" +
-	"\aSensor2\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x1d\n" +
-	"\x03mac\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x03mac\x88\x01\x01\x12\x1f\n" +
-	"\x04name\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x04name\x88\x01\x01:\x16\xda\xce\x18\x12sensorResponseBodyB\x05\n" +
-	"\x03_idB\x06\n" +
-	"\x04_macB\a\n" +
-	"\x05_name\"\xa9\x12\n" +
+	"\x05_name\"\xa7\x12\n" +
 	"\aVehicle\x12?\n" +
 	"\n" +
 	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
@@ -2172,8 +1858,8 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x0faux_input_type9\x18\x0e \x01(\tH\fR\rauxInputType9\x88\x01\x01\x12(\n" +
 	"\rcamera_serial\x18\x0f \x01(\tH\rR\fcameraSerial\x88\x01\x01\x12\x15\n" +
 	"\x03esn\x18\x10 \x01(\tH\x0eR\x03esn\x88\x01\x01\x12P\n" +
-	"\fexternal_ids\x18\x11 \x03(\v2-.samsara.vehicles.v1.Vehicle.ExternalIdsEntryR\vexternalIds\x12:\n" +
-	"\agateway\x18\x12 \x01(\v2 .samsara.vehicles.v1.GatewayTinyR\agateway\x12Y\n" +
+	"\fexternal_ids\x18\x11 \x03(\v2-.samsara.vehicles.v1.Vehicle.ExternalIdsEntryR\vexternalIds\x127\n" +
+	"\agateway\x18\x12 \x01(\v2\x1d.samsara.types.v1.GatewayTinyR\agateway\x12Y\n" +
 	"\x14gross_vehicle_weight\x18\x13 \x01(\v2'.samsara.vehicles.v1.GrossVehicleWeightR\x12grossVehicleWeight\x12\x85\x01\n" +
 	"\x1fharsh_acceleration_setting_type\x18\x14 \x01(\tB9\xda\xce\x1852\fpassengerCar2\n" +
 	"lightTruck2\theavyDuty2\x03off2\tautomaticH\x0fR\x1charshAccelerationSettingType\x88\x01\x01\x12\x1b\n" +
@@ -2184,8 +1870,8 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04name\x18\x19 \x01(\tH\x14R\x04name\x88\x01\x01\x12(\n" +
 	"\x05notes\x18\x1a \x01(\tB\r\xda\xce\x18\tI\x00\x00\x00\x00\x00\xe0o@H\x15R\x05notes\x88\x01\x01\x12b\n" +
 	"\x14sensor_configuration\x18\x1b \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationR\x13sensorConfiguration\x12\x1b\n" +
-	"\x06serial\x18\x1c \x01(\tH\x16R\x06serial\x88\x01\x01\x12R\n" +
-	"\x16static_assigned_driver\x18\x1d \x01(\v2\x1c.samsara.types.v1.DriverTinyR\x14staticAssignedDriver\x12-\n" +
+	"\x06serial\x18\x1c \x01(\tH\x16R\x06serial\x88\x01\x01\x12S\n" +
+	"\x16static_assigned_driver\x18\x1d \x01(\v2\x1d.samsara.types.v1.DriverTiny2R\x14staticAssignedDriver\x12-\n" +
 	"\x04tags\x18\x1e \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12`\n" +
 	"\x17vehicle_regulation_mode\x18\x1f \x01(\tB#\xda\xce\x18\x1f2\tregulated2\vunregulated2\x05mixedH\x17R\x15vehicleRegulationMode\x88\x01\x01\x12&\n" +
 	"\fvehicle_type\x18  \x01(\tH\x18R\vvehicleType\x88\x01\x01\x12-\n" +
@@ -2220,10 +1906,10 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x18_vehicle_regulation_modeB\x0f\n" +
 	"\r_vehicle_typeB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year\"\x97\x15\n" +
-	"\rVehicleObject\x12B\n" +
+	"\x05_year\"\x90\x15\n" +
+	"\rVehicleObject\x12?\n" +
 	"\n" +
-	"attributes\x18\x01 \x03(\v2\".samsara.types.v1.GoaAttributeTinyR\n" +
+	"attributes\x18\x01 \x03(\v2\x1f.samsara.types.v1.AttributeTinyR\n" +
 	"attributes\x12+\n" +
 	"\x0faux_input_type1\x18\x02 \x01(\tH\x00R\rauxInputType1\x88\x01\x01\x12-\n" +
 	"\x10aux_input_type10\x18\x03 \x01(\tH\x01R\x0eauxInputType10\x88\x01\x01\x12-\n" +
@@ -2252,11 +1938,11 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x04make\x18\x18 \x01(\tH\x14R\x04make\x88\x01\x01\x12\x19\n" +
 	"\x05model\x18\x19 \x01(\tH\x15R\x05model\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x1a \x01(\tH\x16R\x04name\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x1b \x01(\tH\x17R\x05notes\x88\x01\x01\x12c\n" +
-	"\x14sensor_configuration\x18\x1c \x01(\v20.samsara.vehicles.v1.VehicleSensorConfiguration2R\x13sensorConfiguration\x12\x1b\n" +
+	"\x05notes\x18\x1b \x01(\tH\x17R\x05notes\x88\x01\x01\x12b\n" +
+	"\x14sensor_configuration\x18\x1c \x01(\v2/.samsara.vehicles.v1.VehicleSensorConfigurationR\x13sensorConfiguration\x12\x1b\n" +
 	"\x06serial\x18\x1d \x01(\tH\x18R\x06serial\x88\x01\x01\x12N\n" +
-	"\x16static_assigned_driver\x18\x1e \x01(\v2\x18.samsara.types.v1.DriverR\x14staticAssignedDriver\x120\n" +
-	"\x04tags\x18\x1f \x03(\v2\x1c.samsara.types.v1.GoaTagTinyR\x04tags\x12<\n" +
+	"\x16static_assigned_driver\x18\x1e \x01(\v2\x18.samsara.types.v1.DriverR\x14staticAssignedDriver\x12-\n" +
+	"\x04tags\x18\x1f \x03(\v2\x19.samsara.types.v1.TagTinyR\x04tags\x12<\n" +
 	"\x0fupdated_at_time\x18  \x01(\tB\x0f\xda\xce\x18\v:\tdate-timeH\x19R\rupdatedAtTime\x88\x01\x01\x12Y\n" +
 	"\x17vehicle_regulation_mode\x18! \x01(\tB\x1c\xda\xce\x18\x182\tregulated2\vunregulatedH\x1aR\x15vehicleRegulationMode\x88\x01\x01\x12J\n" +
 	"\fvehicle_type\x18\" \x01(\tB\"\xda\xce\x18\x1e2\x05unset2\tpassenger2\x05truck2\x03busH\x1bR\vvehicleType\x88\x01\x01\x12*\n" +
@@ -2300,32 +1986,19 @@ const file_samsara_vehicles_v1_vehicles_proto_rawDesc = "" +
 	"\x1c_vehicle_weight_in_kilogramsB\x1b\n" +
 	"\x19_vehicle_weight_in_poundsB\x06\n" +
 	"\x04_vinB\a\n" +
-	"\x05_year\"\xd2\x01\n" +
+	"\x05_year\"\xfc\x01\n" +
 	"\x1aVehicleSensorConfiguration\x12I\n" +
 	"\x05areas\x18\x01 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationAreaR\x05areas\x12I\n" +
-	"\x05doors\x18\x02 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationDoorR\x05doors:\x1e\xda\xce\x18\x1aVehicleSensorConfiguration\"\xe1\x01\n" +
-	"\x1bVehicleSensorConfiguration2\x12J\n" +
-	"\x05areas\x18\x01 \x03(\v24.samsara.vehicles.v1.VehicleSensorConfigurationArea2R\x05areas\x12J\n" +
-	"\x05doors\x18\x02 \x03(\v24.samsara.vehicles.v1.VehicleSensorConfigurationDoor2R\x05doors:*\xda\xce\x18&vehicleSensorConfigurationResponseBody\"\x80\x03\n" +
+	"\x05doors\x18\x02 \x03(\v23.samsara.vehicles.v1.VehicleSensorConfigurationDoorR\x05doors:H\xda\xce\x18\x1aVehicleSensorConfiguration\xda\xce\x18&vehicleSensorConfigurationResponseBody\"\xc3\x03\n" +
 	"\x1eVehicleSensorConfigurationArea\x12@\n" +
 	"\rcargo_sensors\x18\x01 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\fcargoSensors\x12F\n" +
-	"\x10humidity_sensors\x18\x02 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x0fhumiditySensors\x12U\n" +
-	"\bposition\x18\x03 \x01(\tB4\xda\xce\x1802\x0ePosition_Front2\x0fPosition_Middle2\rPosition_BackH\x00R\bposition\x88\x01\x01\x12L\n" +
-	"\x13temperature_sensors\x18\x04 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x12temperatureSensors:\"\xda\xce\x18\x1eVehicleSensorConfigurationAreaB\v\n" +
-	"\t_position\"\xf7\x02\n" +
-	"\x1fVehicleSensorConfigurationArea2\x12A\n" +
-	"\rcargo_sensors\x18\x01 \x03(\v2\x1c.samsara.vehicles.v1.Sensor2R\fcargoSensors\x12G\n" +
-	"\x10humidity_sensors\x18\x02 \x03(\v2\x1c.samsara.vehicles.v1.Sensor2R\x0fhumiditySensors\x12<\n" +
-	"\bposition\x18\x03 \x01(\tB\x1b\xda\xce\x18\x17 \x012\x04back2\x05front2\x06middleH\x00R\bposition\x88\x01\x01\x12M\n" +
-	"\x13temperature_sensors\x18\x04 \x03(\v2\x1c.samsara.vehicles.v1.Sensor2R\x12temperatureSensors:.\xda\xce\x18*vehicleSensorConfigurationAreaResponseBodyB\v\n" +
-	"\t_position\"\xcc\x01\n" +
-	"\x1eVehicleSensorConfigurationDoor\x12D\n" +
-	"\bposition\x18\x01 \x01(\tB#\xda\xce\x18\x1f2\rPosition_Left2\x0ePosition_RightH\x00R\bposition\x88\x01\x01\x123\n" +
-	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorR\x06sensor:\"\xda\xce\x18\x1eVehicleSensorConfigurationDoorB\v\n" +
-	"\t_position\"\xd8\x01\n" +
-	"\x1fVehicleSensorConfigurationDoor2\x12:\n" +
-	"\bposition\x18\x01 \x01(\tB\x19\xda\xce\x18\x15 \x012\x04back2\x04left2\x05rightH\x00R\bposition\x88\x01\x01\x12<\n" +
-	"\x06sensor\x18\x02 \x01(\v2\x1c.samsara.vehicles.v1.Sensor2B\x06\xda\xce\x18\x02 \x01R\x06sensor:.\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
+	"\x10humidity_sensors\x18\x02 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x0fhumiditySensors\x12j\n" +
+	"\bposition\x18\x03 \x01(\tBI\xda\xce\x18E2\x04back2\x05front2\x06middle2\x0ePosition_Front2\x0fPosition_Middle2\rPosition_BackH\x00R\bposition\x88\x01\x01\x12L\n" +
+	"\x13temperature_sensors\x18\x04 \x03(\v2\x1b.samsara.vehicles.v1.SensorR\x12temperatureSensors:P\xda\xce\x18\x1eVehicleSensorConfigurationArea\xda\xce\x18*vehicleSensorConfigurationAreaResponseBodyB\v\n" +
+	"\t_position\"\x8d\x02\n" +
+	"\x1eVehicleSensorConfigurationDoor\x12W\n" +
+	"\bposition\x18\x01 \x01(\tB6\xda\xce\x1822\x04back2\x04left2\x05right2\rPosition_Left2\x0ePosition_RightH\x00R\bposition\x88\x01\x01\x123\n" +
+	"\x06sensor\x18\x02 \x01(\v2\x1b.samsara.vehicles.v1.SensorR\x06sensor:P\xda\xce\x18\x1eVehicleSensorConfigurationDoor\xda\xce\x18*vehicleSensorConfigurationDoorResponseBodyB\v\n" +
 	"\t_position2\x8b\x04\n" +
 	"\x0fVehiclesService\x12\xaa\x01\n" +
 	"\fListVehicles\x12(.samsara.vehicles.v1.ListVehiclesRequest\x1a).samsara.vehicles.v1.ListVehiclesResponse\"E\xda\xce\x18A\n" +
@@ -2349,84 +2022,71 @@ func file_samsara_vehicles_v1_vehicles_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicles_v1_vehicles_proto_rawDescData
 }
 
-var file_samsara_vehicles_v1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_samsara_vehicles_v1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_samsara_vehicles_v1_vehicles_proto_goTypes = []any{
-	(*ListVehiclesRequest)(nil),             // 0: samsara.vehicles.v1.ListVehiclesRequest
-	(*ListVehiclesResponse)(nil),            // 1: samsara.vehicles.v1.ListVehiclesResponse
-	(*GetVehicleRequest)(nil),               // 2: samsara.vehicles.v1.GetVehicleRequest
-	(*GetVehicleResponse)(nil),              // 3: samsara.vehicles.v1.GetVehicleResponse
-	(*UpdateVehicleRequest)(nil),            // 4: samsara.vehicles.v1.UpdateVehicleRequest
-	(*UpdateVehicleResponse)(nil),           // 5: samsara.vehicles.v1.UpdateVehicleResponse
-	(*GatewayTiny)(nil),                     // 6: samsara.vehicles.v1.GatewayTiny
-	(*GrossVehicleWeight)(nil),              // 7: samsara.vehicles.v1.GrossVehicleWeight
-	(*Sensor)(nil),                          // 8: samsara.vehicles.v1.Sensor
-	(*Sensor2)(nil),                         // 9: samsara.vehicles.v1.Sensor2
-	(*Vehicle)(nil),                         // 10: samsara.vehicles.v1.Vehicle
-	(*VehicleObject)(nil),                   // 11: samsara.vehicles.v1.VehicleObject
-	(*VehicleSensorConfiguration)(nil),      // 12: samsara.vehicles.v1.VehicleSensorConfiguration
-	(*VehicleSensorConfiguration2)(nil),     // 13: samsara.vehicles.v1.VehicleSensorConfiguration2
-	(*VehicleSensorConfigurationArea)(nil),  // 14: samsara.vehicles.v1.VehicleSensorConfigurationArea
-	(*VehicleSensorConfigurationArea2)(nil), // 15: samsara.vehicles.v1.VehicleSensorConfigurationArea2
-	(*VehicleSensorConfigurationDoor)(nil),  // 16: samsara.vehicles.v1.VehicleSensorConfigurationDoor
-	(*VehicleSensorConfigurationDoor2)(nil), // 17: samsara.vehicles.v1.VehicleSensorConfigurationDoor2
-	nil,                                     // 18: samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
-	nil,                                     // 19: samsara.vehicles.v1.Vehicle.ExternalIdsEntry
-	nil,                                     // 20: samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
-	(*v1.GoaPagination)(nil),                // 21: samsara.types.v1.GoaPagination
-	(*v1.AttributeTiny)(nil),                // 22: samsara.types.v1.AttributeTiny
-	(*fieldmaskpb.FieldMask)(nil),           // 23: google.protobuf.FieldMask
-	(*v1.DriverTiny)(nil),                   // 24: samsara.types.v1.DriverTiny
-	(*v1.TagTiny)(nil),                      // 25: samsara.types.v1.TagTiny
-	(*v1.GoaAttributeTiny)(nil),             // 26: samsara.types.v1.GoaAttributeTiny
-	(*v1.GatewayTiny)(nil),                  // 27: samsara.types.v1.GatewayTiny
-	(*v1.Driver)(nil),                       // 28: samsara.types.v1.Driver
-	(*v1.GoaTagTiny)(nil),                   // 29: samsara.types.v1.GoaTagTiny
+	(*ListVehiclesRequest)(nil),            // 0: samsara.vehicles.v1.ListVehiclesRequest
+	(*ListVehiclesResponse)(nil),           // 1: samsara.vehicles.v1.ListVehiclesResponse
+	(*GetVehicleRequest)(nil),              // 2: samsara.vehicles.v1.GetVehicleRequest
+	(*GetVehicleResponse)(nil),             // 3: samsara.vehicles.v1.GetVehicleResponse
+	(*UpdateVehicleRequest)(nil),           // 4: samsara.vehicles.v1.UpdateVehicleRequest
+	(*UpdateVehicleResponse)(nil),          // 5: samsara.vehicles.v1.UpdateVehicleResponse
+	(*GrossVehicleWeight)(nil),             // 6: samsara.vehicles.v1.GrossVehicleWeight
+	(*Sensor)(nil),                         // 7: samsara.vehicles.v1.Sensor
+	(*Vehicle)(nil),                        // 8: samsara.vehicles.v1.Vehicle
+	(*VehicleObject)(nil),                  // 9: samsara.vehicles.v1.VehicleObject
+	(*VehicleSensorConfiguration)(nil),     // 10: samsara.vehicles.v1.VehicleSensorConfiguration
+	(*VehicleSensorConfigurationArea)(nil), // 11: samsara.vehicles.v1.VehicleSensorConfigurationArea
+	(*VehicleSensorConfigurationDoor)(nil), // 12: samsara.vehicles.v1.VehicleSensorConfigurationDoor
+	nil,                                    // 13: samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
+	nil,                                    // 14: samsara.vehicles.v1.Vehicle.ExternalIdsEntry
+	nil,                                    // 15: samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
+	(*v1.Pagination)(nil),                  // 16: samsara.types.v1.Pagination
+	(*v1.AttributeTiny)(nil),               // 17: samsara.types.v1.AttributeTiny
+	(*fieldmaskpb.FieldMask)(nil),          // 18: google.protobuf.FieldMask
+	(*v1.GatewayTiny)(nil),                 // 19: samsara.types.v1.GatewayTiny
+	(*v1.DriverTiny2)(nil),                 // 20: samsara.types.v1.DriverTiny2
+	(*v1.TagTiny)(nil),                     // 21: samsara.types.v1.TagTiny
+	(*v1.Driver)(nil),                      // 22: samsara.types.v1.Driver
 }
 var file_samsara_vehicles_v1_vehicles_proto_depIdxs = []int32{
-	11, // 0: samsara.vehicles.v1.ListVehiclesResponse.data:type_name -> samsara.vehicles.v1.VehicleObject
-	21, // 1: samsara.vehicles.v1.ListVehiclesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	10, // 2: samsara.vehicles.v1.GetVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
-	22, // 3: samsara.vehicles.v1.UpdateVehicleRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
-	18, // 4: samsara.vehicles.v1.UpdateVehicleRequest.external_ids:type_name -> samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
-	7,  // 5: samsara.vehicles.v1.UpdateVehicleRequest.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
-	23, // 6: samsara.vehicles.v1.UpdateVehicleRequest.update_mask:type_name -> google.protobuf.FieldMask
-	10, // 7: samsara.vehicles.v1.UpdateVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
-	22, // 8: samsara.vehicles.v1.Vehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
-	19, // 9: samsara.vehicles.v1.Vehicle.external_ids:type_name -> samsara.vehicles.v1.Vehicle.ExternalIdsEntry
-	6,  // 10: samsara.vehicles.v1.Vehicle.gateway:type_name -> samsara.vehicles.v1.GatewayTiny
-	7,  // 11: samsara.vehicles.v1.Vehicle.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
-	12, // 12: samsara.vehicles.v1.Vehicle.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
-	24, // 13: samsara.vehicles.v1.Vehicle.static_assigned_driver:type_name -> samsara.types.v1.DriverTiny
-	25, // 14: samsara.vehicles.v1.Vehicle.tags:type_name -> samsara.types.v1.TagTiny
-	26, // 15: samsara.vehicles.v1.VehicleObject.attributes:type_name -> samsara.types.v1.GoaAttributeTiny
-	20, // 16: samsara.vehicles.v1.VehicleObject.external_ids:type_name -> samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
-	27, // 17: samsara.vehicles.v1.VehicleObject.gateway:type_name -> samsara.types.v1.GatewayTiny
-	13, // 18: samsara.vehicles.v1.VehicleObject.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration2
-	28, // 19: samsara.vehicles.v1.VehicleObject.static_assigned_driver:type_name -> samsara.types.v1.Driver
-	29, // 20: samsara.vehicles.v1.VehicleObject.tags:type_name -> samsara.types.v1.GoaTagTiny
-	14, // 21: samsara.vehicles.v1.VehicleSensorConfiguration.areas:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationArea
-	16, // 22: samsara.vehicles.v1.VehicleSensorConfiguration.doors:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationDoor
-	15, // 23: samsara.vehicles.v1.VehicleSensorConfiguration2.areas:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationArea2
-	17, // 24: samsara.vehicles.v1.VehicleSensorConfiguration2.doors:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationDoor2
-	8,  // 25: samsara.vehicles.v1.VehicleSensorConfigurationArea.cargo_sensors:type_name -> samsara.vehicles.v1.Sensor
-	8,  // 26: samsara.vehicles.v1.VehicleSensorConfigurationArea.humidity_sensors:type_name -> samsara.vehicles.v1.Sensor
-	8,  // 27: samsara.vehicles.v1.VehicleSensorConfigurationArea.temperature_sensors:type_name -> samsara.vehicles.v1.Sensor
-	9,  // 28: samsara.vehicles.v1.VehicleSensorConfigurationArea2.cargo_sensors:type_name -> samsara.vehicles.v1.Sensor2
-	9,  // 29: samsara.vehicles.v1.VehicleSensorConfigurationArea2.humidity_sensors:type_name -> samsara.vehicles.v1.Sensor2
-	9,  // 30: samsara.vehicles.v1.VehicleSensorConfigurationArea2.temperature_sensors:type_name -> samsara.vehicles.v1.Sensor2
-	8,  // 31: samsara.vehicles.v1.VehicleSensorConfigurationDoor.sensor:type_name -> samsara.vehicles.v1.Sensor
-	9,  // 32: samsara.vehicles.v1.VehicleSensorConfigurationDoor2.sensor:type_name -> samsara.vehicles.v1.Sensor2
-	0,  // 33: samsara.vehicles.v1.VehiclesService.ListVehicles:input_type -> samsara.vehicles.v1.ListVehiclesRequest
-	2,  // 34: samsara.vehicles.v1.VehiclesService.GetVehicle:input_type -> samsara.vehicles.v1.GetVehicleRequest
-	4,  // 35: samsara.vehicles.v1.VehiclesService.UpdateVehicle:input_type -> samsara.vehicles.v1.UpdateVehicleRequest
-	1,  // 36: samsara.vehicles.v1.VehiclesService.ListVehicles:output_type -> samsara.vehicles.v1.ListVehiclesResponse
-	3,  // 37: samsara.vehicles.v1.VehiclesService.GetVehicle:output_type -> samsara.vehicles.v1.GetVehicleResponse
-	5,  // 38: samsara.vehicles.v1.VehiclesService.UpdateVehicle:output_type -> samsara.vehicles.v1.UpdateVehicleResponse
-	36, // [36:39] is the sub-list for method output_type
-	33, // [33:36] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	9,  // 0: samsara.vehicles.v1.ListVehiclesResponse.data:type_name -> samsara.vehicles.v1.VehicleObject
+	16, // 1: samsara.vehicles.v1.ListVehiclesResponse.pagination:type_name -> samsara.types.v1.Pagination
+	8,  // 2: samsara.vehicles.v1.GetVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
+	17, // 3: samsara.vehicles.v1.UpdateVehicleRequest.attributes:type_name -> samsara.types.v1.AttributeTiny
+	13, // 4: samsara.vehicles.v1.UpdateVehicleRequest.external_ids:type_name -> samsara.vehicles.v1.UpdateVehicleRequest.ExternalIdsEntry
+	6,  // 5: samsara.vehicles.v1.UpdateVehicleRequest.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
+	18, // 6: samsara.vehicles.v1.UpdateVehicleRequest.update_mask:type_name -> google.protobuf.FieldMask
+	8,  // 7: samsara.vehicles.v1.UpdateVehicleResponse.data:type_name -> samsara.vehicles.v1.Vehicle
+	17, // 8: samsara.vehicles.v1.Vehicle.attributes:type_name -> samsara.types.v1.AttributeTiny
+	14, // 9: samsara.vehicles.v1.Vehicle.external_ids:type_name -> samsara.vehicles.v1.Vehicle.ExternalIdsEntry
+	19, // 10: samsara.vehicles.v1.Vehicle.gateway:type_name -> samsara.types.v1.GatewayTiny
+	6,  // 11: samsara.vehicles.v1.Vehicle.gross_vehicle_weight:type_name -> samsara.vehicles.v1.GrossVehicleWeight
+	10, // 12: samsara.vehicles.v1.Vehicle.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
+	20, // 13: samsara.vehicles.v1.Vehicle.static_assigned_driver:type_name -> samsara.types.v1.DriverTiny2
+	21, // 14: samsara.vehicles.v1.Vehicle.tags:type_name -> samsara.types.v1.TagTiny
+	17, // 15: samsara.vehicles.v1.VehicleObject.attributes:type_name -> samsara.types.v1.AttributeTiny
+	15, // 16: samsara.vehicles.v1.VehicleObject.external_ids:type_name -> samsara.vehicles.v1.VehicleObject.ExternalIdsEntry
+	19, // 17: samsara.vehicles.v1.VehicleObject.gateway:type_name -> samsara.types.v1.GatewayTiny
+	10, // 18: samsara.vehicles.v1.VehicleObject.sensor_configuration:type_name -> samsara.vehicles.v1.VehicleSensorConfiguration
+	22, // 19: samsara.vehicles.v1.VehicleObject.static_assigned_driver:type_name -> samsara.types.v1.Driver
+	21, // 20: samsara.vehicles.v1.VehicleObject.tags:type_name -> samsara.types.v1.TagTiny
+	11, // 21: samsara.vehicles.v1.VehicleSensorConfiguration.areas:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationArea
+	12, // 22: samsara.vehicles.v1.VehicleSensorConfiguration.doors:type_name -> samsara.vehicles.v1.VehicleSensorConfigurationDoor
+	7,  // 23: samsara.vehicles.v1.VehicleSensorConfigurationArea.cargo_sensors:type_name -> samsara.vehicles.v1.Sensor
+	7,  // 24: samsara.vehicles.v1.VehicleSensorConfigurationArea.humidity_sensors:type_name -> samsara.vehicles.v1.Sensor
+	7,  // 25: samsara.vehicles.v1.VehicleSensorConfigurationArea.temperature_sensors:type_name -> samsara.vehicles.v1.Sensor
+	7,  // 26: samsara.vehicles.v1.VehicleSensorConfigurationDoor.sensor:type_name -> samsara.vehicles.v1.Sensor
+	0,  // 27: samsara.vehicles.v1.VehiclesService.ListVehicles:input_type -> samsara.vehicles.v1.ListVehiclesRequest
+	2,  // 28: samsara.vehicles.v1.VehiclesService.GetVehicle:input_type -> samsara.vehicles.v1.GetVehicleRequest
+	4,  // 29: samsara.vehicles.v1.VehiclesService.UpdateVehicle:input_type -> samsara.vehicles.v1.UpdateVehicleRequest
+	1,  // 30: samsara.vehicles.v1.VehiclesService.ListVehicles:output_type -> samsara.vehicles.v1.ListVehiclesResponse
+	3,  // 31: samsara.vehicles.v1.VehiclesService.GetVehicle:output_type -> samsara.vehicles.v1.GetVehicleResponse
+	5,  // 32: samsara.vehicles.v1.VehiclesService.UpdateVehicle:output_type -> samsara.vehicles.v1.UpdateVehicleResponse
+	30, // [30:33] is the sub-list for method output_type
+	27, // [27:30] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_samsara_vehicles_v1_vehicles_proto_init() }
@@ -2441,19 +2101,15 @@ func file_samsara_vehicles_v1_vehicles_proto_init() {
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[7].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[9].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_vehicles_v1_vehicles_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[14].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[15].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[16].OneofWrappers = []any{}
-	file_samsara_vehicles_v1_vehicles_proto_msgTypes[17].OneofWrappers = []any{}
+	file_samsara_vehicles_v1_vehicles_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicles_v1_vehicles_proto_rawDesc), len(file_samsara_vehicles_v1_vehicles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

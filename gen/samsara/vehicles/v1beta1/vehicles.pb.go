@@ -32,7 +32,7 @@ type UpdateEngineImmobilizerStateRequest struct {
 	// Path parameter `id`. Required.
 	Id *int64 `protobuf:"varint,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `relayStates`. Required.
-	RelayStates []*UpdateEngineImmobilizerRelayState `protobuf:"bytes,2,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
+	RelayStates []*EngineImmobilizerRelayState `protobuf:"bytes,2,rep,name=relay_states,json=relayStates,proto3" json:"relay_states,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
 	// that are set are sent.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
@@ -77,7 +77,7 @@ func (x *UpdateEngineImmobilizerStateRequest) GetId() int64 {
 	return 0
 }
 
-func (x *UpdateEngineImmobilizerStateRequest) GetRelayStates() []*UpdateEngineImmobilizerRelayState {
+func (x *UpdateEngineImmobilizerStateRequest) GetRelayStates() []*EngineImmobilizerRelayState {
 	if x != nil {
 		return x.RelayStates
 	}
@@ -207,7 +207,7 @@ type GetEngineImmobilizerStatesResponse struct {
 	// Member `data`. Required.
 	Data []*EngineImmobilizerState `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,14 +249,15 @@ func (x *GetEngineImmobilizerStatesResponse) GetData() []*EngineImmobilizerState
 	return nil
 }
 
-func (x *GetEngineImmobilizerStatesResponse) GetPagination() *v1.GoaPagination {
+func (x *GetEngineImmobilizerStatesResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
 }
 
-// Schema EngineImmobilizerRelayStateResponseBody.
+// Schemas EngineImmobilizerRelayStateResponseBody,
+// UpdateEngineImmobilizerRelayStateRequestBodyRequestBody.
 type EngineImmobilizerRelayState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required. Known values: `relay1`, `relay2`.
@@ -384,69 +385,14 @@ func (x *EngineImmobilizerState) GetVehicleId() string {
 	return ""
 }
 
-// Schema UpdateEngineImmobilizerRelayStateRequestBodyRequestBody.
-type UpdateEngineImmobilizerRelayState struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required. Known values: `relay1`, `relay2`.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `isOpen`. Required.
-	IsOpen        *bool `protobuf:"varint,2,opt,name=is_open,json=isOpen,proto3,oneof" json:"is_open,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UpdateEngineImmobilizerRelayState) Reset() {
-	*x = UpdateEngineImmobilizerRelayState{}
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateEngineImmobilizerRelayState) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateEngineImmobilizerRelayState) ProtoMessage() {}
-
-func (x *UpdateEngineImmobilizerRelayState) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateEngineImmobilizerRelayState.ProtoReflect.Descriptor instead.
-func (*UpdateEngineImmobilizerRelayState) Descriptor() ([]byte, []int) {
-	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *UpdateEngineImmobilizerRelayState) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *UpdateEngineImmobilizerRelayState) GetIsOpen() bool {
-	if x != nil && x.IsOpen != nil {
-		return *x.IsOpen
-	}
-	return false
-}
-
 var File_samsara_vehicles_v1beta1_vehicles_proto protoreflect.FileDescriptor
 
 const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"\n" +
-	"'samsara/vehicles/v1beta1/vehicles.proto\x12\x18samsara.vehicles.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xfa\x01\n" +
+	"'samsara/vehicles/v1beta1/vehicles.proto\x12\x18samsara.vehicles.v1beta1\x1a google/protobuf/field_mask.proto\x1a$samsara/gateway/v1/annotations.proto\x1a\x1csamsara/types/v1/types.proto\"\xf4\x01\n" +
 	"#UpdateEngineImmobilizerStateRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12h\n" +
-	"\frelay_states\x18\x02 \x03(\v2;.samsara.vehicles.v1beta1.UpdateEngineImmobilizerRelayStateB\b\xda\xce\x18\x04\b\x03 \x01R\vrelayStates\x12C\n" +
+	"\x02id\x18\x01 \x01(\x03B\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12b\n" +
+	"\frelay_states\x18\x02 \x03(\v25.samsara.vehicles.v1beta1.EngineImmobilizerRelayStateB\b\xda\xce\x18\x04\b\x03 \x01R\vrelayStates\x12C\n" +
 	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
 	"updateMaskB\x05\n" +
 	"\x03_id\"&\n" +
@@ -461,15 +407,15 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\r\n" +
 	"\v_start_timeB\x0e\n" +
-	"\f_vehicle_ids\"\xbb\x01\n" +
+	"\f_vehicle_ids\"\xb8\x01\n" +
 	"\"GetEngineImmobilizerStatesResponse\x12L\n" +
-	"\x04data\x18\x01 \x03(\v20.samsara.vehicles.v1beta1.EngineImmobilizerStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v20.samsara.vehicles.v1beta1.EngineImmobilizerStateB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb0\x01\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xeb\x01\n" +
 	"\x1bEngineImmobilizerRelayState\x12+\n" +
 	"\x02id\x18\x01 \x01(\tB\x16\xda\xce\x18\x12 \x012\x06relay12\x06relay2H\x00R\x02id\x88\x01\x01\x12$\n" +
-	"\ais_open\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\x06isOpen\x88\x01\x01:+\xda\xce\x18'EngineImmobilizerRelayStateResponseBodyB\x05\n" +
+	"\ais_open\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\x06isOpen\x88\x01\x01:f\xda\xce\x18'EngineImmobilizerRelayStateResponseBody\xda\xce\x187UpdateEngineImmobilizerRelayStateRequestBodyRequestBodyB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_is_open\"\x94\x03\n" +
@@ -481,13 +427,7 @@ const file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc = "" +
 	"vehicle_id\x18\x04 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\tvehicleId\x88\x01\x01:&\xda\xce\x18\"EngineImmobilizerStateResponseBodyB\x13\n" +
 	"\x11_happened_at_timeB\x1a\n" +
 	"\x18_is_connected_to_vehicleB\r\n" +
-	"\v_vehicle_id\"\xc6\x01\n" +
-	"!UpdateEngineImmobilizerRelayState\x12+\n" +
-	"\x02id\x18\x01 \x01(\tB\x16\xda\xce\x18\x12 \x012\x06relay12\x06relay2H\x00R\x02id\x88\x01\x01\x12$\n" +
-	"\ais_open\x18\x02 \x01(\bB\x06\xda\xce\x18\x02 \x01H\x01R\x06isOpen\x88\x01\x01:;\xda\xce\x187UpdateEngineImmobilizerRelayStateRequestBodyRequestBodyB\x05\n" +
-	"\x03_idB\n" +
-	"\n" +
-	"\b_is_open2\xbd\x04\n" +
+	"\v_vehicle_id2\xbd\x04\n" +
 	"\x0fVehiclesService\x12\x97\x02\n" +
 	"\x1cUpdateEngineImmobilizerState\x12=.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest\x1a>.samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse\"x\xda\xce\x18t\n" +
 	"\x1cupdateEngineImmobilizerState\x10\x04\x1a%/beta/fleet/vehicles/{id}/immobilizer \x02B\x1cWrite Vehicle ImmobilizationJ\x06\bd\x12\x02\b<P\x02X\xca\x01\x12\x8f\x02\n" +
@@ -506,7 +446,7 @@ func file_samsara_vehicles_v1beta1_vehicles_proto_rawDescGZIP() []byte {
 	return file_samsara_vehicles_v1beta1_vehicles_proto_rawDescData
 }
 
-var file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_samsara_vehicles_v1beta1_vehicles_proto_goTypes = []any{
 	(*UpdateEngineImmobilizerStateRequest)(nil),  // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
 	(*UpdateEngineImmobilizerStateResponse)(nil), // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateResponse
@@ -514,15 +454,14 @@ var file_samsara_vehicles_v1beta1_vehicles_proto_goTypes = []any{
 	(*GetEngineImmobilizerStatesResponse)(nil),   // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse
 	(*EngineImmobilizerRelayState)(nil),          // 4: samsara.vehicles.v1beta1.EngineImmobilizerRelayState
 	(*EngineImmobilizerState)(nil),               // 5: samsara.vehicles.v1beta1.EngineImmobilizerState
-	(*UpdateEngineImmobilizerRelayState)(nil),    // 6: samsara.vehicles.v1beta1.UpdateEngineImmobilizerRelayState
-	(*fieldmaskpb.FieldMask)(nil),                // 7: google.protobuf.FieldMask
-	(*v1.GoaPagination)(nil),                     // 8: samsara.types.v1.GoaPagination
+	(*fieldmaskpb.FieldMask)(nil),                // 6: google.protobuf.FieldMask
+	(*v1.Pagination)(nil),                        // 7: samsara.types.v1.Pagination
 }
 var file_samsara_vehicles_v1beta1_vehicles_proto_depIdxs = []int32{
-	6, // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.relay_states:type_name -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerRelayState
-	7, // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.update_mask:type_name -> google.protobuf.FieldMask
+	4, // 0: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
+	6, // 1: samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest.update_mask:type_name -> google.protobuf.FieldMask
 	5, // 2: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.data:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerState
-	8, // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.pagination:type_name -> samsara.types.v1.GoaPagination
+	7, // 3: samsara.vehicles.v1beta1.GetEngineImmobilizerStatesResponse.pagination:type_name -> samsara.types.v1.Pagination
 	4, // 4: samsara.vehicles.v1beta1.EngineImmobilizerState.relay_states:type_name -> samsara.vehicles.v1beta1.EngineImmobilizerRelayState
 	0, // 5: samsara.vehicles.v1beta1.VehiclesService.UpdateEngineImmobilizerState:input_type -> samsara.vehicles.v1beta1.UpdateEngineImmobilizerStateRequest
 	2, // 6: samsara.vehicles.v1beta1.VehiclesService.GetEngineImmobilizerStates:input_type -> samsara.vehicles.v1beta1.GetEngineImmobilizerStatesRequest
@@ -544,14 +483,13 @@ func file_samsara_vehicles_v1beta1_vehicles_proto_init() {
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[2].OneofWrappers = []any{}
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[4].OneofWrappers = []any{}
 	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[5].OneofWrappers = []any{}
-	file_samsara_vehicles_v1beta1_vehicles_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc), len(file_samsara_vehicles_v1beta1_vehicles_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -96,7 +96,7 @@ type ListWebhooksResponse struct {
 	// Member `data`. Required.
 	Data []*Webhook `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,7 +138,7 @@ func (x *ListWebhooksResponse) GetData() []*Webhook {
 	return nil
 }
 
-func (x *ListWebhooksResponse) GetPagination() *v1.GoaPagination {
+func (x *ListWebhooksResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -149,7 +149,7 @@ func (x *ListWebhooksResponse) GetPagination() *v1.GoaPagination {
 type PostWebhooksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Body member `customHeaders`. At most 5 entries.
-	CustomHeaders []*CustomHeadersInput `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
+	CustomHeaders []*CustomHeaders `protobuf:"bytes,1,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
 	// Body member `eventTypes`. Known values: `AddressCreated`, `AddressDeleted`, `AddressUpdated`,
 	// `AlertIncident`, `AlertObjectEvent`, `DocumentSubmitted`, `DriverCreated`, `DriverUpdated`,
 	// `DvirSubmitted`, `EngineFaultOff`, `EngineFaultOn`, `FormSubmitted`, `FormUpdated`,
@@ -200,7 +200,7 @@ func (*PostWebhooksRequest) Descriptor() ([]byte, []int) {
 	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PostWebhooksRequest) GetCustomHeaders() []*CustomHeadersInput {
+func (x *PostWebhooksRequest) GetCustomHeaders() []*CustomHeaders {
 	if x != nil {
 		return x.CustomHeaders
 	}
@@ -503,7 +503,7 @@ type PatchWebhookRequest struct {
 	// Path parameter `id`. Required.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Body member `customHeaders`. At most 5 entries.
-	CustomHeaders []*CustomHeadersInput `protobuf:"bytes,2,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
+	CustomHeaders []*CustomHeaders `protobuf:"bytes,2,rep,name=custom_headers,json=customHeaders,proto3" json:"custom_headers,omitempty"`
 	// Body member `name`. At most 255 characters.
 	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
 	// Body member `url`. At most 2047 characters.
@@ -554,7 +554,7 @@ func (x *PatchWebhookRequest) GetId() string {
 	return ""
 }
 
-func (x *PatchWebhookRequest) GetCustomHeaders() []*CustomHeadersInput {
+func (x *PatchWebhookRequest) GetCustomHeaders() []*CustomHeaders {
 	if x != nil {
 		return x.CustomHeaders
 	}
@@ -780,7 +780,7 @@ func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{9}
 }
 
-// Schema CustomHeadersObjectResponseBody.
+// Schemas CustomHeadersObjectRequestBody, CustomHeadersObjectResponseBody.
 type CustomHeaders struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `key`. Required. At most 100 characters.
@@ -835,61 +835,6 @@ func (x *CustomHeaders) GetValue() string {
 	return ""
 }
 
-// Schema CustomHeadersObjectRequestBody.
-type CustomHeadersInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `key`. Required. At most 100 characters.
-	Key *string `protobuf:"bytes,1,opt,name=key,proto3,oneof" json:"key,omitempty"`
-	// Member `value`. Required.
-	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CustomHeadersInput) Reset() {
-	*x = CustomHeadersInput{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CustomHeadersInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CustomHeadersInput) ProtoMessage() {}
-
-func (x *CustomHeadersInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CustomHeadersInput.ProtoReflect.Descriptor instead.
-func (*CustomHeadersInput) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *CustomHeadersInput) GetKey() string {
-	if x != nil && x.Key != nil {
-		return *x.Key
-	}
-	return ""
-}
-
-func (x *CustomHeadersInput) GetValue() string {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return ""
-}
-
 // Schema WebhookResponseResponseBody.
 type Webhook struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -921,7 +866,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[12]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +878,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[12]
+	mi := &file_samsara_webhooks_v1_webhooks_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +891,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{12}
+	return file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Webhook) GetCustomHeaders() []*CustomHeaders {
@@ -1009,14 +954,14 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x03B\x1d\xda\xce\x18\x19\b\x02A\x00\x00\x00\x00\x00\x00\xf0?I\x00\x00\x00\x00\x00\x00\x80@R\x03512H\x02R\x05limit\x88\x01\x01B\b\n" +
 	"\x06_afterB\x06\n" +
 	"\x04_idsB\b\n" +
-	"\x06_limit\"\x99\x01\n" +
+	"\x06_limit\"\x96\x01\n" +
 	"\x14ListWebhooksResponse\x128\n" +
-	"\x04data\x18\x01 \x03(\v2\x1c.samsara.webhooks.v1.WebhookB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2\x1c.samsara.webhooks.v1.WebhookB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf5\a\n" +
-	"\x13PostWebhooksRequest\x12_\n" +
-	"\x0ecustom_headers\x18\x01 \x03(\v2'.samsara.webhooks.v1.CustomHeadersInputB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x14@R\rcustomHeaders\x12\xb2\x05\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xf0\a\n" +
+	"\x13PostWebhooksRequest\x12Z\n" +
+	"\x0ecustom_headers\x18\x01 \x03(\v2\".samsara.webhooks.v1.CustomHeadersB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x14@R\rcustomHeaders\x12\xb2\x05\n" +
 	"\vevent_types\x18\x02 \x03(\tB\x90\x05\xda\xce\x18\x8b\x05\b\x032\x0eAddressCreated2\x0eAddressDeleted2\x0eAddressUpdated2\rAlertIncident2\x10AlertObjectEvent2\x11DocumentSubmitted2\rDriverCreated2\rDriverUpdated2\rDvirSubmitted2\x0eEngineFaultOff2\rEngineFaultOn2\rFormSubmitted2\vFormUpdated2\x10GatewayUnplugged2\rGeofenceEntry2\fGeofenceExit2\fIssueCreated2\x12MissingDvirPastDue2\x1aPredictiveMaintenanceAlert2\x10RouteStopArrival2\x12RouteStopDeparture2\x19RouteStopEarlyLateArrival2\x13RouteStopEtaUpdated2\x13RouteStopResequence2\x13SevereSpeedingEnded2\x15SevereSpeedingStarted2\x12SpeedingEventEnded2\x14SpeedingEventStarted2\x13SuddenFuelLevelDrop2\x13SuddenFuelLevelRise2\x0eVehicleCreated2\x0eVehicleUpdated2\x15ShipmentTrackingEvent2\x11VisualSearchMatch2\x19WorkOrderCreatedOrChangedR\n" +
 	"eventTypes\x12*\n" +
 	"\x04name\x18\x03 \x01(\tB\x11\xda\xce\x18\r\b\x03 \x01I\x00\x00\x00\x00\x00\xe0o@H\x00R\x04name\x88\x01\x01\x12(\n" +
@@ -1068,10 +1013,10 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\v_secret_keyB\x06\n" +
 	"\x04_urlB\n" +
 	"\n" +
-	"\b_version\"\xa7\x03\n" +
+	"\b_version\"\xa2\x03\n" +
 	"\x13PatchWebhookRequest\x12\x1d\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12_\n" +
-	"\x0ecustom_headers\x18\x02 \x03(\v2'.samsara.webhooks.v1.CustomHeadersInputB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x14@R\rcustomHeaders\x12(\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01\x12Z\n" +
+	"\x0ecustom_headers\x18\x02 \x03(\v2\".samsara.webhooks.v1.CustomHeadersB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\x00\x14@R\rcustomHeaders\x12(\n" +
 	"\x04name\x18\x03 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\xe0o@H\x01R\x04name\x88\x01\x01\x12&\n" +
 	"\x03url\x18\x04 \x01(\tB\x0f\xda\xce\x18\v\b\x03I\x00\x00\x00\x00\x00\xfc\x9f@H\x02R\x03url\x88\x01\x01\x12U\n" +
 	"\aversion\x18\x05 \x01(\tB6\xda\xce\x182\b\x032\n" +
@@ -1107,15 +1052,10 @@ const file_samsara_webhooks_v1_webhooks_proto_rawDesc = "" +
 	"\x14DeleteWebhookRequest\x12\x1d\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xda\xce\x18\x04\b\x01 \x01H\x00R\x02id\x88\x01\x01B\x05\n" +
 	"\x03_id\"\x17\n" +
-	"\x15DeleteWebhookResponse\"\x91\x01\n" +
+	"\x15DeleteWebhookResponse\"\xb3\x01\n" +
 	"\rCustomHeaders\x12&\n" +
 	"\x03key\x18\x01 \x01(\tB\x0f\xda\xce\x18\v \x01I\x00\x00\x00\x00\x00\x00Y@H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:#\xda\xce\x18\x1fCustomHeadersObjectResponseBodyB\x06\n" +
-	"\x04_keyB\b\n" +
-	"\x06_value\"\x95\x01\n" +
-	"\x12CustomHeadersInput\x12&\n" +
-	"\x03key\x18\x01 \x01(\tB\x0f\xda\xce\x18\v \x01I\x00\x00\x00\x00\x00\x00Y@H\x00R\x03key\x88\x01\x01\x12!\n" +
-	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:\"\xda\xce\x18\x1eCustomHeadersObjectRequestBodyB\x06\n" +
+	"\x05value\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x05value\x88\x01\x01:E\xda\xce\x18\x1eCustomHeadersObjectRequestBody\xda\xce\x18\x1fCustomHeadersObjectResponseBodyB\x06\n" +
 	"\x04_keyB\b\n" +
 	"\x06_value\"\xb2\b\n" +
 	"\aWebhook\x12X\n" +
@@ -1162,7 +1102,7 @@ func file_samsara_webhooks_v1_webhooks_proto_rawDescGZIP() []byte {
 	return file_samsara_webhooks_v1_webhooks_proto_rawDescData
 }
 
-var file_samsara_webhooks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_samsara_webhooks_v1_webhooks_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_samsara_webhooks_v1_webhooks_proto_goTypes = []any{
 	(*ListWebhooksRequest)(nil),   // 0: samsara.webhooks.v1.ListWebhooksRequest
 	(*ListWebhooksResponse)(nil),  // 1: samsara.webhooks.v1.ListWebhooksResponse
@@ -1175,19 +1115,18 @@ var file_samsara_webhooks_v1_webhooks_proto_goTypes = []any{
 	(*DeleteWebhookRequest)(nil),  // 8: samsara.webhooks.v1.DeleteWebhookRequest
 	(*DeleteWebhookResponse)(nil), // 9: samsara.webhooks.v1.DeleteWebhookResponse
 	(*CustomHeaders)(nil),         // 10: samsara.webhooks.v1.CustomHeaders
-	(*CustomHeadersInput)(nil),    // 11: samsara.webhooks.v1.CustomHeadersInput
-	(*Webhook)(nil),               // 12: samsara.webhooks.v1.Webhook
-	(*v1.GoaPagination)(nil),      // 13: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
+	(*Webhook)(nil),               // 11: samsara.webhooks.v1.Webhook
+	(*v1.Pagination)(nil),         // 12: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil), // 13: google.protobuf.FieldMask
 }
 var file_samsara_webhooks_v1_webhooks_proto_depIdxs = []int32{
-	12, // 0: samsara.webhooks.v1.ListWebhooksResponse.data:type_name -> samsara.webhooks.v1.Webhook
-	13, // 1: samsara.webhooks.v1.ListWebhooksResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	11, // 2: samsara.webhooks.v1.PostWebhooksRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeadersInput
+	11, // 0: samsara.webhooks.v1.ListWebhooksResponse.data:type_name -> samsara.webhooks.v1.Webhook
+	12, // 1: samsara.webhooks.v1.ListWebhooksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	10, // 2: samsara.webhooks.v1.PostWebhooksRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
 	10, // 3: samsara.webhooks.v1.PostWebhooksResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
 	10, // 4: samsara.webhooks.v1.GetWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
-	11, // 5: samsara.webhooks.v1.PatchWebhookRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeadersInput
-	14, // 6: samsara.webhooks.v1.PatchWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	10, // 5: samsara.webhooks.v1.PatchWebhookRequest.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
+	13, // 6: samsara.webhooks.v1.PatchWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
 	10, // 7: samsara.webhooks.v1.PatchWebhookResponse.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
 	10, // 8: samsara.webhooks.v1.Webhook.custom_headers:type_name -> samsara.webhooks.v1.CustomHeaders
 	0,  // 9: samsara.webhooks.v1.WebhooksService.ListWebhooks:input_type -> samsara.webhooks.v1.ListWebhooksRequest
@@ -1222,14 +1161,13 @@ func file_samsara_webhooks_v1_webhooks_proto_init() {
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[8].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[10].OneofWrappers = []any{}
 	file_samsara_webhooks_v1_webhooks_proto_msgTypes[11].OneofWrappers = []any{}
-	file_samsara_webhooks_v1_webhooks_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_webhooks_v1_webhooks_proto_rawDesc), len(file_samsara_webhooks_v1_webhooks_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

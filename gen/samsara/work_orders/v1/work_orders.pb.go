@@ -94,7 +94,7 @@ func (x *PostInvoiceScanRequest) GetWorkOrderId() string {
 type PostInvoiceScanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `data`. Required.
-	Data          *PostInvoiceScanData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Data          *InvoiceScanData `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,7 +129,7 @@ func (*PostInvoiceScanResponse) Descriptor() ([]byte, []int) {
 	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *PostInvoiceScanResponse) GetData() *PostInvoiceScanData {
+func (x *PostInvoiceScanResponse) GetData() *InvoiceScanData {
 	if x != nil {
 		return x.Data
 	}
@@ -206,7 +206,7 @@ type GetServiceTasksResponse struct {
 	// Member `data`. Required.
 	Data []*ServiceTaskDefinition `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,7 +248,7 @@ func (x *GetServiceTasksResponse) GetData() []*ServiceTaskDefinition {
 	return nil
 }
 
-func (x *GetServiceTasksResponse) GetPagination() *v1.GoaPagination {
+func (x *GetServiceTasksResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -325,7 +325,7 @@ type GetWorkOrdersResponse struct {
 	// Member `data`. Required.
 	Data []*WorkOrderWithTimeEntries `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,7 +367,7 @@ func (x *GetWorkOrdersResponse) GetData() []*WorkOrderWithTimeEntries {
 	return nil
 }
 
-func (x *GetWorkOrdersResponse) GetPagination() *v1.GoaPagination {
+func (x *GetWorkOrdersResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
@@ -390,7 +390,7 @@ type PostWorkOrdersRequest struct {
 	// Body member `description`.
 	Description *string `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `discount`.
-	Discount *WorkOrderDiscountInput `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
+	Discount *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
 	// Body member `dueAtTime`. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,8,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
 	// Body member `engineHours`. In hours.
@@ -398,7 +398,7 @@ type PostWorkOrdersRequest struct {
 	// Body member `invoiceNumber`.
 	InvoiceNumber *string `protobuf:"bytes,10,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
 	// Body member `items`.
-	Items []*WorkOrderItemInput `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*WorkOrderItem `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty"`
 	// Body member `odometerMeters`. In metres.
 	OdometerMeters *int64 `protobuf:"varint,12,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	// Body member `placeExternalId`.
@@ -496,7 +496,7 @@ func (x *PostWorkOrdersRequest) GetDescription() string {
 	return ""
 }
 
-func (x *PostWorkOrdersRequest) GetDiscount() *WorkOrderDiscountInput {
+func (x *PostWorkOrdersRequest) GetDiscount() *WorkOrderDiscount {
 	if x != nil {
 		return x.Discount
 	}
@@ -524,7 +524,7 @@ func (x *PostWorkOrdersRequest) GetInvoiceNumber() string {
 	return ""
 }
 
-func (x *PostWorkOrdersRequest) GetItems() []*WorkOrderItemInput {
+func (x *PostWorkOrdersRequest) GetItems() []*WorkOrderItem {
 	if x != nil {
 		return x.Items
 	}
@@ -663,7 +663,7 @@ type PatchWorkOrdersRequest struct {
 	// Body member `description`.
 	Description *string `protobuf:"bytes,6,opt,name=description,proto3,oneof" json:"description,omitempty"`
 	// Body member `discount`.
-	Discount *WorkOrderDiscountInput `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
+	Discount *WorkOrderDiscount `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
 	// Body member `dueAtTime`. A time as in RFC 3339.
 	DueAtTime *string `protobuf:"bytes,8,opt,name=due_at_time,json=dueAtTime,proto3,oneof" json:"due_at_time,omitempty"`
 	// Body member `engineHours`. In hours.
@@ -673,7 +673,7 @@ type PatchWorkOrdersRequest struct {
 	// Body member `invoiceNumber`.
 	InvoiceNumber *string `protobuf:"bytes,11,opt,name=invoice_number,json=invoiceNumber,proto3,oneof" json:"invoice_number,omitempty"`
 	// Body member `items`.
-	Items []*WorkOrderItemInput `protobuf:"bytes,12,rep,name=items,proto3" json:"items,omitempty"`
+	Items []*WorkOrderItem `protobuf:"bytes,12,rep,name=items,proto3" json:"items,omitempty"`
 	// Body member `odometerMeters`. In metres.
 	OdometerMeters *int64 `protobuf:"varint,13,opt,name=odometer_meters,json=odometerMeters,proto3,oneof" json:"odometer_meters,omitempty"`
 	// Body member `placeExternalId`.
@@ -692,7 +692,7 @@ type PatchWorkOrdersRequest struct {
 	// `In Progress`, `On Hold`, `Open`, `Pending Approval`, `Pending Parts`, `Planning`.
 	Status *string `protobuf:"bytes,20,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	// Body member `tax`.
-	Tax *WorkOrderTaxInput `protobuf:"bytes,21,opt,name=tax,proto3" json:"tax,omitempty"`
+	Tax *WorkOrderTax `protobuf:"bytes,21,opt,name=tax,proto3" json:"tax,omitempty"`
 	// Body member `vendorUuid`.
 	VendorUuid *string `protobuf:"bytes,22,opt,name=vendor_uuid,json=vendorUuid,proto3,oneof" json:"vendor_uuid,omitempty"`
 	// The body fields to send; one that is named but not set is sent as null. Without it, the fields
@@ -774,7 +774,7 @@ func (x *PatchWorkOrdersRequest) GetDescription() string {
 	return ""
 }
 
-func (x *PatchWorkOrdersRequest) GetDiscount() *WorkOrderDiscountInput {
+func (x *PatchWorkOrdersRequest) GetDiscount() *WorkOrderDiscount {
 	if x != nil {
 		return x.Discount
 	}
@@ -809,7 +809,7 @@ func (x *PatchWorkOrdersRequest) GetInvoiceNumber() string {
 	return ""
 }
 
-func (x *PatchWorkOrdersRequest) GetItems() []*WorkOrderItemInput {
+func (x *PatchWorkOrdersRequest) GetItems() []*WorkOrderItem {
 	if x != nil {
 		return x.Items
 	}
@@ -872,7 +872,7 @@ func (x *PatchWorkOrdersRequest) GetStatus() string {
 	return ""
 }
 
-func (x *PatchWorkOrdersRequest) GetTax() *WorkOrderTaxInput {
+func (x *PatchWorkOrdersRequest) GetTax() *WorkOrderTax {
 	if x != nil {
 		return x.Tax
 	}
@@ -1130,7 +1130,7 @@ type GetWorkOrdersStreamResponse struct {
 	// Member `data`. Required.
 	Data []*WorkOrderWithTimeEntries `protobuf:"bytes,1,rep,name=data,proto3" json:"data,omitempty"`
 	// Member `pagination`. Required.
-	Pagination    *v1.GoaPagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	Pagination    *v1.Pagination `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1172,11 +1172,57 @@ func (x *GetWorkOrdersStreamResponse) GetData() []*WorkOrderWithTimeEntries {
 	return nil
 }
 
-func (x *GetWorkOrdersStreamResponse) GetPagination() *v1.GoaPagination {
+func (x *GetWorkOrdersStreamResponse) GetPagination() *v1.Pagination {
 	if x != nil {
 		return x.Pagination
 	}
 	return nil
+}
+
+// Schema PostInvoiceScanResponseDataResponseBody.
+type InvoiceScanData struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Member `workOrderId`. Required.
+	WorkOrderId   *string `protobuf:"bytes,1,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvoiceScanData) Reset() {
+	*x = InvoiceScanData{}
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvoiceScanData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvoiceScanData) ProtoMessage() {}
+
+func (x *InvoiceScanData) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvoiceScanData.ProtoReflect.Descriptor instead.
+func (*InvoiceScanData) Descriptor() ([]byte, []int) {
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InvoiceScanData) GetWorkOrderId() string {
+	if x != nil && x.WorkOrderId != nil {
+		return *x.WorkOrderId
+	}
+	return ""
 }
 
 // Schema InvoiceScanFileRequestBody.
@@ -1192,7 +1238,7 @@ type InvoiceScanFile struct {
 
 func (x *InvoiceScanFile) Reset() {
 	*x = InvoiceScanFile{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1250,7 @@ func (x *InvoiceScanFile) String() string {
 func (*InvoiceScanFile) ProtoMessage() {}
 
 func (x *InvoiceScanFile) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[14]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1263,7 @@ func (x *InvoiceScanFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvoiceScanFile.ProtoReflect.Descriptor instead.
 func (*InvoiceScanFile) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{14}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InvoiceScanFile) GetBase64Content() string {
@@ -1234,12 +1280,12 @@ func (x *InvoiceScanFile) GetContentType() string {
 	return ""
 }
 
-// Schema PartInstanceObjectResponseBody.
+// Schemas PartInstanceInputObjectRequestBody, PartInstanceObjectResponseBody.
 type PartInstance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `costCentsOverride`.
 	CostCentsOverride *int64 `protobuf:"varint,1,opt,name=cost_cents_override,json=costCentsOverride,proto3,oneof" json:"cost_cents_override,omitempty"`
-	// Member `id`. Required.
+	// Member `id`.
 	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `partId`. Required.
 	PartId *string `protobuf:"bytes,3,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
@@ -1251,7 +1297,7 @@ type PartInstance struct {
 
 func (x *PartInstance) Reset() {
 	*x = PartInstance{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1309,7 @@ func (x *PartInstance) String() string {
 func (*PartInstance) ProtoMessage() {}
 
 func (x *PartInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[15]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1322,7 @@ func (x *PartInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartInstance.ProtoReflect.Descriptor instead.
 func (*PartInstance) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{15}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PartInstance) GetCostCentsOverride() int64 {
@@ -1307,125 +1353,6 @@ func (x *PartInstance) GetQuantity() float64 {
 	return 0
 }
 
-// Schema PartInstanceInputObjectRequestBody.
-type PartInstanceInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `costCentsOverride`.
-	CostCentsOverride *int64 `protobuf:"varint,1,opt,name=cost_cents_override,json=costCentsOverride,proto3,oneof" json:"cost_cents_override,omitempty"`
-	// Member `id`.
-	Id *string `protobuf:"bytes,2,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `partId`. Required.
-	PartId *string `protobuf:"bytes,3,opt,name=part_id,json=partId,proto3,oneof" json:"part_id,omitempty"`
-	// Member `quantity`. Required.
-	Quantity      *float64 `protobuf:"fixed64,4,opt,name=quantity,proto3,oneof" json:"quantity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PartInstanceInput) Reset() {
-	*x = PartInstanceInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PartInstanceInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PartInstanceInput) ProtoMessage() {}
-
-func (x *PartInstanceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PartInstanceInput.ProtoReflect.Descriptor instead.
-func (*PartInstanceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *PartInstanceInput) GetCostCentsOverride() int64 {
-	if x != nil && x.CostCentsOverride != nil {
-		return *x.CostCentsOverride
-	}
-	return 0
-}
-
-func (x *PartInstanceInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *PartInstanceInput) GetPartId() string {
-	if x != nil && x.PartId != nil {
-		return *x.PartId
-	}
-	return ""
-}
-
-func (x *PartInstanceInput) GetQuantity() float64 {
-	if x != nil && x.Quantity != nil {
-		return *x.Quantity
-	}
-	return 0
-}
-
-// Schema PostInvoiceScanResponseDataResponseBody.
-type PostInvoiceScanData struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `workOrderId`. Required.
-	WorkOrderId   *string `protobuf:"bytes,1,opt,name=work_order_id,json=workOrderId,proto3,oneof" json:"work_order_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PostInvoiceScanData) Reset() {
-	*x = PostInvoiceScanData{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PostInvoiceScanData) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PostInvoiceScanData) ProtoMessage() {}
-
-func (x *PostInvoiceScanData) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PostInvoiceScanData.ProtoReflect.Descriptor instead.
-func (*PostInvoiceScanData) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *PostInvoiceScanData) GetWorkOrderId() string {
-	if x != nil && x.WorkOrderId != nil {
-		return *x.WorkOrderId
-	}
-	return ""
-}
-
 // Schema ServiceTaskDefinitionObjectResponseBody.
 type ServiceTaskDefinition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1449,7 +1376,7 @@ type ServiceTaskDefinition struct {
 
 func (x *ServiceTaskDefinition) Reset() {
 	*x = ServiceTaskDefinition{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1388,7 @@ func (x *ServiceTaskDefinition) String() string {
 func (*ServiceTaskDefinition) ProtoMessage() {}
 
 func (x *ServiceTaskDefinition) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1401,7 @@ func (x *ServiceTaskDefinition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskDefinition.ProtoReflect.Descriptor instead.
 func (*ServiceTaskDefinition) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{18}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ServiceTaskDefinition) GetCategory() string {
@@ -1537,7 +1464,7 @@ type ServiceTaskFormSubtask struct {
 
 func (x *ServiceTaskFormSubtask) Reset() {
 	*x = ServiceTaskFormSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1476,7 @@ func (x *ServiceTaskFormSubtask) String() string {
 func (*ServiceTaskFormSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskFormSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1489,7 @@ func (x *ServiceTaskFormSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskFormSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskFormSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{19}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ServiceTaskFormSubtask) GetFormSubmissionUuid() string {
@@ -1600,7 +1527,7 @@ type ServiceTaskInstance struct {
 
 func (x *ServiceTaskInstance) Reset() {
 	*x = ServiceTaskInstance{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1539,7 @@ func (x *ServiceTaskInstance) String() string {
 func (*ServiceTaskInstance) ProtoMessage() {}
 
 func (x *ServiceTaskInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1552,7 @@ func (x *ServiceTaskInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskInstance.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstance) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{20}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ServiceTaskInstance) GetId() string {
@@ -1697,15 +1624,15 @@ type ServiceTaskInstanceInput struct {
 	// Member `id`.
 	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
 	// Member `laborHourlyCost`.
-	LaborHourlyCost *WorkOrderMoneyInput `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
+	LaborHourlyCost *WorkOrderMoney `protobuf:"bytes,2,opt,name=labor_hourly_cost,json=laborHourlyCost,proto3" json:"labor_hourly_cost,omitempty"`
 	// Member `laborTimeMinutes`. In minutes.
 	LaborTimeMinutes *int64 `protobuf:"varint,3,opt,name=labor_time_minutes,json=laborTimeMinutes,proto3,oneof" json:"labor_time_minutes,omitempty"`
 	// Member `notes`.
 	Notes *string `protobuf:"bytes,4,opt,name=notes,proto3,oneof" json:"notes,omitempty"`
 	// Member `parts`.
-	Parts []*PartInstanceInput `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*PartInstance `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Member `partsCost`.
-	PartsCost *WorkOrderMoneyInput `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
+	PartsCost *WorkOrderMoney `protobuf:"bytes,6,opt,name=parts_cost,json=partsCost,proto3" json:"parts_cost,omitempty"`
 	// Member `serviceTaskId`. Required.
 	ServiceTaskId *string `protobuf:"bytes,7,opt,name=service_task_id,json=serviceTaskId,proto3,oneof" json:"service_task_id,omitempty"`
 	// Member `status`. Required. Known values: `Unknown`, `Open`, `In Progress`, `On Hold`,
@@ -1717,7 +1644,7 @@ type ServiceTaskInstanceInput struct {
 
 func (x *ServiceTaskInstanceInput) Reset() {
 	*x = ServiceTaskInstanceInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1656,7 @@ func (x *ServiceTaskInstanceInput) String() string {
 func (*ServiceTaskInstanceInput) ProtoMessage() {}
 
 func (x *ServiceTaskInstanceInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1669,7 @@ func (x *ServiceTaskInstanceInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskInstanceInput.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstanceInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{21}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ServiceTaskInstanceInput) GetId() string {
@@ -1752,7 +1679,7 @@ func (x *ServiceTaskInstanceInput) GetId() string {
 	return ""
 }
 
-func (x *ServiceTaskInstanceInput) GetLaborHourlyCost() *WorkOrderMoneyInput {
+func (x *ServiceTaskInstanceInput) GetLaborHourlyCost() *WorkOrderMoney {
 	if x != nil {
 		return x.LaborHourlyCost
 	}
@@ -1773,14 +1700,14 @@ func (x *ServiceTaskInstanceInput) GetNotes() string {
 	return ""
 }
 
-func (x *ServiceTaskInstanceInput) GetParts() []*PartInstanceInput {
+func (x *ServiceTaskInstanceInput) GetParts() []*PartInstance {
 	if x != nil {
 		return x.Parts
 	}
 	return nil
 }
 
-func (x *ServiceTaskInstanceInput) GetPartsCost() *WorkOrderMoneyInput {
+func (x *ServiceTaskInstanceInput) GetPartsCost() *WorkOrderMoney {
 	if x != nil {
 		return x.PartsCost
 	}
@@ -1831,7 +1758,7 @@ type ServiceTaskInstanceWithTimeEntries struct {
 
 func (x *ServiceTaskInstanceWithTimeEntries) Reset() {
 	*x = ServiceTaskInstanceWithTimeEntries{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +1770,7 @@ func (x *ServiceTaskInstanceWithTimeEntries) String() string {
 func (*ServiceTaskInstanceWithTimeEntries) ProtoMessage() {}
 
 func (x *ServiceTaskInstanceWithTimeEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +1783,7 @@ func (x *ServiceTaskInstanceWithTimeEntries) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use ServiceTaskInstanceWithTimeEntries.ProtoReflect.Descriptor instead.
 func (*ServiceTaskInstanceWithTimeEntries) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{22}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ServiceTaskInstanceWithTimeEntries) GetId() string {
@@ -1942,7 +1869,7 @@ type ServiceTaskProcedureSubtask struct {
 
 func (x *ServiceTaskProcedureSubtask) Reset() {
 	*x = ServiceTaskProcedureSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +1881,7 @@ func (x *ServiceTaskProcedureSubtask) String() string {
 func (*ServiceTaskProcedureSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskProcedureSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +1894,7 @@ func (x *ServiceTaskProcedureSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskProcedureSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskProcedureSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{23}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServiceTaskProcedureSubtask) GetIsCompleted() bool {
@@ -1997,7 +1924,7 @@ type ServiceTaskSubtask struct {
 
 func (x *ServiceTaskSubtask) Reset() {
 	*x = ServiceTaskSubtask{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +1936,7 @@ func (x *ServiceTaskSubtask) String() string {
 func (*ServiceTaskSubtask) ProtoMessage() {}
 
 func (x *ServiceTaskSubtask) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +1949,7 @@ func (x *ServiceTaskSubtask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceTaskSubtask.ProtoReflect.Descriptor instead.
 func (*ServiceTaskSubtask) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{24}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServiceTaskSubtask) GetForm() *ServiceTaskFormSubtask {
@@ -2105,7 +2032,7 @@ type WorkOrder struct {
 
 func (x *WorkOrder) Reset() {
 	*x = WorkOrder{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2044,7 @@ func (x *WorkOrder) String() string {
 func (*WorkOrder) ProtoMessage() {}
 
 func (x *WorkOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2057,7 @@ func (x *WorkOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrder.ProtoReflect.Descriptor instead.
 func (*WorkOrder) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{25}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WorkOrder) GetArchivedAtTime() string {
@@ -2346,7 +2273,7 @@ type WorkOrderAttachment struct {
 
 func (x *WorkOrderAttachment) Reset() {
 	*x = WorkOrderAttachment{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2285,7 @@ func (x *WorkOrderAttachment) String() string {
 func (*WorkOrderAttachment) ProtoMessage() {}
 
 func (x *WorkOrderAttachment) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2298,7 @@ func (x *WorkOrderAttachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderAttachment.ProtoReflect.Descriptor instead.
 func (*WorkOrderAttachment) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{26}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WorkOrderAttachment) GetId() string {
@@ -2402,7 +2329,7 @@ func (x *WorkOrderAttachment) GetUrlExpiresAt() string {
 	return ""
 }
 
-// Schema WorkOrderDiscountObjectResponseBody.
+// Schemas WorkOrderDiscountObjectRequestBody, WorkOrderDiscountObjectResponseBody.
 type WorkOrderDiscount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `basisPoints`.
@@ -2415,7 +2342,7 @@ type WorkOrderDiscount struct {
 
 func (x *WorkOrderDiscount) Reset() {
 	*x = WorkOrderDiscount{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2427,7 +2354,7 @@ func (x *WorkOrderDiscount) String() string {
 func (*WorkOrderDiscount) ProtoMessage() {}
 
 func (x *WorkOrderDiscount) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2440,7 +2367,7 @@ func (x *WorkOrderDiscount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderDiscount.ProtoReflect.Descriptor instead.
 func (*WorkOrderDiscount) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{27}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WorkOrderDiscount) GetBasisPoints() int64 {
@@ -2457,62 +2384,7 @@ func (x *WorkOrderDiscount) GetMoney() *WorkOrderMoney {
 	return nil
 }
 
-// Schema WorkOrderDiscountObjectRequestBody.
-type WorkOrderDiscountInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *WorkOrderMoneyInput `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WorkOrderDiscountInput) Reset() {
-	*x = WorkOrderDiscountInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WorkOrderDiscountInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WorkOrderDiscountInput) ProtoMessage() {}
-
-func (x *WorkOrderDiscountInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WorkOrderDiscountInput.ProtoReflect.Descriptor instead.
-func (*WorkOrderDiscountInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{28}
-}
-
-func (x *WorkOrderDiscountInput) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *WorkOrderDiscountInput) GetMoney() *WorkOrderMoneyInput {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema WorkOrderItemObjectResponseBody.
+// Schemas WorkOrderItemObjectRequestBody, WorkOrderItemObjectResponseBody.
 type WorkOrderItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `id`. Required.
@@ -2526,7 +2398,7 @@ type WorkOrderItem struct {
 
 func (x *WorkOrderItem) Reset() {
 	*x = WorkOrderItem{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2410,7 @@ func (x *WorkOrderItem) String() string {
 func (*WorkOrderItem) ProtoMessage() {}
 
 func (x *WorkOrderItem) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2423,7 @@ func (x *WorkOrderItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderItem.ProtoReflect.Descriptor instead.
 func (*WorkOrderItem) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{29}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WorkOrderItem) GetId() string {
@@ -2562,62 +2434,6 @@ func (x *WorkOrderItem) GetId() string {
 }
 
 func (x *WorkOrderItem) GetType() string {
-	if x != nil && x.Type != nil {
-		return *x.Type
-	}
-	return ""
-}
-
-// Schema WorkOrderItemObjectRequestBody.
-type WorkOrderItemInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `id`. Required.
-	Id *string `protobuf:"bytes,1,opt,name=id,proto3,oneof" json:"id,omitempty"`
-	// Member `type`. Required. Known values: `DVIR`, `FAULT`, `FORM`, `ISSUE`,
-	// `ITEM_TYPE_UNSPECIFIED`, `MAINTENANCE_PREDICTION_EVENT`, `SCHEDULED_MAINTENANCE`.
-	Type          *string `protobuf:"bytes,2,opt,name=type,proto3,oneof" json:"type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WorkOrderItemInput) Reset() {
-	*x = WorkOrderItemInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WorkOrderItemInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WorkOrderItemInput) ProtoMessage() {}
-
-func (x *WorkOrderItemInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WorkOrderItemInput.ProtoReflect.Descriptor instead.
-func (*WorkOrderItemInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{30}
-}
-
-func (x *WorkOrderItemInput) GetId() string {
-	if x != nil && x.Id != nil {
-		return *x.Id
-	}
-	return ""
-}
-
-func (x *WorkOrderItemInput) GetType() string {
 	if x != nil && x.Type != nil {
 		return *x.Type
 	}
@@ -2639,7 +2455,7 @@ type WorkOrderMaintenanceSite struct {
 
 func (x *WorkOrderMaintenanceSite) Reset() {
 	*x = WorkOrderMaintenanceSite{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2467,7 @@ func (x *WorkOrderMaintenanceSite) String() string {
 func (*WorkOrderMaintenanceSite) ProtoMessage() {}
 
 func (x *WorkOrderMaintenanceSite) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2480,7 @@ func (x *WorkOrderMaintenanceSite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderMaintenanceSite.ProtoReflect.Descriptor instead.
 func (*WorkOrderMaintenanceSite) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{31}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WorkOrderMaintenanceSite) GetName() string {
@@ -2688,7 +2504,7 @@ func (x *WorkOrderMaintenanceSite) GetPlaceId() string {
 	return ""
 }
 
-// Schema WorkOrderMoneyObjectResponseBody.
+// Schemas WorkOrderMoneyObjectRequestBody, WorkOrderMoneyObjectResponseBody.
 type WorkOrderMoney struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `amount`. Required.
@@ -2701,7 +2517,7 @@ type WorkOrderMoney struct {
 
 func (x *WorkOrderMoney) Reset() {
 	*x = WorkOrderMoney{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2529,7 @@ func (x *WorkOrderMoney) String() string {
 func (*WorkOrderMoney) ProtoMessage() {}
 
 func (x *WorkOrderMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2542,7 @@ func (x *WorkOrderMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderMoney.ProtoReflect.Descriptor instead.
 func (*WorkOrderMoney) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{32}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WorkOrderMoney) GetAmount() string {
@@ -2743,62 +2559,7 @@ func (x *WorkOrderMoney) GetCurrency() string {
 	return ""
 }
 
-// Schema WorkOrderMoneyObjectRequestBody.
-type WorkOrderMoneyInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `amount`. Required.
-	Amount *string `protobuf:"bytes,1,opt,name=amount,proto3,oneof" json:"amount,omitempty"`
-	// Member `currency`. Required. Known values: `usd`.
-	Currency      *string `protobuf:"bytes,2,opt,name=currency,proto3,oneof" json:"currency,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WorkOrderMoneyInput) Reset() {
-	*x = WorkOrderMoneyInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WorkOrderMoneyInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WorkOrderMoneyInput) ProtoMessage() {}
-
-func (x *WorkOrderMoneyInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WorkOrderMoneyInput.ProtoReflect.Descriptor instead.
-func (*WorkOrderMoneyInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{33}
-}
-
-func (x *WorkOrderMoneyInput) GetAmount() string {
-	if x != nil && x.Amount != nil {
-		return *x.Amount
-	}
-	return ""
-}
-
-func (x *WorkOrderMoneyInput) GetCurrency() string {
-	if x != nil && x.Currency != nil {
-		return *x.Currency
-	}
-	return ""
-}
-
-// Schema WorkOrderTaxObjectResponseBody.
+// Schemas WorkOrderTaxObjectRequestBody, WorkOrderTaxObjectResponseBody.
 type WorkOrderTax struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Member `basisPoints`.
@@ -2811,7 +2572,7 @@ type WorkOrderTax struct {
 
 func (x *WorkOrderTax) Reset() {
 	*x = WorkOrderTax{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +2584,7 @@ func (x *WorkOrderTax) String() string {
 func (*WorkOrderTax) ProtoMessage() {}
 
 func (x *WorkOrderTax) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +2597,7 @@ func (x *WorkOrderTax) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTax.ProtoReflect.Descriptor instead.
 func (*WorkOrderTax) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{34}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WorkOrderTax) GetBasisPoints() int64 {
@@ -2859,14 +2620,14 @@ type WorkOrderTaxCreate struct {
 	// Member `basisPoints`.
 	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
 	// Member `money`.
-	Money         *WorkOrderMoneyInput `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
+	Money         *WorkOrderMoney `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkOrderTaxCreate) Reset() {
 	*x = WorkOrderTaxCreate{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[35]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +2639,7 @@ func (x *WorkOrderTaxCreate) String() string {
 func (*WorkOrderTaxCreate) ProtoMessage() {}
 
 func (x *WorkOrderTaxCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[35]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +2652,7 @@ func (x *WorkOrderTaxCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTaxCreate.ProtoReflect.Descriptor instead.
 func (*WorkOrderTaxCreate) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{35}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WorkOrderTaxCreate) GetBasisPoints() int64 {
@@ -2901,62 +2662,7 @@ func (x *WorkOrderTaxCreate) GetBasisPoints() int64 {
 	return 0
 }
 
-func (x *WorkOrderTaxCreate) GetMoney() *WorkOrderMoneyInput {
-	if x != nil {
-		return x.Money
-	}
-	return nil
-}
-
-// Schema WorkOrderTaxObjectRequestBody.
-type WorkOrderTaxInput struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Member `basisPoints`.
-	BasisPoints *int64 `protobuf:"varint,1,opt,name=basis_points,json=basisPoints,proto3,oneof" json:"basis_points,omitempty"`
-	// Member `money`.
-	Money         *WorkOrderMoneyInput `protobuf:"bytes,2,opt,name=money,proto3" json:"money,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WorkOrderTaxInput) Reset() {
-	*x = WorkOrderTaxInput{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WorkOrderTaxInput) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WorkOrderTaxInput) ProtoMessage() {}
-
-func (x *WorkOrderTaxInput) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WorkOrderTaxInput.ProtoReflect.Descriptor instead.
-func (*WorkOrderTaxInput) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{36}
-}
-
-func (x *WorkOrderTaxInput) GetBasisPoints() int64 {
-	if x != nil && x.BasisPoints != nil {
-		return *x.BasisPoints
-	}
-	return 0
-}
-
-func (x *WorkOrderTaxInput) GetMoney() *WorkOrderMoneyInput {
+func (x *WorkOrderTaxCreate) GetMoney() *WorkOrderMoney {
 	if x != nil {
 		return x.Money
 	}
@@ -2980,7 +2686,7 @@ type WorkOrderTimeEntry struct {
 
 func (x *WorkOrderTimeEntry) Reset() {
 	*x = WorkOrderTimeEntry{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[37]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +2698,7 @@ func (x *WorkOrderTimeEntry) String() string {
 func (*WorkOrderTimeEntry) ProtoMessage() {}
 
 func (x *WorkOrderTimeEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[37]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +2711,7 @@ func (x *WorkOrderTimeEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderTimeEntry.ProtoReflect.Descriptor instead.
 func (*WorkOrderTimeEntry) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{37}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WorkOrderTimeEntry) GetClockInAtTime() string {
@@ -3049,7 +2755,7 @@ type WorkOrderUnallocatedLabor struct {
 
 func (x *WorkOrderUnallocatedLabor) Reset() {
 	*x = WorkOrderUnallocatedLabor{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[38]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +2767,7 @@ func (x *WorkOrderUnallocatedLabor) String() string {
 func (*WorkOrderUnallocatedLabor) ProtoMessage() {}
 
 func (x *WorkOrderUnallocatedLabor) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[38]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +2780,7 @@ func (x *WorkOrderUnallocatedLabor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderUnallocatedLabor.ProtoReflect.Descriptor instead.
 func (*WorkOrderUnallocatedLabor) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{38}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WorkOrderUnallocatedLabor) GetCost() *WorkOrderMoney {
@@ -3157,7 +2863,7 @@ type WorkOrderWithTimeEntries struct {
 
 func (x *WorkOrderWithTimeEntries) Reset() {
 	*x = WorkOrderWithTimeEntries{}
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[39]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +2875,7 @@ func (x *WorkOrderWithTimeEntries) String() string {
 func (*WorkOrderWithTimeEntries) ProtoMessage() {}
 
 func (x *WorkOrderWithTimeEntries) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[39]
+	mi := &file_samsara_work_orders_v1_work_orders_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +2888,7 @@ func (x *WorkOrderWithTimeEntries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkOrderWithTimeEntries.ProtoReflect.Descriptor instead.
 func (*WorkOrderWithTimeEntries) Descriptor() ([]byte, []int) {
-	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{39}
+	return file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WorkOrderWithTimeEntries) GetArchivedAtTime() string {
@@ -3391,44 +3097,44 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x04file\x18\x02 \x01(\v2'.samsara.work_orders.v1.InvoiceScanFileB\b\xda\xce\x18\x04\b\x03 \x01R\x04file\x12/\n" +
 	"\rwork_order_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\vworkOrderId\x88\x01\x01B\v\n" +
 	"\t_asset_idB\x10\n" +
-	"\x0e_work_order_id\"b\n" +
-	"\x17PostInvoiceScanResponse\x12G\n" +
-	"\x04data\x18\x01 \x01(\v2+.samsara.work_orders.v1.PostInvoiceScanDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xae\x01\n" +
+	"\x0e_work_order_id\"^\n" +
+	"\x17PostInvoiceScanResponse\x12C\n" +
+	"\x04data\x18\x01 \x01(\v2'.samsara.work_orders.v1.InvoiceScanDataB\x06\xda\xce\x18\x02 \x01R\x04data\"\xae\x01\n" +
 	"\x16GetServiceTasksRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\x03ids\x126\n" +
 	"\x10include_archived\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x0fincludeArchived\x88\x01\x01B\b\n" +
 	"\x06_afterB\x13\n" +
-	"\x11_include_archived\"\xad\x01\n" +
+	"\x11_include_archived\"\xaa\x01\n" +
 	"\x17GetServiceTasksResponse\x12I\n" +
-	"\x04data\x18\x01 \x03(\v2-.samsara.work_orders.v1.ServiceTaskDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v2-.samsara.work_orders.v1.ServiceTaskDefinitionB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
 	"pagination\"\xb7\x01\n" +
 	"\x14GetWorkOrdersRequest\x12!\n" +
 	"\x05after\x18\x01 \x01(\tB\x06\xda\xce\x18\x02\b\x02H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\x03ids\x18\x02 \x03(\tB\b\xda\xce\x18\x04\b\x02\x18\x02R\x03ids\x12=\n" +
 	"\x14include_external_ids\x18\x03 \x01(\bB\x06\xda\xce\x18\x02\b\x02H\x01R\x12includeExternalIds\x88\x01\x01B\b\n" +
 	"\x06_afterB\x17\n" +
-	"\x15_include_external_ids\"\xae\x01\n" +
+	"\x15_include_external_ids\"\xab\x01\n" +
 	"\x15GetWorkOrdersResponse\x12L\n" +
-	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xf7\f\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\xed\f\n" +
 	"\x15PostWorkOrdersRequest\x12@\n" +
 	"\x10archived_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0earchivedAtTime\x88\x01\x01\x12(\n" +
 	"\basset_id\x18\x02 \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\x01R\aassetId\x88\x01\x01\x125\n" +
 	"\x10assigned_user_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\x0eassignedUserId\x88\x01\x01\x12'\n" +
 	"\bcategory\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\bcategory\x88\x01\x01\x12B\n" +
 	"\x11completed_at_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x04R\x0fcompletedAtTime\x88\x01\x01\x12-\n" +
-	"\vdescription\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\vdescription\x88\x01\x01\x12R\n" +
-	"\bdiscount\x18\a \x01(\v2..samsara.work_orders.v1.WorkOrderDiscountInputB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x126\n" +
+	"\vdescription\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\vdescription\x88\x01\x01\x12M\n" +
+	"\bdiscount\x18\a \x01(\v2).samsara.work_orders.v1.WorkOrderDiscountB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x126\n" +
 	"\vdue_at_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x06R\tdueAtTime\x88\x01\x01\x12.\n" +
 	"\fengine_hours\x18\t \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\aR\vengineHours\x88\x01\x01\x122\n" +
 	"\x0einvoice_number\x18\n" +
-	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\rinvoiceNumber\x88\x01\x01\x12H\n" +
-	"\x05items\x18\v \x03(\v2*.samsara.work_orders.v1.WorkOrderItemInputB\x06\xda\xce\x18\x02\b\x03R\x05items\x124\n" +
+	" \x01(\tB\x06\xda\xce\x18\x02\b\x03H\bR\rinvoiceNumber\x88\x01\x01\x12C\n" +
+	"\x05items\x18\v \x03(\v2%.samsara.work_orders.v1.WorkOrderItemB\x06\xda\xce\x18\x02\b\x03R\x05items\x124\n" +
 	"\x0fodometer_meters\x18\f \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\tR\x0eodometerMeters\x88\x01\x01\x127\n" +
 	"\x11place_external_id\x18\r \x01(\tB\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\x0fplaceExternalId\x88\x01\x01\x12&\n" +
@@ -3460,21 +3166,21 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\a_statusB\x0e\n" +
 	"\f_vendor_uuid\"W\n" +
 	"\x16PostWorkOrdersResponse\x12=\n" +
-	"\x04data\x18\x01 \x01(\v2!.samsara.work_orders.v1.WorkOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xef\r\n" +
+	"\x04data\x18\x01 \x01(\v2!.samsara.work_orders.v1.WorkOrderB\x06\xda\xce\x18\x02 \x01R\x04data\"\xe0\r\n" +
 	"\x16PatchWorkOrdersRequest\x12@\n" +
 	"\x10archived_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x00R\x0earchivedAtTime\x88\x01\x01\x125\n" +
 	"\x10assigned_user_id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x01R\x0eassignedUserId\x88\x01\x01\x12'\n" +
 	"\bcategory\x18\x03 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x02R\bcategory\x88\x01\x01\x120\n" +
 	"\rclosing_notes\x18\x04 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x03R\fclosingNotes\x88\x01\x01\x12B\n" +
 	"\x11completed_at_time\x18\x05 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x04R\x0fcompletedAtTime\x88\x01\x01\x12-\n" +
-	"\vdescription\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\vdescription\x88\x01\x01\x12R\n" +
-	"\bdiscount\x18\a \x01(\v2..samsara.work_orders.v1.WorkOrderDiscountInputB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x126\n" +
+	"\vdescription\x18\x06 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x05R\vdescription\x88\x01\x01\x12M\n" +
+	"\bdiscount\x18\a \x01(\v2).samsara.work_orders.v1.WorkOrderDiscountB\x06\xda\xce\x18\x02\b\x03R\bdiscount\x126\n" +
 	"\vdue_at_time\x18\b \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x06R\tdueAtTime\x88\x01\x01\x12.\n" +
 	"\fengine_hours\x18\t \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\aR\vengineHours\x88\x01\x01\x12\x1d\n" +
 	"\x02id\x18\n" +
 	" \x01(\tB\b\xda\xce\x18\x04\b\x03 \x01H\bR\x02id\x88\x01\x01\x122\n" +
-	"\x0einvoice_number\x18\v \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\rinvoiceNumber\x88\x01\x01\x12H\n" +
-	"\x05items\x18\f \x03(\v2*.samsara.work_orders.v1.WorkOrderItemInputB\x06\xda\xce\x18\x02\b\x03R\x05items\x124\n" +
+	"\x0einvoice_number\x18\v \x01(\tB\x06\xda\xce\x18\x02\b\x03H\tR\rinvoiceNumber\x88\x01\x01\x12C\n" +
+	"\x05items\x18\f \x03(\v2%.samsara.work_orders.v1.WorkOrderItemB\x06\xda\xce\x18\x02\b\x03R\x05items\x124\n" +
 	"\x0fodometer_meters\x18\r \x01(\x03B\x06\xda\xce\x18\x02\b\x03H\n" +
 	"R\x0eodometerMeters\x88\x01\x01\x127\n" +
 	"\x11place_external_id\x18\x0e \x01(\tB\x06\xda\xce\x18\x02\b\x03H\vR\x0fplaceExternalId\x88\x01\x01\x12&\n" +
@@ -3483,8 +3189,8 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\bpriority\x18\x11 \x01(\tB!\xda\xce\x18\x1d\b\x032\x04High2\x03Low2\x06Medium2\x06UrgentH\x0eR\bpriority\x88\x01\x01\x12n\n" +
 	"\x16service_task_instances\x18\x12 \x03(\v20.samsara.work_orders.v1.ServiceTaskInstanceInputB\x06\xda\xce\x18\x02\b\x03R\x14serviceTaskInstances\x12>\n" +
 	"\x0fstarted_at_time\x18\x13 \x01(\tB\x11\xda\xce\x18\r\b\x03:\tdate-timeH\x0fR\rstartedAtTime\x88\x01\x01\x12\x9c\x01\n" +
-	"\x06status\x18\x14 \x01(\tB\x7f\xda\xce\x18{\b\x032\bAssigned2\tCancelled2\x06Closed2\tCompleted2\bEstimate2\vIn Progress2\aOn Hold2\x04Open2\x10Pending Approval2\rPending Parts2\bPlanningH\x10R\x06status\x88\x01\x01\x12C\n" +
-	"\x03tax\x18\x15 \x01(\v2).samsara.work_orders.v1.WorkOrderTaxInputB\x06\xda\xce\x18\x02\b\x03R\x03tax\x12,\n" +
+	"\x06status\x18\x14 \x01(\tB\x7f\xda\xce\x18{\b\x032\bAssigned2\tCancelled2\x06Closed2\tCompleted2\bEstimate2\vIn Progress2\aOn Hold2\x04Open2\x10Pending Approval2\rPending Parts2\bPlanningH\x10R\x06status\x88\x01\x01\x12>\n" +
+	"\x03tax\x18\x15 \x01(\v2$.samsara.work_orders.v1.WorkOrderTaxB\x06\xda\xce\x18\x02\b\x03R\x03tax\x12,\n" +
 	"\vvendor_uuid\x18\x16 \x01(\tB\x06\xda\xce\x18\x02\b\x03H\x11R\n" +
 	"vendorUuid\x88\x01\x01\x12C\n" +
 	"\vupdate_mask\x18\x17 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xda\xce\x18\x02\b\x04R\n" +
@@ -3526,40 +3232,30 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x06_afterB\v\n" +
 	"\t_end_timeB\x17\n" +
 	"\x15_include_external_idsB\r\n" +
-	"\v_start_time\"\xb4\x01\n" +
+	"\v_start_time\"\xb1\x01\n" +
 	"\x1bGetWorkOrdersStreamResponse\x12L\n" +
-	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12G\n" +
+	"\x04data\x18\x01 \x03(\v20.samsara.work_orders.v1.WorkOrderWithTimeEntriesB\x06\xda\xce\x18\x02 \x01R\x04data\x12D\n" +
 	"\n" +
-	"pagination\x18\x02 \x01(\v2\x1f.samsara.types.v1.GoaPaginationB\x06\xda\xce\x18\x02 \x01R\n" +
-	"pagination\"\xb9\x01\n" +
+	"pagination\x18\x02 \x01(\v2\x1c.samsara.types.v1.PaginationB\x06\xda\xce\x18\x02 \x01R\n" +
+	"pagination\"\x81\x01\n" +
+	"\x0fInvoiceScanData\x12/\n" +
+	"\rwork_order_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vworkOrderId\x88\x01\x01:+\xda\xce\x18'PostInvoiceScanResponseDataResponseBodyB\x10\n" +
+	"\x0e_work_order_id\"\xb9\x01\n" +
 	"\x0fInvoiceScanFile\x122\n" +
 	"\x0ebase64_content\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\rbase64Content\x88\x01\x01\x12.\n" +
 	"\fcontent_type\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\vcontentType\x88\x01\x01:\x1e\xda\xce\x18\x1aInvoiceScanFileRequestBodyB\x11\n" +
 	"\x0f_base64_contentB\x0f\n" +
-	"\r_content_type\"\x8b\x02\n" +
+	"\r_content_type\"\xa9\x02\n" +
 	"\fPartInstance\x123\n" +
-	"\x13cost_cents_override\x18\x01 \x01(\x03H\x00R\x11costCentsOverride\x88\x01\x01\x12\x1b\n" +
-	"\x02id\x18\x02 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x01R\x02id\x88\x01\x01\x12$\n" +
-	"\apart_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06partId\x88\x01\x01\x12'\n" +
-	"\bquantity\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x03R\bquantity\x88\x01\x01:\"\xda\xce\x18\x1ePartInstanceObjectResponseBodyB\x16\n" +
-	"\x14_cost_cents_overrideB\x05\n" +
-	"\x03_idB\n" +
-	"\n" +
-	"\b_part_idB\v\n" +
-	"\t_quantity\"\x8c\x02\n" +
-	"\x11PartInstanceInput\x123\n" +
 	"\x13cost_cents_override\x18\x01 \x01(\x03H\x00R\x11costCentsOverride\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12$\n" +
 	"\apart_id\x18\x03 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x02R\x06partId\x88\x01\x01\x12'\n" +
-	"\bquantity\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x03R\bquantity\x88\x01\x01:&\xda\xce\x18\"PartInstanceInputObjectRequestBodyB\x16\n" +
+	"\bquantity\x18\x04 \x01(\x01B\x06\xda\xce\x18\x02 \x01H\x03R\bquantity\x88\x01\x01:H\xda\xce\x18\"PartInstanceInputObjectRequestBody\xda\xce\x18\x1ePartInstanceObjectResponseBodyB\x16\n" +
 	"\x14_cost_cents_overrideB\x05\n" +
 	"\x03_idB\n" +
 	"\n" +
 	"\b_part_idB\v\n" +
-	"\t_quantity\"\x85\x01\n" +
-	"\x13PostInvoiceScanData\x12/\n" +
-	"\rwork_order_id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\vworkOrderId\x88\x01\x01:+\xda\xce\x18'PostInvoiceScanResponseDataResponseBodyB\x10\n" +
-	"\x0e_work_order_id\"\xef\x03\n" +
+	"\t_quantity\"\xef\x03\n" +
 	"\x15ServiceTaskDefinition\x12\x1f\n" +
 	"\bcategory\x18\x01 \x01(\tH\x00R\bcategory\x88\x01\x01\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x01R\vdescription\x88\x01\x01\x12D\n" +
@@ -3592,15 +3288,15 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x13_labor_time_minutesB\b\n" +
 	"\x06_notesB\x12\n" +
 	"\x10_service_task_idB\t\n" +
-	"\a_status\"\xe3\x04\n" +
+	"\a_status\"\xd4\x04\n" +
 	"\x18ServiceTaskInstanceInput\x12\x13\n" +
-	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12W\n" +
-	"\x11labor_hourly_cost\x18\x02 \x01(\v2+.samsara.work_orders.v1.WorkOrderMoneyInputR\x0flaborHourlyCost\x121\n" +
+	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12R\n" +
+	"\x11labor_hourly_cost\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x0flaborHourlyCost\x121\n" +
 	"\x12labor_time_minutes\x18\x03 \x01(\x03H\x01R\x10laborTimeMinutes\x88\x01\x01\x12\x19\n" +
-	"\x05notes\x18\x04 \x01(\tH\x02R\x05notes\x88\x01\x01\x12?\n" +
-	"\x05parts\x18\x05 \x03(\v2).samsara.work_orders.v1.PartInstanceInputR\x05parts\x12J\n" +
+	"\x05notes\x18\x04 \x01(\tH\x02R\x05notes\x88\x01\x01\x12:\n" +
+	"\x05parts\x18\x05 \x03(\v2$.samsara.work_orders.v1.PartInstanceR\x05parts\x12E\n" +
 	"\n" +
-	"parts_cost\x18\x06 \x01(\v2+.samsara.work_orders.v1.WorkOrderMoneyInputR\tpartsCost\x123\n" +
+	"parts_cost\x18\x06 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\tpartsCost\x123\n" +
 	"\x0fservice_task_id\x18\a \x01(\tB\x06\xda\xce\x18\x02 \x01H\x03R\rserviceTaskId\x88\x01\x01\x12S\n" +
 	"\x06status\x18\b \x01(\tB6\xda\xce\x182 \x012\aUnknown2\x04Open2\vIn Progress2\aOn Hold2\tCompletedH\x04R\x06status\x88\x01\x01:-\xda\xce\x18)ServiceTaskInstanceInputObjectRequestBodyB\x05\n" +
 	"\x03_idB\x15\n" +
@@ -3696,23 +3392,14 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x03_idB\x14\n" +
 	"\x12_processing_statusB\x06\n" +
 	"\x04_urlB\x11\n" +
-	"\x0f_url_expires_at\"\xb3\x01\n" +
+	"\x0f_url_expires_at\"\xd9\x01\n" +
 	"\x11WorkOrderDiscount\x12&\n" +
 	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12<\n" +
-	"\x05money\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x05money:'\xda\xce\x18#WorkOrderDiscountObjectResponseBodyB\x0f\n" +
-	"\r_basis_points\"\xbc\x01\n" +
-	"\x16WorkOrderDiscountInput\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12A\n" +
-	"\x05money\x18\x02 \x01(\v2+.samsara.work_orders.v1.WorkOrderMoneyInputR\x05money:&\xda\xce\x18\"WorkOrderDiscountObjectRequestBodyB\x0f\n" +
-	"\r_basis_points\"\xe9\x01\n" +
+	"\x05money\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x05money:M\xda\xce\x18\"WorkOrderDiscountObjectRequestBody\xda\xce\x18#WorkOrderDiscountObjectResponseBodyB\x0f\n" +
+	"\r_basis_points\"\x8b\x02\n" +
 	"\rWorkOrderItem\x12\x1b\n" +
 	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x85\x01\n" +
-	"\x04type\x18\x02 \x01(\tBl\xda\xce\x18h \x012\x04DVIR2\x05FAULT2\x04FORM2\x05ISSUE2\x15ITEM_TYPE_UNSPECIFIED2\x1cMAINTENANCE_PREDICTION_EVENT2\x15SCHEDULED_MAINTENANCEH\x01R\x04type\x88\x01\x01:#\xda\xce\x18\x1fWorkOrderItemObjectResponseBodyB\x05\n" +
-	"\x03_idB\a\n" +
-	"\x05_type\"\xed\x01\n" +
-	"\x12WorkOrderItemInput\x12\x1b\n" +
-	"\x02id\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x02id\x88\x01\x01\x12\x85\x01\n" +
-	"\x04type\x18\x02 \x01(\tBl\xda\xce\x18h \x012\x04DVIR2\x05FAULT2\x04FORM2\x05ISSUE2\x15ITEM_TYPE_UNSPECIFIED2\x1cMAINTENANCE_PREDICTION_EVENT2\x15SCHEDULED_MAINTENANCEH\x01R\x04type\x88\x01\x01:\"\xda\xce\x18\x1eWorkOrderItemObjectRequestBodyB\x05\n" +
+	"\x04type\x18\x02 \x01(\tBl\xda\xce\x18h \x012\x04DVIR2\x05FAULT2\x04FORM2\x05ISSUE2\x15ITEM_TYPE_UNSPECIFIED2\x1cMAINTENANCE_PREDICTION_EVENT2\x15SCHEDULED_MAINTENANCEH\x01R\x04type\x88\x01\x01:E\xda\xce\x18\x1eWorkOrderItemObjectRequestBody\xda\xce\x18\x1fWorkOrderItemObjectResponseBodyB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_type\"\xd4\x02\n" +
 	"\x18WorkOrderMaintenanceSite\x12\x17\n" +
@@ -3723,28 +3410,19 @@ const file_samsara_work_orders_v1_work_orders_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:.\xda\xce\x18*WorkOrderMaintenanceSiteObjectResponseBodyB\a\n" +
 	"\x05_nameB\v\n" +
-	"\t_place_id\"\xa1\x01\n" +
+	"\t_place_id\"\xc4\x01\n" +
 	"\x0eWorkOrderMoney\x12#\n" +
 	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12,\n" +
-	"\bcurrency\x18\x02 \x01(\tB\v\xda\xce\x18\a \x012\x03usdH\x01R\bcurrency\x88\x01\x01:$\xda\xce\x18 WorkOrderMoneyObjectResponseBodyB\t\n" +
+	"\bcurrency\x18\x02 \x01(\tB\v\xda\xce\x18\a \x012\x03usdH\x01R\bcurrency\x88\x01\x01:G\xda\xce\x18\x1fWorkOrderMoneyObjectRequestBody\xda\xce\x18 WorkOrderMoneyObjectResponseBodyB\t\n" +
 	"\a_amountB\v\n" +
-	"\t_currency\"\xa5\x01\n" +
-	"\x13WorkOrderMoneyInput\x12#\n" +
-	"\x06amount\x18\x01 \x01(\tB\x06\xda\xce\x18\x02 \x01H\x00R\x06amount\x88\x01\x01\x12,\n" +
-	"\bcurrency\x18\x02 \x01(\tB\v\xda\xce\x18\a \x012\x03usdH\x01R\bcurrency\x88\x01\x01:#\xda\xce\x18\x1fWorkOrderMoneyObjectRequestBodyB\t\n" +
-	"\a_amountB\v\n" +
-	"\t_currency\"\xa9\x01\n" +
+	"\t_currency\"\xca\x01\n" +
 	"\fWorkOrderTax\x12&\n" +
 	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12<\n" +
-	"\x05money\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x05money:\"\xda\xce\x18\x1eWorkOrderTaxObjectResponseBodyB\x0f\n" +
-	"\r_basis_points\"\xb9\x01\n" +
+	"\x05money\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x05money:C\xda\xce\x18\x1dWorkOrderTaxObjectRequestBody\xda\xce\x18\x1eWorkOrderTaxObjectResponseBodyB\x0f\n" +
+	"\r_basis_points\"\xb4\x01\n" +
 	"\x12WorkOrderTaxCreate\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12A\n" +
-	"\x05money\x18\x02 \x01(\v2+.samsara.work_orders.v1.WorkOrderMoneyInputR\x05money:'\xda\xce\x18#WorkOrderTaxCreateObjectRequestBodyB\x0f\n" +
-	"\r_basis_points\"\xb2\x01\n" +
-	"\x11WorkOrderTaxInput\x12&\n" +
-	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12A\n" +
-	"\x05money\x18\x02 \x01(\v2+.samsara.work_orders.v1.WorkOrderMoneyInputR\x05money:!\xda\xce\x18\x1dWorkOrderTaxObjectRequestBodyB\x0f\n" +
+	"\fbasis_points\x18\x01 \x01(\x03H\x00R\vbasisPoints\x88\x01\x01\x12<\n" +
+	"\x05money\x18\x02 \x01(\v2&.samsara.work_orders.v1.WorkOrderMoneyR\x05money:'\xda\xce\x18#WorkOrderTaxCreateObjectRequestBodyB\x0f\n" +
 	"\r_basis_points\"\xc5\x02\n" +
 	"\x12WorkOrderTimeEntry\x12?\n" +
 	"\x10clock_in_at_time\x18\x01 \x01(\tB\x11\xda\xce\x18\r \x01:\tdate-timeH\x00R\rclockInAtTime\x88\x01\x01\x12?\n" +
@@ -3842,7 +3520,7 @@ func file_samsara_work_orders_v1_work_orders_proto_rawDescGZIP() []byte {
 	return file_samsara_work_orders_v1_work_orders_proto_rawDescData
 }
 
-var file_samsara_work_orders_v1_work_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_samsara_work_orders_v1_work_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_samsara_work_orders_v1_work_orders_proto_goTypes = []any{
 	(*PostInvoiceScanRequest)(nil),             // 0: samsara.work_orders.v1.PostInvoiceScanRequest
 	(*PostInvoiceScanResponse)(nil),            // 1: samsara.work_orders.v1.PostInvoiceScanResponse
@@ -3858,111 +3536,104 @@ var file_samsara_work_orders_v1_work_orders_proto_goTypes = []any{
 	(*DeleteWorkOrdersResponse)(nil),           // 11: samsara.work_orders.v1.DeleteWorkOrdersResponse
 	(*GetWorkOrdersStreamRequest)(nil),         // 12: samsara.work_orders.v1.GetWorkOrdersStreamRequest
 	(*GetWorkOrdersStreamResponse)(nil),        // 13: samsara.work_orders.v1.GetWorkOrdersStreamResponse
-	(*InvoiceScanFile)(nil),                    // 14: samsara.work_orders.v1.InvoiceScanFile
-	(*PartInstance)(nil),                       // 15: samsara.work_orders.v1.PartInstance
-	(*PartInstanceInput)(nil),                  // 16: samsara.work_orders.v1.PartInstanceInput
-	(*PostInvoiceScanData)(nil),                // 17: samsara.work_orders.v1.PostInvoiceScanData
-	(*ServiceTaskDefinition)(nil),              // 18: samsara.work_orders.v1.ServiceTaskDefinition
-	(*ServiceTaskFormSubtask)(nil),             // 19: samsara.work_orders.v1.ServiceTaskFormSubtask
-	(*ServiceTaskInstance)(nil),                // 20: samsara.work_orders.v1.ServiceTaskInstance
-	(*ServiceTaskInstanceInput)(nil),           // 21: samsara.work_orders.v1.ServiceTaskInstanceInput
-	(*ServiceTaskInstanceWithTimeEntries)(nil), // 22: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
-	(*ServiceTaskProcedureSubtask)(nil),        // 23: samsara.work_orders.v1.ServiceTaskProcedureSubtask
-	(*ServiceTaskSubtask)(nil),                 // 24: samsara.work_orders.v1.ServiceTaskSubtask
-	(*WorkOrder)(nil),                          // 25: samsara.work_orders.v1.WorkOrder
-	(*WorkOrderAttachment)(nil),                // 26: samsara.work_orders.v1.WorkOrderAttachment
-	(*WorkOrderDiscount)(nil),                  // 27: samsara.work_orders.v1.WorkOrderDiscount
-	(*WorkOrderDiscountInput)(nil),             // 28: samsara.work_orders.v1.WorkOrderDiscountInput
-	(*WorkOrderItem)(nil),                      // 29: samsara.work_orders.v1.WorkOrderItem
-	(*WorkOrderItemInput)(nil),                 // 30: samsara.work_orders.v1.WorkOrderItemInput
-	(*WorkOrderMaintenanceSite)(nil),           // 31: samsara.work_orders.v1.WorkOrderMaintenanceSite
-	(*WorkOrderMoney)(nil),                     // 32: samsara.work_orders.v1.WorkOrderMoney
-	(*WorkOrderMoneyInput)(nil),                // 33: samsara.work_orders.v1.WorkOrderMoneyInput
-	(*WorkOrderTax)(nil),                       // 34: samsara.work_orders.v1.WorkOrderTax
-	(*WorkOrderTaxCreate)(nil),                 // 35: samsara.work_orders.v1.WorkOrderTaxCreate
-	(*WorkOrderTaxInput)(nil),                  // 36: samsara.work_orders.v1.WorkOrderTaxInput
-	(*WorkOrderTimeEntry)(nil),                 // 37: samsara.work_orders.v1.WorkOrderTimeEntry
-	(*WorkOrderUnallocatedLabor)(nil),          // 38: samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	(*WorkOrderWithTimeEntries)(nil),           // 39: samsara.work_orders.v1.WorkOrderWithTimeEntries
-	nil,                                        // 40: samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
-	(*v1.GoaPagination)(nil),                   // 41: samsara.types.v1.GoaPagination
-	(*fieldmaskpb.FieldMask)(nil),              // 42: google.protobuf.FieldMask
+	(*InvoiceScanData)(nil),                    // 14: samsara.work_orders.v1.InvoiceScanData
+	(*InvoiceScanFile)(nil),                    // 15: samsara.work_orders.v1.InvoiceScanFile
+	(*PartInstance)(nil),                       // 16: samsara.work_orders.v1.PartInstance
+	(*ServiceTaskDefinition)(nil),              // 17: samsara.work_orders.v1.ServiceTaskDefinition
+	(*ServiceTaskFormSubtask)(nil),             // 18: samsara.work_orders.v1.ServiceTaskFormSubtask
+	(*ServiceTaskInstance)(nil),                // 19: samsara.work_orders.v1.ServiceTaskInstance
+	(*ServiceTaskInstanceInput)(nil),           // 20: samsara.work_orders.v1.ServiceTaskInstanceInput
+	(*ServiceTaskInstanceWithTimeEntries)(nil), // 21: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
+	(*ServiceTaskProcedureSubtask)(nil),        // 22: samsara.work_orders.v1.ServiceTaskProcedureSubtask
+	(*ServiceTaskSubtask)(nil),                 // 23: samsara.work_orders.v1.ServiceTaskSubtask
+	(*WorkOrder)(nil),                          // 24: samsara.work_orders.v1.WorkOrder
+	(*WorkOrderAttachment)(nil),                // 25: samsara.work_orders.v1.WorkOrderAttachment
+	(*WorkOrderDiscount)(nil),                  // 26: samsara.work_orders.v1.WorkOrderDiscount
+	(*WorkOrderItem)(nil),                      // 27: samsara.work_orders.v1.WorkOrderItem
+	(*WorkOrderMaintenanceSite)(nil),           // 28: samsara.work_orders.v1.WorkOrderMaintenanceSite
+	(*WorkOrderMoney)(nil),                     // 29: samsara.work_orders.v1.WorkOrderMoney
+	(*WorkOrderTax)(nil),                       // 30: samsara.work_orders.v1.WorkOrderTax
+	(*WorkOrderTaxCreate)(nil),                 // 31: samsara.work_orders.v1.WorkOrderTaxCreate
+	(*WorkOrderTimeEntry)(nil),                 // 32: samsara.work_orders.v1.WorkOrderTimeEntry
+	(*WorkOrderUnallocatedLabor)(nil),          // 33: samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	(*WorkOrderWithTimeEntries)(nil),           // 34: samsara.work_orders.v1.WorkOrderWithTimeEntries
+	nil,                                        // 35: samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
+	(*v1.Pagination)(nil),                      // 36: samsara.types.v1.Pagination
+	(*fieldmaskpb.FieldMask)(nil),              // 37: google.protobuf.FieldMask
 }
 var file_samsara_work_orders_v1_work_orders_proto_depIdxs = []int32{
-	14, // 0: samsara.work_orders.v1.PostInvoiceScanRequest.file:type_name -> samsara.work_orders.v1.InvoiceScanFile
-	17, // 1: samsara.work_orders.v1.PostInvoiceScanResponse.data:type_name -> samsara.work_orders.v1.PostInvoiceScanData
-	18, // 2: samsara.work_orders.v1.GetServiceTasksResponse.data:type_name -> samsara.work_orders.v1.ServiceTaskDefinition
-	41, // 3: samsara.work_orders.v1.GetServiceTasksResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	39, // 4: samsara.work_orders.v1.GetWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
-	41, // 5: samsara.work_orders.v1.GetWorkOrdersResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	28, // 6: samsara.work_orders.v1.PostWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscountInput
-	30, // 7: samsara.work_orders.v1.PostWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItemInput
-	21, // 8: samsara.work_orders.v1.PostWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
-	35, // 9: samsara.work_orders.v1.PostWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTaxCreate
-	25, // 10: samsara.work_orders.v1.PostWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
-	28, // 11: samsara.work_orders.v1.PatchWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscountInput
-	30, // 12: samsara.work_orders.v1.PatchWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItemInput
-	21, // 13: samsara.work_orders.v1.PatchWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
-	36, // 14: samsara.work_orders.v1.PatchWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTaxInput
-	42, // 15: samsara.work_orders.v1.PatchWorkOrdersRequest.update_mask:type_name -> google.protobuf.FieldMask
-	25, // 16: samsara.work_orders.v1.PatchWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
-	39, // 17: samsara.work_orders.v1.GetWorkOrdersStreamResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
-	41, // 18: samsara.work_orders.v1.GetWorkOrdersStreamResponse.pagination:type_name -> samsara.types.v1.GoaPagination
-	32, // 19: samsara.work_orders.v1.ServiceTaskDefinition.estimated_parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	32, // 20: samsara.work_orders.v1.ServiceTaskInstance.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	15, // 21: samsara.work_orders.v1.ServiceTaskInstance.parts:type_name -> samsara.work_orders.v1.PartInstance
-	32, // 22: samsara.work_orders.v1.ServiceTaskInstance.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	24, // 23: samsara.work_orders.v1.ServiceTaskInstance.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
-	33, // 24: samsara.work_orders.v1.ServiceTaskInstanceInput.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoneyInput
-	16, // 25: samsara.work_orders.v1.ServiceTaskInstanceInput.parts:type_name -> samsara.work_orders.v1.PartInstanceInput
-	33, // 26: samsara.work_orders.v1.ServiceTaskInstanceInput.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoneyInput
-	32, // 27: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	15, // 28: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts:type_name -> samsara.work_orders.v1.PartInstance
-	32, // 29: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	24, // 30: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
-	37, // 31: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.time_entries:type_name -> samsara.work_orders.v1.WorkOrderTimeEntry
-	19, // 32: samsara.work_orders.v1.ServiceTaskSubtask.form:type_name -> samsara.work_orders.v1.ServiceTaskFormSubtask
-	23, // 33: samsara.work_orders.v1.ServiceTaskSubtask.procedure:type_name -> samsara.work_orders.v1.ServiceTaskProcedureSubtask
-	26, // 34: samsara.work_orders.v1.WorkOrder.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
-	27, // 35: samsara.work_orders.v1.WorkOrder.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	29, // 36: samsara.work_orders.v1.WorkOrder.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	31, // 37: samsara.work_orders.v1.WorkOrder.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
-	20, // 38: samsara.work_orders.v1.WorkOrder.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstance
-	34, // 39: samsara.work_orders.v1.WorkOrder.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
-	38, // 40: samsara.work_orders.v1.WorkOrder.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	32, // 41: samsara.work_orders.v1.WorkOrderDiscount.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	33, // 42: samsara.work_orders.v1.WorkOrderDiscountInput.money:type_name -> samsara.work_orders.v1.WorkOrderMoneyInput
-	40, // 43: samsara.work_orders.v1.WorkOrderMaintenanceSite.place_external_ids:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
-	32, // 44: samsara.work_orders.v1.WorkOrderTax.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	33, // 45: samsara.work_orders.v1.WorkOrderTaxCreate.money:type_name -> samsara.work_orders.v1.WorkOrderMoneyInput
-	33, // 46: samsara.work_orders.v1.WorkOrderTaxInput.money:type_name -> samsara.work_orders.v1.WorkOrderMoneyInput
-	32, // 47: samsara.work_orders.v1.WorkOrderUnallocatedLabor.cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
-	26, // 48: samsara.work_orders.v1.WorkOrderWithTimeEntries.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
-	27, // 49: samsara.work_orders.v1.WorkOrderWithTimeEntries.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
-	29, // 50: samsara.work_orders.v1.WorkOrderWithTimeEntries.items:type_name -> samsara.work_orders.v1.WorkOrderItem
-	31, // 51: samsara.work_orders.v1.WorkOrderWithTimeEntries.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
-	22, // 52: samsara.work_orders.v1.WorkOrderWithTimeEntries.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
-	34, // 53: samsara.work_orders.v1.WorkOrderWithTimeEntries.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
-	38, // 54: samsara.work_orders.v1.WorkOrderWithTimeEntries.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
-	0,  // 55: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:input_type -> samsara.work_orders.v1.PostInvoiceScanRequest
-	2,  // 56: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:input_type -> samsara.work_orders.v1.GetServiceTasksRequest
-	4,  // 57: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:input_type -> samsara.work_orders.v1.GetWorkOrdersRequest
-	6,  // 58: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:input_type -> samsara.work_orders.v1.PostWorkOrdersRequest
-	8,  // 59: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:input_type -> samsara.work_orders.v1.PatchWorkOrdersRequest
-	10, // 60: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:input_type -> samsara.work_orders.v1.DeleteWorkOrdersRequest
-	12, // 61: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:input_type -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
-	1,  // 62: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:output_type -> samsara.work_orders.v1.PostInvoiceScanResponse
-	3,  // 63: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:output_type -> samsara.work_orders.v1.GetServiceTasksResponse
-	5,  // 64: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:output_type -> samsara.work_orders.v1.GetWorkOrdersResponse
-	7,  // 65: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:output_type -> samsara.work_orders.v1.PostWorkOrdersResponse
-	9,  // 66: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:output_type -> samsara.work_orders.v1.PatchWorkOrdersResponse
-	11, // 67: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:output_type -> samsara.work_orders.v1.DeleteWorkOrdersResponse
-	13, // 68: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:output_type -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
-	62, // [62:69] is the sub-list for method output_type
-	55, // [55:62] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	15, // 0: samsara.work_orders.v1.PostInvoiceScanRequest.file:type_name -> samsara.work_orders.v1.InvoiceScanFile
+	14, // 1: samsara.work_orders.v1.PostInvoiceScanResponse.data:type_name -> samsara.work_orders.v1.InvoiceScanData
+	17, // 2: samsara.work_orders.v1.GetServiceTasksResponse.data:type_name -> samsara.work_orders.v1.ServiceTaskDefinition
+	36, // 3: samsara.work_orders.v1.GetServiceTasksResponse.pagination:type_name -> samsara.types.v1.Pagination
+	34, // 4: samsara.work_orders.v1.GetWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
+	36, // 5: samsara.work_orders.v1.GetWorkOrdersResponse.pagination:type_name -> samsara.types.v1.Pagination
+	26, // 6: samsara.work_orders.v1.PostWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	27, // 7: samsara.work_orders.v1.PostWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	20, // 8: samsara.work_orders.v1.PostWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
+	31, // 9: samsara.work_orders.v1.PostWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTaxCreate
+	24, // 10: samsara.work_orders.v1.PostWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
+	26, // 11: samsara.work_orders.v1.PatchWorkOrdersRequest.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	27, // 12: samsara.work_orders.v1.PatchWorkOrdersRequest.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	20, // 13: samsara.work_orders.v1.PatchWorkOrdersRequest.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceInput
+	30, // 14: samsara.work_orders.v1.PatchWorkOrdersRequest.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	37, // 15: samsara.work_orders.v1.PatchWorkOrdersRequest.update_mask:type_name -> google.protobuf.FieldMask
+	24, // 16: samsara.work_orders.v1.PatchWorkOrdersResponse.data:type_name -> samsara.work_orders.v1.WorkOrder
+	34, // 17: samsara.work_orders.v1.GetWorkOrdersStreamResponse.data:type_name -> samsara.work_orders.v1.WorkOrderWithTimeEntries
+	36, // 18: samsara.work_orders.v1.GetWorkOrdersStreamResponse.pagination:type_name -> samsara.types.v1.Pagination
+	29, // 19: samsara.work_orders.v1.ServiceTaskDefinition.estimated_parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	29, // 20: samsara.work_orders.v1.ServiceTaskInstance.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	16, // 21: samsara.work_orders.v1.ServiceTaskInstance.parts:type_name -> samsara.work_orders.v1.PartInstance
+	29, // 22: samsara.work_orders.v1.ServiceTaskInstance.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	23, // 23: samsara.work_orders.v1.ServiceTaskInstance.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
+	29, // 24: samsara.work_orders.v1.ServiceTaskInstanceInput.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	16, // 25: samsara.work_orders.v1.ServiceTaskInstanceInput.parts:type_name -> samsara.work_orders.v1.PartInstance
+	29, // 26: samsara.work_orders.v1.ServiceTaskInstanceInput.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	29, // 27: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.labor_hourly_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	16, // 28: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts:type_name -> samsara.work_orders.v1.PartInstance
+	29, // 29: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.parts_cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	23, // 30: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.subtasks:type_name -> samsara.work_orders.v1.ServiceTaskSubtask
+	32, // 31: samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries.time_entries:type_name -> samsara.work_orders.v1.WorkOrderTimeEntry
+	18, // 32: samsara.work_orders.v1.ServiceTaskSubtask.form:type_name -> samsara.work_orders.v1.ServiceTaskFormSubtask
+	22, // 33: samsara.work_orders.v1.ServiceTaskSubtask.procedure:type_name -> samsara.work_orders.v1.ServiceTaskProcedureSubtask
+	25, // 34: samsara.work_orders.v1.WorkOrder.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
+	26, // 35: samsara.work_orders.v1.WorkOrder.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	27, // 36: samsara.work_orders.v1.WorkOrder.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	28, // 37: samsara.work_orders.v1.WorkOrder.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
+	19, // 38: samsara.work_orders.v1.WorkOrder.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstance
+	30, // 39: samsara.work_orders.v1.WorkOrder.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	33, // 40: samsara.work_orders.v1.WorkOrder.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	29, // 41: samsara.work_orders.v1.WorkOrderDiscount.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	35, // 42: samsara.work_orders.v1.WorkOrderMaintenanceSite.place_external_ids:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite.PlaceExternalIdsEntry
+	29, // 43: samsara.work_orders.v1.WorkOrderTax.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	29, // 44: samsara.work_orders.v1.WorkOrderTaxCreate.money:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	29, // 45: samsara.work_orders.v1.WorkOrderUnallocatedLabor.cost:type_name -> samsara.work_orders.v1.WorkOrderMoney
+	25, // 46: samsara.work_orders.v1.WorkOrderWithTimeEntries.attachments:type_name -> samsara.work_orders.v1.WorkOrderAttachment
+	26, // 47: samsara.work_orders.v1.WorkOrderWithTimeEntries.discount:type_name -> samsara.work_orders.v1.WorkOrderDiscount
+	27, // 48: samsara.work_orders.v1.WorkOrderWithTimeEntries.items:type_name -> samsara.work_orders.v1.WorkOrderItem
+	28, // 49: samsara.work_orders.v1.WorkOrderWithTimeEntries.maintenance_site:type_name -> samsara.work_orders.v1.WorkOrderMaintenanceSite
+	21, // 50: samsara.work_orders.v1.WorkOrderWithTimeEntries.service_task_instances:type_name -> samsara.work_orders.v1.ServiceTaskInstanceWithTimeEntries
+	30, // 51: samsara.work_orders.v1.WorkOrderWithTimeEntries.tax:type_name -> samsara.work_orders.v1.WorkOrderTax
+	33, // 52: samsara.work_orders.v1.WorkOrderWithTimeEntries.unallocated_labor:type_name -> samsara.work_orders.v1.WorkOrderUnallocatedLabor
+	0,  // 53: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:input_type -> samsara.work_orders.v1.PostInvoiceScanRequest
+	2,  // 54: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:input_type -> samsara.work_orders.v1.GetServiceTasksRequest
+	4,  // 55: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:input_type -> samsara.work_orders.v1.GetWorkOrdersRequest
+	6,  // 56: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:input_type -> samsara.work_orders.v1.PostWorkOrdersRequest
+	8,  // 57: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:input_type -> samsara.work_orders.v1.PatchWorkOrdersRequest
+	10, // 58: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:input_type -> samsara.work_orders.v1.DeleteWorkOrdersRequest
+	12, // 59: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:input_type -> samsara.work_orders.v1.GetWorkOrdersStreamRequest
+	1,  // 60: samsara.work_orders.v1.WorkOrdersService.PostInvoiceScan:output_type -> samsara.work_orders.v1.PostInvoiceScanResponse
+	3,  // 61: samsara.work_orders.v1.WorkOrdersService.GetServiceTasks:output_type -> samsara.work_orders.v1.GetServiceTasksResponse
+	5,  // 62: samsara.work_orders.v1.WorkOrdersService.GetWorkOrders:output_type -> samsara.work_orders.v1.GetWorkOrdersResponse
+	7,  // 63: samsara.work_orders.v1.WorkOrdersService.PostWorkOrders:output_type -> samsara.work_orders.v1.PostWorkOrdersResponse
+	9,  // 64: samsara.work_orders.v1.WorkOrdersService.PatchWorkOrders:output_type -> samsara.work_orders.v1.PatchWorkOrdersResponse
+	11, // 65: samsara.work_orders.v1.WorkOrdersService.DeleteWorkOrders:output_type -> samsara.work_orders.v1.DeleteWorkOrdersResponse
+	13, // 66: samsara.work_orders.v1.WorkOrdersService.GetWorkOrdersStream:output_type -> samsara.work_orders.v1.GetWorkOrdersStreamResponse
+	60, // [60:67] is the sub-list for method output_type
+	53, // [53:60] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_samsara_work_orders_v1_work_orders_proto_init() }
@@ -3986,7 +3657,7 @@ func file_samsara_work_orders_v1_work_orders_proto_init() {
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[20].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[21].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[22].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[23].OneofWrappers = []any{}
+	file_samsara_work_orders_v1_work_orders_proto_msgTypes[24].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[25].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[26].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[27].OneofWrappers = []any{}
@@ -3997,18 +3668,13 @@ func file_samsara_work_orders_v1_work_orders_proto_init() {
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[32].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[33].OneofWrappers = []any{}
 	file_samsara_work_orders_v1_work_orders_proto_msgTypes[34].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[35].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[36].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[37].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[38].OneofWrappers = []any{}
-	file_samsara_work_orders_v1_work_orders_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_work_orders_v1_work_orders_proto_rawDesc), len(file_samsara_work_orders_v1_work_orders_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// forms tells which schemas are one thing, so that one message can stand for all of them: those
+// of the same plain name and the same structure, all the way down. The document's newer half
+// has a copy of each schema for every operation and direction.
+type forms struct {
+	names    names
+	sources  map[string]source   // of each schema of the document
+	schemas  map[string]string   // form of each schema of the document
+	messages map[*message]string // form of each message of the tree
+	uses     map[string]int      // how many operations lead to a schema
+	shared   map[string]bool     // forms with a schema that several packages lead to
+}
+
+// newForms describes all schemas of the document and all messages of the tree.
+func newForms(t *tree, operations []operation) *forms {
+	f := &forms{
+		names:    newNames(t, operations),
+		sources:  map[string]source{},
+		schemas:  map[string]string{},
+		messages: map[*message]string{},
+		uses:     map[string]int{},
+		shared:   map[string]bool{},
+	}
+	for _, p := range t.sorted() {
+		for _, m := range p.messages {
+			f.ofMessage(m)
+		}
+	}
+	first := map[string]place{}
+	for _, o := range operations {
+		reached := map[string]bool{}
+		f.reach(o.response, reached)
+		f.reach(o.request, reached)
+		for key := range reached {
+			f.uses[key]++
+			if f.uses[key] == 1 {
+				first[key] = o.place
+			}
+			if first[key] != o.place {
+				f.shared[f.schemas[key]] = true
+			}
+		}
+	}
+	return f
+}
+
+// reach adds the schemas that src leads to.
+func (f *forms) reach(src source, reached map[string]bool) {
+	for _, p := range src.fields {
+		key := p.shape.of.key
+		if p.shape.kind.proto() != kindMessage || reached[key] {
+			continue
+		}
+		reached[key] = true
+		f.ofSchema(p.shape)
+		f.reach(f.sources[key], reached)
+	}
+}
+
+// ofSchema returns the form of the schema behind a shape. A schema that leads to itself has
+// its key in its form, so it is like no other.
+func (f *forms) ofSchema(s shape) string {
+	key := s.of.key
+	if form, known := f.schemas[key]; known {
+		return form
+	}
+	f.sources[key], f.schemas[key] = s.source(), key
+	var members []string
+	for _, p := range f.sources[key].fields {
+		below := ""
+		if p.shape.kind.proto() == kindMessage {
+			below = f.ofSchema(p.shape)
+		}
+		members = append(members, member(p.wire, p.shape.kind, p.shape.label, p.options.GetRoot(), below))
+	}
+	f.schemas[key] = f.form(key, members)
+	return f.schemas[key]
+}
+
+// ofMessage returns the form of a message of the tree; requests and responses have none.
+func (f *forms) ofMessage(m *message) string {
+	if form, known := f.messages[m]; known || len(m.schemas) == 0 {
+		return form
+	}
+	f.messages[m] = m.schemas[0]
+	var members []string
+	for _, field := range m.fields {
+		if field.options.GetRetired() {
+			continue
+		}
+		below := ""
+		if field.kind == kindMessage {
+			below = f.ofMessage(field.message)
+		}
+		members = append(members, member(field.wire(), field.kind, field.label, field.options.GetRoot(), below))
+	}
+	f.messages[m] = f.form(m.schemas[0], members)
+	return f.messages[m]
+}
+
+func (f *forms) form(key string, members []string) string {
+	slices.Sort(members)
+	return f.names.plain(key) + "{" + strings.Join(members, ",") + "}"
+}
+
+func member(wire string, k kind, l label, root bool, below string) string {
+	return fmt.Sprintf("%q %d %d %t %s", wire, k.proto(), l, root, below)
+}
+
+// alike says whether the message stands for a schema of the document that is the same thing as
+// the schema of that name.
+func (f *forms) alike(m *message, key string) bool {
+	return slices.ContainsFunc(m.schemas, func(other string) bool { return f.schemas[other] == f.schemas[key] })
+}

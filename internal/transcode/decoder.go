@@ -91,8 +91,13 @@ type run struct {
 	drift *Drift
 	// replaced is set where text that is not valid was met.
 	replaced bool
-	err      error
+	// lessons is how often the order of members was learned from.
+	lessons int
+	err     error
 }
+
+// maxLessons bounds how often one reading writes to the program, which all processors share.
+const maxLessons = 16
 
 const (
 	failed   = -1

@@ -16,27 +16,64 @@ func (r *run) object(i int, m *message) int {
 	if m.fields > 64*len(array) {
 		met = make([]uint64, (m.fields+63)/64)
 	}
+	last := &m.start
 	i, more := r.open(i, '}')
 	for more {
-		var name []byte
-		if name, i = r.name(i); i < 0 {
-			return i
-		}
-		f := m.lookup(name)
-		if f == nil {
-			i, more = r.more(r.drop(i, m, name, Unknown), '}')
+		f := last.next.Load()
+		if f.key.leads(r.src, i) {
+			i = r.space(i + len(f.key.text))
+		} else if f, i = r.find(i, m, last); f == nil {
+			i, more = r.more(i, '}')
 			continue
 		}
+		last = f
 		word, bit := &met[f.index/64], uint64(1)<<(f.index%64)
 		if *word&bit != 0 {
 			i = r.drop(i, m, f.member, Duplicate)
 		} else {
 			*word |= bit
-			i = r.field(i, f)
+			switch c := r.peek(i); {
+			case f.arity != once || c == 'n':
+				i = r.field(i, f)
+			case c == '"' && f.op == opString:
+				i = r.text(i+1, f.tag, f)
+			default:
+				i = r.value(i, f)
+			}
+		}
+		if i > 0 && i+1 < len(r.src) {
+			if c := r.src[i]; c == ',' && r.src[i+1] > ' ' {
+				i++
+				continue
+			} else if c == '}' {
+				r.depth--
+				return i + 1
+			}
 		}
 		i, more = r.more(i, '}')
 	}
 	return i
+}
+
+// find is for the member at i that is not the one expected after last. It reads the name, and
+// drops a member that is no field, for which it returns nil.
+func (r *run) find(i int, m *message, last *field) (f *field, next int) {
+	// Most often the one expected is absent.
+	if f = last.next.Load().next.Load(); f.key.leads(r.src, i) {
+		return f, r.space(i + len(f.key.text))
+	}
+	name, i := r.name(i)
+	if i < 0 {
+		return nil, i
+	}
+	if f = m.lookup(name); f == nil {
+		return nil, r.drop(i, m, name, Unknown)
+	}
+	if r.lessons < maxLessons {
+		r.lessons++
+		last.next.Store(f)
+	}
+	return f, i
 }
 
 // field appends what the value at i gives to f.
@@ -52,8 +89,7 @@ func (r *run) field(i int, f *field) int {
 		return r.elements(i, f)
 	case f.arity == packed && c == '[':
 		mark := len(r.out)
-		r.append(f.tag)
-		start := r.begin()
+		start := r.begin(f.tag)
 		if i = r.elements(i, f); len(r.out) == start {
 			r.out = r.out[:mark]
 		} else if i >= 0 {
@@ -79,8 +115,7 @@ func (r *run) entries(i int, f *field) int {
 	i, more := r.open(i, '}')
 	for more {
 		mark := len(r.out)
-		r.append(f.tag)
-		start := r.begin()
+		start := r.begin(f.tag)
 		if i = r.key(i, f); i < 0 {
 			return i
 		}
@@ -100,8 +135,7 @@ func (r *run) key(i int, f *field) int {
 	if i = r.quote(i); i < 0 {
 		return i
 	}
-	r.append(keyTag)
-	return r.colon(r.text(i, f))
+	return r.colon(r.text(i, oneByte(keyTag), f))
 }
 
 // value appends one value, with its tag, or nothing if the value at i is dropped.
@@ -110,11 +144,13 @@ func (r *run) value(i int, f *field) int {
 	switch f.op {
 	case opString:
 		if c == '"' {
-			r.append(f.tag)
-			return r.text(i+1, f)
+			return r.text(i+1, f.tag, f)
 		}
 	case opInt64, opDouble:
 		if c == '-' || isDigit(c) {
+			if end := r.shortNumber(i, f); end >= 0 {
+				return end
+			}
 			n, end := r.number(i)
 			if end < 0 || r.numeric(n, r.src[i:end], f) {
 				return end
@@ -132,8 +168,7 @@ func (r *run) value(i int, f *field) int {
 	case opMessage:
 		m := f.message
 		if object := c == '{'; object || m.root != nil && m.root.takes(c) {
-			r.append(f.tag)
-			start := r.begin()
+			start := r.begin(f.tag)
 			if object {
 				i = r.object(i, m)
 			} else {
@@ -159,7 +194,7 @@ func (r *run) coerce(i int, f *field) int {
 	switch c := r.peek(i); {
 	case f.op == opString && (c == '-' || isDigit(c) || c == 't' || c == 'f'):
 		if end = r.skip(i); end >= 0 {
-			r.append(f.tag)
+			r.tag(f.tag)
 			r.append(uint64(end - i))
 			r.out = append(r.out, r.src[i:end]...)
 		}

@@ -19,6 +19,7 @@ func (r *run) object(i int, m *message) int {
 	last := &m.start
 	i, more := r.open(i, '}')
 	for more {
+		// The expected member is recognised by its quoted name; mostly that is all.
 		f := last.next.Load()
 		if f.key.leads(r.src, i) {
 			i = r.space(i + len(f.key.text))
@@ -32,6 +33,7 @@ func (r *run) object(i int, m *message) int {
 			i = r.drop(i, m, f.member, Duplicate)
 		} else {
 			*word |= bit
+			// As field does, but with one call where most values take two or three.
 			switch c := r.peek(i); {
 			case f.arity != once || c == 'n':
 				i = r.field(i, f)
@@ -41,11 +43,15 @@ func (r *run) object(i int, m *message) int {
 				i = r.value(i, f)
 			}
 		}
+		// As more does for compact JSON, but in place: 4 % of the time of decoding.
 		if i > 0 && i+1 < len(r.src) {
-			if c := r.src[i]; c == ',' && r.src[i+1] > ' ' {
-				i++
-				continue
-			} else if c == '}' {
+			switch r.src[i] {
+			case ',':
+				if r.src[i+1] > ' ' {
+					i++
+					continue
+				}
+			case '}':
 				r.depth--
 				return i + 1
 			}
@@ -55,10 +61,10 @@ func (r *run) object(i int, m *message) int {
 	return i
 }
 
-// find is for the member at i that is not the one expected after last. It reads the name, and
-// drops a member that is no field, for which it returns nil.
+// find reads the name of the member at i, which is not the one expected after last, and learns
+// to expect it. A member that is no field it drops, and returns nil.
 func (r *run) find(i int, m *message, last *field) (f *field, next int) {
-	// Most often the one expected is absent.
+	// Mostly the one expected is absent, from this object alone: nothing to learn.
 	if f = last.next.Load().next.Load(); f.key.leads(r.src, i) {
 		return f, r.space(i + len(f.key.text))
 	}

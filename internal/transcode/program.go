@@ -41,10 +41,10 @@ type field struct {
 	message *message
 
 	key key
-	// next is the field that is expected to come after this one: the one that did in an object
-	// read before, at first the one declared next. It is a guess, for whoever reads an object to
-	// verify, and it is right mostly because an upstream writes its members in one order. It
-	// saves a quarter of the time, in whatever order.
+	// next is the field that is expected to come after this one: the one that did in an earlier
+	// object, at first the one declared next. It is no more than a guess, to be verified by the
+	// key, but mostly right, because an upstream writes its members in one order. It saves a
+	// quarter of the time of decoding.
 	next atomic.Pointer[field]
 
 	// owner and member say under which message and member to record drift.

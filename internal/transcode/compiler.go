@@ -96,6 +96,10 @@ func (b *builder) message(md protoreflect.MessageDescriptor) (*message, error) {
 func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, error) {
 	f := &field{owner: m, name: WireName(fd)}
 	f.member = []byte(f.name)
+	var ok bool
+	if f.key, ok = newKey(f.name); !ok {
+		return nil, refuse(fd, "has the wire name %q, which is not valid UTF-8", f.name)
+	}
 	switch {
 	case fd.ContainingOneof() != nil && !fd.HasOptionalKeyword():
 		return nil, refuse(fd, "is in a oneof")
@@ -104,7 +108,7 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 			return nil, refuse(fd, "is a map keyed by %s, not by string", kind)
 		}
 		f.arity = keyed
-		f.tag = protowire.EncodeTag(fd.Number(), protowire.BytesType)
+		f.tag = newTag(fd.Number(), protowire.BytesType)
 		f.element = &field{owner: m, member: f.member}
 		return f, b.typed(f.element, fd.MapValue())
 	case fd.IsList():
@@ -115,8 +119,8 @@ func (b *builder) field(m *message, fd protoreflect.FieldDescriptor) (*field, er
 		}
 		if fd.IsPacked() {
 			f.arity = packed
-			f.tag = protowire.EncodeTag(fd.Number(), protowire.BytesType)
-			f.element.tag = 0
+			f.tag = newTag(fd.Number(), protowire.BytesType)
+			f.element.tag = tag{}
 		}
 		return f, nil
 	default:
@@ -143,7 +147,7 @@ func (b *builder) typed(f *field, fd protoreflect.FieldDescriptor) error {
 	default:
 		return refuse(fd, "is of type %s", kind)
 	}
-	f.tag = protowire.EncodeTag(fd.Number(), wire)
+	f.tag = newTag(fd.Number(), wire)
 	return nil
 }
 

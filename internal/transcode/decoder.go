@@ -40,8 +40,9 @@ type Decoder struct {
 //
 // The error is a *SyntaxError or wraps ErrRoot. With an error dst is returned as it came,
 // though what lies between its length and its capacity may have been overwritten, and drift
-// holds what was met until then. src is not kept. Append allocates when dst has to grow, for a
-// finding that is new to drift, and for numbers of more than 32 characters.
+// holds what was met until then. src is not kept. Append allocates when dst has to grow, which
+// is when it has less than 144 bytes to spare before a value; for a finding that is new to
+// drift; and for numbers of more than 32 characters.
 func (d *Decoder) Append(dst, src []byte, drift *Drift) ([]byte, error) {
 	r := run{src: src, out: dst, drift: drift}
 	i := r.start()
@@ -91,8 +92,14 @@ type run struct {
 	drift *Drift
 	// replaced is set where text that is not valid was met.
 	replaced bool
-	err      error
+	// lessons is how often this reading changed which field is expected after another one.
+	lessons int
+	err     error
 }
+
+// maxLessons bounds r.lessons. What is expected is shared by all readings, and documents in
+// changing order must not have processors wait for each other's writes.
+const maxLessons = 16
 
 const (
 	failed   = -1

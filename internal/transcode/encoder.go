@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -203,18 +204,18 @@ func (w *valueWriter) appendMap(dst []byte, values protoreflect.Map, depth int) 
 		return dst, tooDeep()
 	}
 	dst = append(dst, '{')
-	for i, key := range sortedKeys(values) {
+	for i, e := range sortedEntries(values) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		var ok bool
-		if dst, ok = appendJSONString(dst, key); !ok {
-			return dst, (&FieldError{Reason: reasonText}).within(keySegment(key))
+		if dst, ok = appendJSONString(dst, e.key); !ok {
+			return dst, (&FieldError{Reason: reasonText}).within(keySegment(e.key))
 		}
 		dst = append(dst, ':')
 		var err *FieldError
-		if dst, err = w.append(dst, values.Get(protoreflect.ValueOfString(key).MapKey()), nil, depth+1); err != nil {
-			return dst, err.within(keySegment(key))
+		if dst, err = w.append(dst, e.value, nil, depth+1); err != nil {
+			return dst, err.within(keySegment(e.key))
 		}
 	}
 	return append(dst, '}'), nil
@@ -275,15 +276,22 @@ func appendNative(dst []byte, m protoreflect.Message, depth int) ([]byte, *Field
 	return one.append(dst, m.Get(set), nil, depth)
 }
 
-// sortedKeys returns the keys of a map, which are strings, in byte order.
-func sortedKeys(values protoreflect.Map) []string {
-	keys := make([]string, 0, values.Len())
-	values.Range(func(key protoreflect.MapKey, _ protoreflect.Value) bool {
-		keys = append(keys, key.String())
+// entry is a key of a map with its value.
+type entry struct {
+	key   string
+	value protoreflect.Value
+}
+
+// sortedEntries returns the entries of a map, whose keys are strings, in byte order of the keys.
+// It takes the values along because to look each up afterwards costs two allocations a key.
+func sortedEntries(values protoreflect.Map) []entry {
+	entries := make([]entry, 0, values.Len())
+	values.Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
+		entries = append(entries, entry{key.String(), value})
 		return true
 	})
-	slices.Sort(keys)
-	return keys
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	return entries
 }
 
 func tooDeep() *FieldError {

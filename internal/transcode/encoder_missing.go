@@ -59,9 +59,9 @@ func (s *absence) member(f *memberWriter, v protoreflect.Value, depth int) {
 			s.object(inner, v.List().Get(i).Message(), depth+1)
 		}
 	case dictionary:
-		for _, key := range sortedKeys(v.Map()) {
-			s.path = append(s.path[:at], keySegment(key)...)
-			s.object(inner, v.Map().Get(protoreflect.ValueOfString(key).MapKey()).Message(), depth+1)
+		for _, e := range sortedEntries(v.Map()) {
+			s.path = append(s.path[:at], keySegment(e.key)...)
+			s.object(inner, e.value.Message(), depth+1)
 		}
 	}
 }

@@ -16,27 +16,70 @@ func (r *run) object(i int, m *message) int {
 	if m.fields > 64*len(array) {
 		met = make([]uint64, (m.fields+63)/64)
 	}
+	last := &m.start
 	i, more := r.open(i, '}')
 	for more {
-		var name []byte
-		if name, i = r.name(i); i < 0 {
-			return i
-		}
-		f := m.lookup(name)
-		if f == nil {
-			i, more = r.more(r.drop(i, m, name, Unknown), '}')
+		// The expected member is recognised by its quoted name; mostly that is all.
+		f := last.next.Load()
+		if f.key.leads(r.src, i) {
+			i = r.space(i + len(f.key.text))
+		} else if f, i = r.find(i, m, last); f == nil {
+			i, more = r.more(i, '}')
 			continue
 		}
+		last = f
 		word, bit := &met[f.index/64], uint64(1)<<(f.index%64)
 		if *word&bit != 0 {
 			i = r.drop(i, m, f.member, Duplicate)
 		} else {
 			*word |= bit
-			i = r.field(i, f)
+			// As field does, but with one call where most values take two or three.
+			switch c := r.peek(i); {
+			case f.arity != once || c == 'n':
+				i = r.field(i, f)
+			case c == '"' && f.op == opString:
+				i = r.text(i+1, f.tag, f)
+			default:
+				i = r.value(i, f)
+			}
+		}
+		// As more does for compact JSON, but in place: 4 % of the time of decoding.
+		if i > 0 && i+1 < len(r.src) {
+			switch r.src[i] {
+			case ',':
+				if r.src[i+1] > ' ' {
+					i++
+					continue
+				}
+			case '}':
+				r.depth--
+				return i + 1
+			}
 		}
 		i, more = r.more(i, '}')
 	}
 	return i
+}
+
+// find reads the name of the member at i, which is not the one expected after last, and learns
+// to expect it. A member that is no field it drops, and returns nil.
+func (r *run) find(i int, m *message, last *field) (f *field, next int) {
+	// Mostly the one expected is absent, from this object alone: nothing to learn.
+	if f = last.next.Load().next.Load(); f.key.leads(r.src, i) {
+		return f, r.space(i + len(f.key.text))
+	}
+	name, i := r.name(i)
+	if i < 0 {
+		return nil, i
+	}
+	if f = m.lookup(name); f == nil {
+		return nil, r.drop(i, m, name, Unknown)
+	}
+	if r.lessons < maxLessons {
+		r.lessons++
+		last.next.Store(f)
+	}
+	return f, i
 }
 
 // field appends what the value at i gives to f.
@@ -52,8 +95,7 @@ func (r *run) field(i int, f *field) int {
 		return r.elements(i, f)
 	case f.arity == packed && c == '[':
 		mark := len(r.out)
-		r.append(f.tag)
-		start := r.begin()
+		start := r.begin(f.tag)
 		if i = r.elements(i, f); len(r.out) == start {
 			r.out = r.out[:mark]
 		} else if i >= 0 {
@@ -79,8 +121,7 @@ func (r *run) entries(i int, f *field) int {
 	i, more := r.open(i, '}')
 	for more {
 		mark := len(r.out)
-		r.append(f.tag)
-		start := r.begin()
+		start := r.begin(f.tag)
 		if i = r.key(i, f); i < 0 {
 			return i
 		}
@@ -100,8 +141,7 @@ func (r *run) key(i int, f *field) int {
 	if i = r.quote(i); i < 0 {
 		return i
 	}
-	r.append(keyTag)
-	return r.colon(r.text(i, f))
+	return r.colon(r.text(i, oneByte(keyTag), f))
 }
 
 // value appends one value, with its tag, or nothing if the value at i is dropped.
@@ -110,11 +150,13 @@ func (r *run) value(i int, f *field) int {
 	switch f.op {
 	case opString:
 		if c == '"' {
-			r.append(f.tag)
-			return r.text(i+1, f)
+			return r.text(i+1, f.tag, f)
 		}
 	case opInt64, opDouble:
 		if c == '-' || isDigit(c) {
+			if end := r.shortNumber(i, f); end >= 0 {
+				return end
+			}
 			n, end := r.number(i)
 			if end < 0 || r.numeric(n, r.src[i:end], f) {
 				return end
@@ -132,8 +174,7 @@ func (r *run) value(i int, f *field) int {
 	case opMessage:
 		m := f.message
 		if object := c == '{'; object || m.root != nil && m.root.takes(c) {
-			r.append(f.tag)
-			start := r.begin()
+			start := r.begin(f.tag)
 			if object {
 				i = r.object(i, m)
 			} else {
@@ -159,7 +200,7 @@ func (r *run) coerce(i int, f *field) int {
 	switch c := r.peek(i); {
 	case f.op == opString && (c == '-' || isDigit(c) || c == 't' || c == 'f'):
 		if end = r.skip(i); end >= 0 {
-			r.append(f.tag)
+			r.tag(f.tag)
 			r.append(uint64(end - i))
 			r.out = append(r.out, r.src[i:end]...)
 		}

@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"strconv"
@@ -77,6 +78,72 @@ func scanNumber(src []byte, i int) (n number, end int, ok bool) {
 		n.exponent += sign * exponent
 	}
 	return n, i, true
+}
+
+// shortNumber appends the number at i, with the tag of f, if it is as most are: up to eight
+// digits, and up to eight after a point. It declines, by a negative result, what is not of that
+// form or not of the type of f, and everything near the end of the document.
+func (r *run) shortNumber(i int, f *field) int {
+	negative := r.src[i] == '-'
+	if negative {
+		i++
+	}
+	if len(r.src)-i < 24 {
+		return failed
+	}
+	src := (*[24]byte)(r.src[i:])
+	digits, n := leadingDigits(binary.LittleEndian.Uint64(src[:]))
+	if n == 0 || n > 1 && src[0] == '0' {
+		return failed
+	}
+	places := 0
+	if src[n] == '.' {
+		var fraction uint64
+		if fraction, places = leadingDigits(binary.LittleEndian.Uint64(src[n+1:])); places == 0 {
+			return failed
+		}
+		digits = digits*wholePowersOfTen[places] + fraction
+		n += 1 + places
+	}
+	if c := src[n]; isDigit(c) || c|0x20 == 'e' {
+		return failed
+	}
+
+	room, size := r.room(), f.tag.size&maxTagBytes
+	binary.LittleEndian.PutUint64(room[:], f.tag.bytes)
+	switch {
+	case f.op == opDouble && digits <= 1<<53:
+		v := float64(digits) / powersOfTen[places]
+		if negative {
+			v = -v
+		}
+		binary.LittleEndian.PutUint64(room[size:], math.Float64bits(v))
+		size += 8
+	case f.op == opInt64 && places == 0:
+		v := int64(digits)
+		if negative {
+			v = -v
+		}
+		size += binary.PutUvarint(room[size:], uint64(v))
+	default:
+		return failed
+	}
+	r.out = r.out[:len(r.out)+size]
+	return i + n
+}
+
+// leadingDigits reads the decimal digits that a word begins with, at its lowest byte. It takes
+// no time for each digit and no branch: a loop over them cost a fourteenth of the time of decoding.
+func leadingDigits(word uint64) (value uint64, count int) {
+	word ^= '0' * ones
+	// Of what is not 0 to 9 now, the high bit is set or becomes it. As in scanText, the lowest
+	// mark is right.
+	count = bits.TrailingZeros64((word+(0x80-10)*ones|word)&highs) / 8
+	// With zeros before them the digits are eight; next they are four pairs, and then the sum.
+	word <<= 64 - 8*count
+	word = word*10 + word>>8
+	const pairs = 0x000000ff000000ff
+	return (word&pairs*(1e2+1e6<<32) + word>>16&pairs*(1+1e4<<32)) >> 32, count
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
@@ -176,6 +243,9 @@ func (n number) inexact(literal []byte, v float64) bool {
 	want, _ := significant(buffers[1][:0], strconv.AppendFloat(nil, v, 'f', 0, 64))
 	return !bytes.Equal(got, want)
 }
+
+// wholePowersOfTen are those that a word of digits may have to move up by.
+var wholePowersOfTen = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8} //nolint:gochecknoglobals // a table, never written
 
 // powersOfTen holds those that a double holds exactly.
 var powersOfTen = [...]float64{ //nolint:gochecknoglobals // a table, never written

@@ -5,25 +5,24 @@ import "google.golang.org/protobuf/encoding/protowire"
 // The tags within google.protobuf.Value, Struct and ListValue, and within the entry of a map.
 // They are all below 128, and so one byte on the wire.
 const (
-	nullTag   = 1<<3 | uint64(protowire.VarintType)
-	numberTag = 2<<3 | uint64(protowire.Fixed64Type)
-	stringTag = 3<<3 | uint64(protowire.BytesType)
-	boolTag   = 4<<3 | uint64(protowire.VarintType)
-	structTag = 5<<3 | uint64(protowire.BytesType)
-	listTag   = 6<<3 | uint64(protowire.BytesType)
+	nullTag   = 1<<3 | byte(protowire.VarintType)
+	numberTag = 2<<3 | byte(protowire.Fixed64Type)
+	stringTag = 3<<3 | byte(protowire.BytesType)
+	boolTag   = 4<<3 | byte(protowire.VarintType)
+	structTag = 5<<3 | byte(protowire.BytesType)
+	listTag   = 6<<3 | byte(protowire.BytesType)
 
-	entryTag   = 1<<3 | uint64(protowire.BytesType)
-	elementTag = 1<<3 | uint64(protowire.BytesType)
+	entryTag   = 1<<3 | byte(protowire.BytesType)
+	elementTag = 1<<3 | byte(protowire.BytesType)
 
-	keyTag   = 1<<3 | uint64(protowire.BytesType)
-	valueTag = 2<<3 | uint64(protowire.BytesType)
+	keyTag   = 1<<3 | byte(protowire.BytesType)
+	valueTag = 2<<3 | byte(protowire.BytesType)
 )
 
 // free appends the value at i to f, a Value, or a Struct or ListValue that it suits.
 func (r *run) free(i int, f *field) int {
 	mark, depth := len(r.out), r.depth
-	r.append(f.tag)
-	start := r.begin()
+	start := r.begin(f.tag)
 	var end int
 	switch f.op {
 	case opStruct:
@@ -47,33 +46,27 @@ func (r *run) free(i int, f *field) int {
 func (r *run) any(i int, f *field, room int) int {
 	switch c := r.peek(i); c {
 	case '{':
-		r.append(structTag)
-		start := r.begin()
+		start := r.begin(oneByte(structTag))
 		if i = r.structure(i, f, room); i >= 0 {
 			r.finish(start)
 		}
 		return i
 	case '[':
-		r.append(listTag)
-		start := r.begin()
+		start := r.begin(oneByte(listTag))
 		if i = r.listValue(i, f, room); i >= 0 {
 			r.finish(start)
 		}
 		return i
 	case '"':
-		r.append(stringTag)
-		return r.text(i+1, f)
+		return r.text(i+1, oneByte(stringTag), f)
 	case 't':
-		r.append(boolTag)
-		r.append(1)
+		r.out = append(r.out, boolTag, 1)
 		return r.literal(i, "true")
 	case 'f':
-		r.append(boolTag)
-		r.append(0)
+		r.out = append(r.out, boolTag, 0)
 		return r.literal(i, "false")
 	case 'n':
-		r.append(nullTag)
-		r.append(0)
+		r.out = append(r.out, nullTag, 0)
 		return r.literal(i, "null")
 	default:
 		return r.anyNumber(i, f)
@@ -92,11 +85,11 @@ func (r *run) anyNumber(i int, f *field) int {
 	}
 	literal := r.src[i:end]
 	if v, ok := n.float64(literal); ok && !n.inexact(literal, v) {
-		r.append(numberTag)
+		r.out = append(r.out, numberTag)
 		r.double(v)
 		return end
 	}
-	r.append(stringTag)
+	r.out = append(r.out, stringTag)
 	r.append(uint64(len(literal)))
 	r.out = append(r.out, literal...)
 	r.record(f, Coerced)
@@ -110,13 +103,11 @@ func (r *run) structure(i int, f *field, room int) int {
 	}
 	i, more := r.open(i, '}')
 	for more {
-		r.append(entryTag)
-		entry := r.begin()
+		entry := r.begin(oneByte(entryTag))
 		if i = r.key(i, f); i < 0 {
 			return i
 		}
-		r.append(valueTag)
-		value := r.begin()
+		value := r.begin(oneByte(valueTag))
 		if i = r.any(i, f, room-1); i < 0 {
 			return i
 		}
@@ -134,8 +125,7 @@ func (r *run) listValue(i int, f *field, room int) int {
 	}
 	i, more := r.open(i, ']')
 	for more {
-		r.append(elementTag)
-		start := r.begin()
+		start := r.begin(oneByte(elementTag))
 		if i = r.any(i, f, room-1); i < 0 {
 			return i
 		}

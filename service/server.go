@@ -71,7 +71,7 @@ type Config struct {
 	// Endpoints are the operations to serve, no method twice.
 	Endpoints []*endpoint.Endpoint
 	Upstream  Upstream
-	// Logger gets one line a call; nil: nothing is logged.
+	// Logger gets one line a call, at debug for one that succeeds; nil: nothing is logged.
 	Logger *slog.Logger
 	// Credentials secure the connections; nil: they are not secured.
 	Credentials credentials.TransportCredentials

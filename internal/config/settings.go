@@ -57,7 +57,7 @@ func (c *Config) settings() []setting {
 		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
 		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
 
-		{"log-level", logging, logLevelUsage, level(&c.LogLevel)},
+		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel)},
 		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat)},
 
 		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},

@@ -179,15 +179,24 @@ func tlsServer(t *testing.T, http2 bool) upstream.Config {
 	}
 }
 
-func TestHTTP2IsUsedWhereOffered(t *testing.T) {
+func TestHTTP2IsUsedWhereItIsWantedAndOffered(t *testing.T) {
 	t.Parallel()
-	for name, http2 := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		wanted, offered bool
+		want            string
+	}{
+		{name: "wanted and offered", wanted: true, offered: true, want: "HTTP/2.0"},
+		{name: "wanted and not offered", wanted: true, want: "HTTP/1.1"},
+		{name: "not wanted, as by default", offered: true, want: "HTTP/1.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := tlsServer(t, http2)
+			cfg := tlsServer(t, test.offered)
+			cfg.Transport.HTTP2 = test.wanted
 			resp, err := newClient(t, cfg).Do(t.Context(), get("/x"))
-			if err != nil || string(resp.Body) != name {
-				t.Errorf("Do = %+v, %v, want %s", resp, err, name)
+			if err != nil || string(resp.Body) != test.want {
+				t.Errorf("Do = %+v, %v, want %s", resp, err, test.want)
 			}
 		})
 	}

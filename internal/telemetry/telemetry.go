@@ -23,6 +23,9 @@ import (
 // comes after is counted under the method and field "other".
 const MaxDriftSeries = 1000
 
+// namespace is what the names of the gateway's own metrics begin with.
+const namespace = "samsara_gateway"
+
 // maxScrapes bounds how many scrapes are answered at a time.
 const maxScrapes = 4
 
@@ -54,7 +57,6 @@ type driftKey struct {
 
 // New returns metrics that count from zero. The error means that two metrics clash.
 func New(build Build) (*Metrics, error) {
-	const namespace = "samsara_gateway"
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 95}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "Always 1; its labels say what runs.",
@@ -116,6 +118,15 @@ func (m *Metrics) ObserveAttempt(_ context.Context, a upstream.Attempt) {
 	series := m.attempts.of(attemptKey{a.Method, a.Template, statusClass(a.Status)})
 	series.total.Inc()
 	series.seconds.Observe(a.Duration.Seconds())
+}
+
+// WatchMemory adds the gauge of the memory that inFlight returns, which is called concurrently.
+// It must be called once at most; the error says that it was not.
+func (m *Metrics) WatchMemory(inFlight func() int64) error {
+	return m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "in_flight_bytes",
+		Help: "Memory of response bodies and messages that are under way.",
+	}, func() float64 { return float64(inFlight()) }))
 }
 
 // Drift counts the findings of one response to a gRPC method.

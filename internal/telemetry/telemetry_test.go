@@ -179,3 +179,21 @@ func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // Alloc
 		t.Errorf("%v allocations, want 0", allocs)
 	}
 }
+
+func TestMemoryInFlightIsAGauge(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	inFlight := int64(3 << 20)
+	if err := m.WatchMemory(func() int64 { return inFlight }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"3.145728e+06", "0"} {
+		if diff := cmp.Diff([]string{"samsara_gateway_in_flight_bytes " + want}, scrape(t, m, "samsara_gateway_in_flight_bytes")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		inFlight = 0
+	}
+	if err := m.WatchMemory(func() int64 { return 0 }); err == nil {
+		t.Error("a second gauge was added")
+	}
+}

@@ -15,8 +15,8 @@ const (
 	// maxPooledBytes is the largest buffer that is used again.
 	maxPooledBytes = 4 << 20
 	// classSteps is how many sizes of buffers there are until a buffer is twice as large. They
-	// keep a buffer from being more than a quarter too large.
-	classSteps = 4
+	// keep a buffer from being more than an eighth too large.
+	classSteps = 8
 )
 
 var errTooLarge = errors.New("body exceeds its limit")

@@ -36,7 +36,7 @@ type Config struct {
 	MaxResponseBytes int64
 	// MaxInFlightBytes bounds the memory of all response bodies and messages at one time. A
 	// body for which there is no room waits with its connection until 100 ms before its
-	// attempt ends, first come first served. Counted are buffers, which are up to a quarter
+	// attempt ends, first come first served. Counted are buffers, which are up to an eighth
 	// larger than what they hold, and for each body half as much again for its message. What a
 	// message needs beyond that, and error bodies, are counted but do not wait. Default
 	// 256 MiB; at least 16 KiB.

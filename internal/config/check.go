@@ -23,7 +23,7 @@ func (c *Config) check(l *loader) {
 	}
 	if c.MaxInFlightBytes < 3*c.MaxResponseBytes {
 		// Else the largest body might never fit: there is half as much again for its message,
-		// a buffer is up to a quarter too large, and while it grows there are two.
+		// a buffer is up to an eighth too large, and while it grows there are two.
 		l.problem("%s: less than three times %s", l.where("max-in-flight-bytes"), l.where("max-response-bytes"))
 	}
 	if c.RetryBaseDelay > c.RetryMaxDelay {

@@ -24,10 +24,18 @@ func unary(fullMethod string, answer call) grpc.MethodDesc {
 	return grpc.MethodDesc{
 		MethodName: fullMethod[strings.LastIndexByte(fullMethod, '/')+1:],
 		Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			var made any
 			// There always is an interceptor, see Config.unaryInterceptors.
-			return interceptor(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
-				return answer(ctx, decode)
+			resp, err := interceptor(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
+				var err error
+				made, err = answer(ctx, decode)
+				return made, err
 			})
+			// What does not reach the codec is not released there.
+			if f, ok := made.(frame); ok && (err != nil || resp != made) {
+				f.Release()
+			}
+			return resp, err
 		},
 	}
 }
@@ -67,8 +75,7 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, err
 		}
-		h.reportDrift(ctx, e.FullMethod, &resp.Drift)
-		return frame(resp.Message), nil
+		return h.framed(ctx, e.FullMethod, resp), nil
 	})
 }
 
@@ -81,7 +88,9 @@ func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Resp
 	}
 	resp, err := h.upstream.Do(ctx, req)
 	if err == nil && req.Decoder == nil {
-		err = checkBody(req, resp)
+		if err = checkBody(req, resp); err != nil {
+			resp.Release()
+		}
 	}
 	if err != nil {
 		var failed *upstream.Error
@@ -95,6 +104,20 @@ func (h *handler) do(ctx context.Context, req *upstream.Request) (*upstream.Resp
 	logAttempts(ctx, resp.Attempts, resp.RequestID)
 	_ = grpc.SetHeader(ctx, callMetadata(resp.Attempts, resp.RequestID))
 	return resp, nil
+}
+
+// framed reports the drift of a response and returns it as a frame. Where telling panics, the
+// response is released.
+func (h *handler) framed(ctx context.Context, method string, resp *upstream.Response) frame {
+	reported := false
+	defer func() {
+		if !reported {
+			resp.Release()
+		}
+	}()
+	h.reportDrift(ctx, method, &resp.Drift)
+	reported = true
+	return frame{resp}
 }
 
 // reportDrift tells the caller and the metrics in what the response differed.

@@ -112,23 +112,16 @@ func (p presenter) present(ctx context.Context, err error) error {
 	}
 }
 
-func (p presenter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	resp, err := handler(ctx, req)
-	return resp, p.present(ctx, err)
+// panicked logs a panic with its stack; the caller sees that there was one, and nothing of it.
+func (p presenter) panicked(ctx context.Context, cause any) error {
+	stack := make([]byte, maxStackBytes)
+	stack = stack[:runtime.Stack(stack, false)]
+	p.logger.ErrorContext(ctx, "call panicked", methodAttr(ctx), slog.Any("panic", cause), slog.String("stack", string(stack)))
+	return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonPanic})
 }
 
-func (p presenter) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return p.present(ss.Context(), handler(srv, ss))
-}
-
-// recovered logs a panic with its stack; the caller sees that there was one, and nothing of it.
 func (p presenter) recovered() recovery.Option {
-	return recovery.WithRecoveryHandlerContext(func(ctx context.Context, cause any) error {
-		stack := make([]byte, maxStackBytes)
-		stack = stack[:runtime.Stack(stack, false)]
-		p.logger.ErrorContext(ctx, "call panicked", methodAttr(ctx), slog.Any("panic", cause), slog.String("stack", string(stack)))
-		return newError(codes.Internal, internalMessage, &errdetails.ErrorInfo{Reason: reasonPanic})
-	})
+	return recovery.WithRecoveryHandlerContext(p.panicked)
 }
 
 func methodAttr(ctx context.Context) slog.Attr {

@@ -98,7 +98,7 @@ func TestInterceptorsAreInOrder(t *testing.T) {
 	}{
 		{
 			name: "success", up: answers(`{}`), request: `{"method":"GET","path":"/a"}`,
-			wantCode: codes.OK, wantLog: "level=INFO",
+			wantCode: codes.OK, wantLog: "level=DEBUG",
 		},
 		{
 			name: "a refused argument", up: answers(`{}`), request: `{}`,
@@ -179,7 +179,7 @@ func TestCallIsLoggedInOneLineWithoutPayload(t *testing.T) {
 		t.Fatalf("log has %d lines, want 2:\n%s", len(lines), log)
 	}
 	for _, want := range []string{
-		"level=INFO", "method=" + passthrough, "code=OK",
+		"level=DEBUG", "method=" + passthrough, "code=OK",
 		"duration=", "peer=bufconn", "attempts=1", "request_id=req-1",
 	} {
 		if !strings.Contains(lines[0], want) {

@@ -6,35 +6,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
-// callLog logs one line a call, at a level that goes by its code, with method, code, duration,
-// peer, attempts, Samsara's request id and the message of an error, but no payload. It takes
-// the interceptor and the levels from go-grpc-middleware, but not its lines: these cost 50
-// allocations a call even where nobody reads them.
-type callLog struct{ logger *slog.Logger }
-
-// ServerReporter implements interceptors.ServerReportable.
-func (l callLog) ServerReporter(ctx context.Context, call interceptors.CallMeta) (interceptors.Reporter, context.Context) {
-	line := &logLine{logger: l.logger, ctx: ctx, call: call}
-	return line, context.WithValue(ctx, logLineKey{}, line)
-}
-
-// logLine is the line of a call that is running. It belongs to the call's goroutine.
+// logLine is the line of a call that is running: its method, code, duration, peer, attempts,
+// Samsara's request id and the message of an error, but no payload. It belongs to the call's
+// goroutine.
 type logLine struct {
-	interceptors.NoopReporter
 	logger    *slog.Logger
-	ctx       context.Context //nolint:containedctx // a Reporter is told of the end without it
-	call      interceptors.CallMeta
+	method    string
+	start     time.Time
 	attempts  int
 	requestID string
 }
 
 type logLineKey struct{}
+
+func newLogLine(logger *slog.Logger, fullMethod string) *logLine {
+	return &logLine{logger: logger, method: fullMethod, start: time.Now()}
+}
 
 // logAttempts adds to the line of the call that ctx belongs to.
 func logAttempts(ctx context.Context, attempts int, requestID string) {
@@ -43,22 +36,28 @@ func logAttempts(ctx context.Context, attempts int, requestID string) {
 	}
 }
 
-// PostCall implements interceptors.Reporter.
-func (l *logLine) PostCall(err error, duration time.Duration) {
-	code := status.Code(err)
-	level := slog.Level(logging.DefaultServerCodeToLevel(code))
-	if strings.HasPrefix(l.call.Service, "grpc.") {
-		level = slog.LevelDebug // probes and tools, which nobody wants in the log
+// level is what a call that ended so is logged at. Success is at debug: metrics count it, and a
+// line a call costs a tenth of the CPU that the call itself does. So are probes and tools.
+func level(fullMethod string, code codes.Code) slog.Level {
+	if code == codes.OK || strings.HasPrefix(fullMethod, "/grpc.") {
+		return slog.LevelDebug
 	}
-	if !l.logger.Enabled(l.ctx, level) {
+	return slog.Level(logging.DefaultServerCodeToLevel(code))
+}
+
+// finish logs the call, whose context is ctx and which ended with err.
+func (l *logLine) finish(ctx context.Context, err error) {
+	code := status.Code(err)
+	level := level(l.method, code)
+	if !l.logger.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("method", l.call.FullMethod()),
+		slog.String("method", l.method),
 		slog.String("code", code.String()),
-		slog.Duration("duration", duration),
+		slog.Duration("duration", time.Since(l.start)),
 	}
-	if from, ok := peer.FromContext(l.ctx); ok {
+	if from, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer", from.Addr.String()))
 	}
 	if l.attempts > 0 {
@@ -70,5 +69,5 @@ func (l *logLine) PostCall(err error, duration time.Duration) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
 	}
-	l.logger.LogAttrs(l.ctx, level, "call finished", attrs...)
+	l.logger.LogAttrs(ctx, level, "call finished", attrs...)
 }

@@ -57,6 +57,7 @@ func (h *handler) pass(ctx context.Context, in *gatewayv1.CallRequest) (*gateway
 	if err != nil {
 		return nil, err
 	}
+	defer resp.Release()
 	out := &gatewayv1.CallResponse{Status: proto.Int32(int32(resp.Status)), Headers: endToEnd(resp.Header)}
 	if len(resp.Body) > 0 {
 		out.Body = proto.String(string(resp.Body))

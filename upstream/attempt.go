@@ -50,8 +50,8 @@ type reply struct {
 	header http.Header
 }
 
-// attempt is one exchange over HTTP. Where the response is 2XX its body is appended to body.
-func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (reply, *Error) {
+// attempt is one exchange over HTTP. Where the response is 2XX, call.body becomes its body.
+func (c *Client) attempt(ctx context.Context, call *call) (reply, *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.AttemptTimeout, errAttemptTimeout)
 	defer cancel()
 	var connected atomic.Bool
@@ -66,13 +66,13 @@ func (c *Client) attempt(ctx context.Context, call *call, body *bytes.Buffer) (r
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode/100 != 2 {
-		return reply{}, c.refused(call, resp, body)
+		return reply{}, c.refused(ctx, call, resp)
 	}
 	got := reply{resp.StatusCode, resp.Header}
 	if call.Decoder != nil && call.NoBody {
 		return got, nil
 	}
-	if err := c.bodies.readWhole(body, resp, c.cfg.MaxResponseBytes); err != nil {
+	if call.body, err = c.bodies.readWhole(ctx, resp, c.cfg.MaxResponseBytes); err != nil {
 		failure := interrupted(ctx, call, err, true)
 		failure.HTTPStatus, failure.RequestID = got.status, requestID(call, got.header)
 		return reply{}, failure
@@ -105,14 +105,42 @@ func fixedHeader(cfg Config) http.Header {
 	return header
 }
 
-func (c *Client) header(call *call) http.Header {
+// authorized is the header of a request that has nothing of its own, with the token in it. It
+// is shared between requests, since net/http does not write to it.
+type authorized struct {
+	token  string
+	header http.Header
+}
+
+// authorize returns the header for the present token, or says why there is none.
+func (c *Client) authorize() (*authorized, error) {
+	token, err := c.cfg.Token()
+	if err != nil {
+		return nil, err
+	}
+	if known := c.authorized.Load(); known != nil && known.token == token {
+		return known, nil
+	}
+	if err := checkToken(token); err != nil {
+		return nil, err
+	}
 	header := maps.Clone(c.fixed)
+	header.Set("Authorization", "Bearer "+token)
+	fresh := &authorized{token, header}
+	c.authorized.Store(fresh)
+	return fresh, nil
+}
+
+func (c *Client) header(call *call) http.Header {
+	if len(call.Header) == 0 && len(call.Body) == 0 && c.cfg.AttemptHeader == "" {
+		return call.authorized
+	}
+	header := maps.Clone(call.authorized)
 	for _, h := range call.Header {
 		if name := http.CanonicalHeaderKey(h.Name); !reserved(name) {
 			header[name] = append(header[name], h.Value)
 		}
 	}
-	header.Set("Authorization", "Bearer "+call.token)
 	if len(call.Body) > 0 {
 		header.Set("Content-Type", "application/json")
 	}

@@ -15,22 +15,37 @@ func BenchmarkDo(b *testing.B) {
 	_, decoder := thing(b)
 	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
 		body := `{"name":"` + strings.Repeat("x", size) + `"}`
-		server := httptest.NewServer(answer(200, body, "Content-Length", strconv.Itoa(len(body))))
-		b.Cleanup(server.Close)
-		client := newClient(b, upstream.Config{BaseURL: mustURL(b, server.URL), Token: upstream.StaticToken(testToken)})
-		req := get("/things/1")
-		req.Decoder = decoder
-		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(body)))
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if _, err := client.Do(b.Context(), req); err != nil {
-						b.Error(err)
-						return
+		step := answer(200, body, "Content-Length", strconv.Itoa(len(body)))
+		for name, configure := range map[string]func() upstream.Config{
+			"cleartext": func() upstream.Config {
+				server := httptest.NewServer(step)
+				b.Cleanup(server.Close)
+				return upstream.Config{BaseURL: mustURL(b, server.URL), Token: upstream.StaticToken(testToken)}
+			},
+			"TLS, HTTP/1.1": func() upstream.Config { return tlsServer(b, true, step) },
+			"TLS, HTTP/2": func() upstream.Config {
+				cfg := tlsServer(b, true, step)
+				cfg.Transport.HTTP2 = true
+				return cfg
+			},
+		} {
+			client := newClient(b, configure())
+			req := get("/things/1")
+			req.Decoder = decoder
+			b.Run(fmt.Sprintf("%dKiB/%s", size>>10, name), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(len(body)))
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						resp, err := client.Do(b.Context(), req)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						resp.Release()
 					}
-				}
+				})
 			})
-		})
+		}
 	}
 }

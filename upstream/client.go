@@ -18,7 +18,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"samsara.internal/gateway/internal/transcode"
 )
@@ -75,14 +78,24 @@ type Response struct {
 	// Header is the response's header, sorted by name, where the request had no Decoder.
 	Header []Header
 	// Message is the wire form of the decoded body where the request had a Decoder, else nil.
-	// It belongs to the caller.
+	// It must not be used after Release.
 	Message []byte
-	// Body is the body where the request had no Decoder, nil where it is empty. It belongs to
-	// the caller.
+	// Body is the body where the request had no Decoder, nil where it is empty. It must not be
+	// used after Release.
 	Body      []byte
 	Drift     transcode.Drift
 	RequestID string
 	Attempts  int
+
+	memory *buffer // holds Message or Body
+}
+
+// Release gives back the memory of Message and Body, which counts as in flight until then. What
+// has been released already is not released again.
+func (r *Response) Release() {
+	memory := r.memory
+	r.memory, r.Message, r.Body = nil, nil, nil
+	memory.release()
 }
 
 // Client calls the REST API. It is safe for concurrent use.
@@ -93,7 +106,10 @@ type Client struct {
 
 	transport *http.Transport
 	budget    *budget
+	memory    *memory
 	bodies    bodies
+	// authorized is that of the token sent last.
+	authorized atomic.Pointer[authorized]
 }
 
 // New returns a client. The error names every field that is out of bounds.
@@ -102,6 +118,7 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
+	lent := &memory{ledger: ledger{limit: cfg.MaxInFlightBytes}}
 	return &Client{
 		cfg:       cfg,
 		scheme:    cfg.BaseURL.Scheme,
@@ -110,24 +127,33 @@ func New(cfg Config) (*Client, error) {
 		fixed:     fixedHeader(cfg),
 		transport: newTransport(cfg.Transport),
 		budget:    newBudget(cfg.Retry.Budget),
+		memory:    lent,
+		bodies:    bodies{memory: lent},
 	}, nil
 }
 
 // Close closes idle connections. Calls that run go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
+// InFlightBytes returns how much memory response bodies and messages hold now, those included
+// that have not been released. See Config.MaxInFlightBytes.
+func (c *Client) InFlightBytes() int64 { return c.memory.ledger.inFlight() }
+
 // Do sends a request, again where the retry policy says so, and returns its 2XX response. Every
-// error is an *Error. It returns when ctx ends at the latest.
+// error is an *Error. It returns when ctx ends at the latest. The response must be released.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	call := &call{Request: req}
 	if err := c.aim(call); err != nil {
 		return nil, call.failed(fault(ReasonRequestInvalid, err.Error(), err))
 	}
-	waits := c.cfg.Retry.backoff()
+	var waits *backoff.ExponentialBackOff
 	for {
 		resp, failure := c.try(ctx, call)
 		if failure == nil {
 			return resp, nil
+		}
+		if waits == nil {
+			waits = c.cfg.Retry.backoff()
 		}
 		wait, ok := c.again(ctx, call, failure, waits)
 		if !ok {
@@ -142,9 +168,20 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 // call is the state of one Do.
 type call struct {
 	*Request
-	url      *url.URL
-	token    string
-	attempts int
+	url   *url.URL
+	token string
+	// authorized is the shared header that holds the token.
+	authorized http.Header
+	attempts   int
+	// body is that of the attempt, nil where there is none.
+	body *buffer
+}
+
+// dropBody releases the body, if it has not become something else's.
+func (call *call) dropBody() {
+	body := call.body
+	call.body = nil
+	body.release()
 }
 
 // failed completes an error of the call.
@@ -159,21 +196,17 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 	if ctx.Err() != nil {
 		return nil, call.failed(ended(ctx))
 	}
-	token, err := c.cfg.Token()
-	if err == nil {
-		err = checkToken(token)
-	}
+	authorized, err := c.authorize()
 	if err != nil {
 		c.cfg.Logger.LogAttrs(ctx, slog.LevelError, "no API token", slog.Any("error", err))
 		return nil, call.failed(fault(ReasonTokenUnavailable, "", err))
 	}
-	call.token = token
+	call.token, call.authorized = authorized.token, authorized.header
 	call.attempts++
-	body := c.bodies.buffer()
-	defer c.bodies.release(body)
+	defer call.dropBody()
 
 	start := time.Now()
-	got, failure := c.attempt(ctx, call, body)
+	got, failure := c.attempt(ctx, call)
 	seen := Attempt{Method: call.Method, Template: call.Template, Status: got.status, Duration: time.Since(start)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.Reason
@@ -184,7 +217,7 @@ func (c *Client) try(ctx context.Context, call *call) (*Response, *Error) {
 
 	var resp *Response
 	if failure == nil {
-		resp, failure = translate(call, got, body.Bytes())
+		resp, failure = translate(call, got)
 	}
 	c.budget.record(failure)
 	if failure == nil {

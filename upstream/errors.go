@@ -116,6 +116,8 @@ func explain(reason string) string {
 		return "the upstream's response body is not what the operation returns"
 	case ReasonBodyTooLarge:
 		return "the upstream's response body is too large"
+	case ReasonMemoryInFlight:
+		return "the gateway has no memory left for the upstream's response"
 	case ReasonErrorInBody:
 		return "the upstream answered success with an error for a body"
 	case ReasonDeadlineExceeded:

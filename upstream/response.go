@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,17 +13,18 @@ import (
 	"samsara.internal/gateway/internal/transcode"
 )
 
-// translate makes the Response of a reply and its body, of which it keeps nothing.
-func translate(call *call, from reply, body []byte) (*Response, *Error) {
+// translate makes the Response of a reply and the call's body, of which it keeps nothing but
+// what the Response holds.
+func translate(call *call, from reply) (*Response, *Error) {
 	resp := &Response{Status: from.status, RequestID: requestID(call, from.header), Attempts: call.attempts}
 	if call.Decoder == nil {
 		resp.Header = headerList(call, from.header)
-		if len(body) > 0 {
-			resp.Body = bytes.Clone(body)
+		if len(call.body.bytes) > 0 {
+			resp.Body, resp.memory, call.body = call.body.bytes, call.body, nil
 		}
 		return resp, nil
 	}
-	if failure := decode(call, resp, body); failure != nil {
+	if failure := decode(call, resp); failure != nil {
 		failure.HTTPStatus, failure.RequestID = resp.Status, resp.RequestID
 		return nil, failure
 	}
@@ -33,16 +33,19 @@ func translate(call *call, from reply, body []byte) (*Response, *Error) {
 
 // decode sets resp.Message and resp.Drift. Statuses that promise no content are taken as they
 // are: 7 operations declare a body with 204, so it is read where there is one.
-func decode(call *call, resp *Response, body []byte) *Error {
+func decode(call *call, resp *Response) (failure *Error) {
 	promisesNone := resp.Status == http.StatusNoContent || resp.Status == http.StatusResetContent
-	if call.NoBody || promisesNone && len(body) == 0 {
+	if call.NoBody || promisesNone && len(call.body.bytes) == 0 {
 		resp.Message = []byte{}
 		return nil
 	}
+	body := call.body.bytes
 	if len(body) == 0 {
 		return fault(ReasonBodyInvalid, "it is empty", nil)
 	}
-	message, err := call.Decoder.Append(make([]byte, 0, len(body)/2), body, &resp.Drift)
+	out := call.body.translation()
+	defer func() { out.release() }() // unless it has become the response's
+	message, err := call.Decoder.Append(out.bytes, body, &resp.Drift)
 	switch {
 	case err != nil && promisesNone:
 		resp.Message, resp.Drift = []byte{}, transcode.Drift{}
@@ -56,15 +59,18 @@ func decode(call *call, resp *Response, body []byte) *Error {
 		}
 		return fault(ReasonErrorInBody, scrub(text, call.token), nil)
 	}
-	resp.Message = message
+	out.set(message)
+	resp.Message, resp.memory, out = message, out, nil
 	return nil
 }
 
 // refused makes the error of a response that is not 2XX. Its status is the verdict, so its
 // body may be cut short or unreadable.
-func (c *Client) refused(call *call, resp *http.Response, body *bytes.Buffer) *Error {
-	_ = c.bodies.read(body, resp, maxErrorBodyBytes)
-	message, id := readErrorBody(body.Bytes())
+func (c *Client) refused(ctx context.Context, call *call, resp *http.Response) *Error {
+	body := c.memory.lendNow(maxErrorBodyBytes + bodySlack)
+	defer body.release()
+	_ = c.bodies.read(ctx, body, resp, maxErrorBodyBytes)
+	message, id := readErrorBody(body.bytes)
 	failure := &Error{HTTPStatus: resp.StatusCode, RequestID: bounded(scrub(id, call.token), maxRequestIDBytes)}
 	failure.Code, failure.Reason, failure.Domain = verdict(resp.StatusCode)
 	answered := oneLine(fmt.Sprintf("the upstream answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
@@ -89,6 +95,9 @@ func (c *Client) refused(call *call, resp *http.Response, body *bytes.Buffer) *E
 func interrupted(ctx context.Context, call *call, err error, connected bool) *Error {
 	if ctx.Err() != nil {
 		return ended(ctx)
+	}
+	if errors.Is(err, errMemory) {
+		return fault(ReasonMemoryInFlight, err.Error(), err)
 	}
 	text := scrub(err.Error(), call.token)
 	if text != err.Error() {
@@ -125,6 +134,9 @@ func requestID(call *call, header http.Header) string {
 	id := header.Get("Request-Id")
 	if id == "" {
 		id = header.Get("X-Request-Id")
+	}
+	if id == "" {
+		return ""
 	}
 	return bounded(scrub(oneLine(id), call.token), maxRequestIDBytes)
 }

@@ -29,6 +29,9 @@ const (
 	ReasonBodyInvalid = "UPSTREAM_BODY_INVALID"
 	// ReasonBodyTooLarge means that a 2XX body is larger than Config.MaxResponseBytes.
 	ReasonBodyTooLarge = "UPSTREAM_BODY_TOO_LARGE"
+	// ReasonMemoryInFlight means that there was no room for a 2XX body within the caller's
+	// deadline: other responses hold Config.MaxInFlightBytes.
+	ReasonMemoryInFlight = "MEMORY_IN_FLIGHT"
 	// ReasonErrorInBody means that a 2XX body is an error object and nothing else.
 	ReasonErrorInBody = "UPSTREAM_ERROR_IN_BODY"
 	// ReasonUnexpectedStatus means a status that is neither 2XX, 4XX nor 5XX, such as a
@@ -97,7 +100,7 @@ func faultCode(reason string) codes.Code {
 	switch reason {
 	case ReasonUnreachable, ReasonReset, ReasonTruncated, ReasonTimeout, ReasonTokenUnavailable:
 		return codes.Unavailable
-	case ReasonBodyTooLarge:
+	case ReasonBodyTooLarge, ReasonMemoryInFlight:
 		return codes.ResourceExhausted
 	case ReasonDeadlineExceeded:
 		return codes.DeadlineExceeded

@@ -26,14 +26,16 @@ const (
 	maxRedirects = 3
 )
 
-// TransportConfig sizes the connections. TLS is at least 1.2, and HTTP/2 is used where the
-// upstream offers it.
+// TransportConfig sizes the connections. TLS is at least 1.2.
 type TransportConfig struct {
 	// MaxIdleConns is how many idle connections are kept; also per host. Default 512.
 	MaxIdleConns int
 	// Gzip asks the upstream for compressed bodies. Decompressing costs more than
 	// translating does, so it is for paid or slow links.
 	Gzip bool
+	// HTTP2 uses HTTP/2 where an upstream over TLS offers it: fewer connections, but in
+	// net/http it costs more CPU, the more the larger the bodies.
+	HTTP2 bool
 	// RootCAs are whom to trust instead of the system's certificate authorities.
 	RootCAs *x509.CertPool
 	// DialContext connects instead of TCP. Where it is nil, connections go through the proxy
@@ -46,6 +48,9 @@ type TransportConfig struct {
 // covers it. Within an attempt net/http sends a GET once more where a connection that was kept
 // idle turns out to be closed.
 func newTransport(cfg TransportConfig) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg.HTTP2)
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -56,7 +61,7 @@ func newTransport(cfg TransportConfig) *http.Transport {
 		MaxIdleConnsPerHost:    cfg.MaxIdleConns,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ForceAttemptHTTP2:      true,
+		Protocols:              &protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	if cfg.DialContext != nil {

@@ -160,34 +160,41 @@ func TestRedirectIsFollowedOnlyWhereTheTokenMayGo(t *testing.T) {
 	}
 }
 
-// tlsServer starts an upstream over TLS that tells the protocol of each request, and returns
-// the configuration of a client that trusts it.
-func tlsServer(t *testing.T, http2 bool) upstream.Config {
-	t.Helper()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer(200, r.Proto)(w, r)
-	}))
+// tlsServer starts an upstream over TLS that answers every request alike, and returns the
+// configuration of a client that trusts it.
+func tlsServer(tb testing.TB, http2 bool, every http.HandlerFunc) upstream.Config {
+	tb.Helper()
+	server := httptest.NewUnstartedServer(every)
 	server.EnableHTTP2 = http2
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return upstream.Config{
-		BaseURL: mustURL(t, server.URL), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},
+		BaseURL: mustURL(tb, server.URL), Token: upstream.StaticToken(testToken), Retry: upstream.RetryPolicy{MaxAttempts: 1},
 		Transport: upstream.TransportConfig{RootCAs: roots},
 	}
 }
 
-func TestHTTP2IsUsedWhereOffered(t *testing.T) {
+func TestHTTP2IsUsedWhereItIsWantedAndOffered(t *testing.T) {
 	t.Parallel()
-	for name, http2 := range map[string]bool{"HTTP/2.0": true, "HTTP/1.1": false} {
-		t.Run(name, func(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		wanted, offered bool
+		want            string
+	}{
+		{name: "wanted and offered", wanted: true, offered: true, want: "HTTP/2.0"},
+		{name: "wanted and not offered", wanted: true, want: "HTTP/1.1"},
+		{name: "not wanted, as by default", offered: true, want: "HTTP/1.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := tlsServer(t, http2)
+			cfg := tlsServer(t, test.offered, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Proto)(w, r) })
+			cfg.Transport.HTTP2 = test.wanted
 			resp, err := newClient(t, cfg).Do(t.Context(), get("/x"))
-			if err != nil || string(resp.Body) != name {
-				t.Errorf("Do = %+v, %v, want %s", resp, err, name)
+			if err != nil || string(resp.Body) != test.want {
+				t.Errorf("Do = %+v, %v, want %s", resp, err, test.want)
 			}
 		})
 	}
@@ -195,7 +202,7 @@ func TestHTTP2IsUsedWhereOffered(t *testing.T) {
 
 func TestUntrustedCertificateIsUnreachable(t *testing.T) {
 	t.Parallel()
-	cfg := tlsServer(t, true)
+	cfg := tlsServer(t, true, answer(200, `{}`))
 	cfg.Transport.RootCAs = x509.NewCertPool()
 	resp, err := newClient(t, cfg).Do(t.Context(), get("/x"))
 	wantVerdict(t, failure(t, resp, err), codes.Unavailable, upstream.ReasonUnreachable, 1)

@@ -218,7 +218,7 @@ func TestTheSandboxServesAlone(t *testing.T) {
 // the signal was sent is one of those.
 func TestSIGTERMUnderLoadFailsNoCall(t *testing.T) {
 	t.Parallel()
-	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms")
+	p, at := startSandboxed(t, "--sandbox-fault=latency=50ms", "--log-level=debug") // which logs every call
 	const clients, warm = 16, 100
 	var signalled atomic.Bool
 	var succeeded atomic.Int64

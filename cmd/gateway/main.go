@@ -65,6 +65,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "":
 		var cfg config.Config
 		if cfg, err = config.Load(args, environ); err == nil {
+			ctx, stop := context.WithCancel(ctx)
+			defer stop()
+			go paceCollector(ctx, environ)
 			return serve(ctx, cfg, stderr)
 		}
 	case "sandbox":

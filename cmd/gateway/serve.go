@@ -93,6 +93,9 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer client.Close()
+	if err := metrics.WatchMemory(client.InFlightBytes); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	server, err := newServer(cfg, endpoints, client, metrics, log) //nolint:contextcheck // Calls outlive ctx, up to the grace period.
 	if err != nil {
 		return err
@@ -182,7 +185,8 @@ func newClient(cfg config.Config, target upstreamTarget, observer upstream.Obser
 		},
 		AttemptTimeout:   cfg.UpstreamTimeout,
 		MaxResponseBytes: cfg.MaxResponseBytes,
-		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip},
+		MaxInFlightBytes: cfg.MaxInFlightBytes,
+		Transport:        upstream.TransportConfig{MaxIdleConns: cfg.UpstreamMaxIdleConns, Gzip: cfg.UpstreamGzip, HTTP2: cfg.UpstreamHTTP2},
 		Observer:         observer,
 		Logger:           log,
 	})

@@ -71,6 +71,8 @@ type Config struct {
 	UpstreamMaxIdleConns int
 	// UpstreamGzip asks for compressed responses.
 	UpstreamGzip bool
+	// UpstreamHTTP2 uses HTTP/2 where the upstream offers it.
+	UpstreamHTTP2 bool
 
 	// RetryMaxAttempts includes the first attempt.
 	RetryMaxAttempts int
@@ -83,6 +85,8 @@ type Config struct {
 	MaxRequestBytes int64
 	// MaxResponseBytes bounds an HTTP response body.
 	MaxResponseBytes int64
+	// MaxInFlightBytes bounds the memory of all response bodies and messages at a time.
+	MaxInFlightBytes int64
 	// MaxConcurrentStreams bounds the calls at a time on one client connection.
 	MaxConcurrentStreams int
 	// ShutdownGrace bounds how long running calls may take to finish at shutdown.
@@ -115,6 +119,7 @@ func defaults() Config {
 		DefaultDeadline:      5 * time.Minute,
 		MaxRequestBytes:      4 << 20,
 		MaxResponseBytes:     64 << 20,
+		MaxInFlightBytes:     256 << 20,
 		MaxConcurrentStreams: 1000,
 		ShutdownGrace:        30 * time.Second,
 		SandboxSeed:          1,

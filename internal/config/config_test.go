@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 		Listen: "127.0.0.1:50051", AdminListen: "127.0.0.1:9464",
 		APIVersion: "2025-10-23", UpstreamTimeout: 95 * time.Second, UpstreamMaxIdleConns: 512,
 		RetryMaxAttempts: 4, RetryBaseDelay: 250 * time.Millisecond, RetryMaxDelay: 10 * time.Second,
-		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20,
+		DefaultDeadline: 5 * time.Minute, MaxRequestBytes: 4 << 20, MaxResponseBytes: 64 << 20, MaxInFlightBytes: 256 << 20,
 		MaxConcurrentStreams: 1000, ShutdownGrace: 30 * time.Second,
 		SandboxSeed: 1, LogLevel: slog.LevelInfo, LogFormat: config.LogText,
 	}
@@ -89,9 +89,9 @@ func TestEverySettingHasOneNameInEverySource(t *testing.T) {
 	values := map[string]string{
 		"listen": "127.0.0.1:1", "admin-listen": "[::1]:2", "insecure": "true", "passthrough": "true",
 		"upstream-url": "https://api.eu.samsara.com", "api-version": "2024-11-18",
-		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true",
+		"upstream-timeout": "5s", "upstream-max-idle-conns": "7", "upstream-gzip": "true", "upstream-http2": "true",
 		"retry-max-attempts": "3", "retry-base-delay": "1s", "retry-max-delay": "2s",
-		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000",
+		"default-deadline": "1m30s", "max-request-bytes": "2MiB", "max-response-bytes": "5000", "max-in-flight-bytes": "512MiB",
 		"max-concurrent-streams": "9", "shutdown-grace": "0s", "log-level": "debug", "log-format": "json",
 	}
 	// These need other settings to go with them, and have tests of their own.
@@ -269,6 +269,10 @@ func TestEveryProblemIsNamedWithItsSource(t *testing.T) {
 			want: []string{`--retry-base-delay "30s" (from the command line): more than --retry-max-delay "10s" (the default)`},
 		},
 		{
+			name: "no room for three bodies of the largest size", args: []string{"--max-response-bytes=86MiB"},
+			want: []string{`--max-in-flight-bytes "256MiB" (the default): less than three times --max-response-bytes "86MiB" (from the command line)`},
+		},
+		{
 			name: "a token twice", args: []string{"--api-token-file", missing},
 			want: []string{fmt.Sprintf("--api-token-file %q (from the command line): set, and so is SAMSARA_API_TOKEN: one of them must go", missing)},
 		},
@@ -360,7 +364,7 @@ func TestValuesThatAreTaken(t *testing.T) {
 		{"upstream-url", "http://localhost"},
 		{"upstream-url", "https://api.ca.samsara.com"},
 		{"retry-max-attempts", "10"},
-		{"max-response-bytes", "1GiB"},
+		{"max-response-bytes", "80MiB"},
 	} {
 		if c := mustLoad(t, []string{"--" + test.name + "=" + test.value}); logged(t, c)[test.name] != test.value {
 			t.Errorf("--%s=%s was taken as %q", test.name, test.value, logged(t, c)[test.name])

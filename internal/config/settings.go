@@ -42,6 +42,7 @@ func (c *Config) settings() []setting {
 		{"upstream-timeout", samsara, "`TIME` for one attempt; Samsara itself gives up after 90s", duration(&c.UpstreamTimeout, time.Millisecond, 10*time.Minute)},
 		{"upstream-max-idle-conns", samsara, "`NUMBER` of idle connections kept; below the usual concurrency it costs CPU", whole(&c.UpstreamMaxIdleConns, 1, 10_000)},
 		{"upstream-gzip", samsara, "ask for compressed responses: less network, more CPU", boolean(&c.UpstreamGzip)},
+		{"upstream-http2", samsara, "use HTTP/2 where it is offered: fewer connections, more CPU", boolean(&c.UpstreamHTTP2)},
 
 		{"retry-max-attempts", retries, "`NUMBER` of attempts at most, the first included; 1 to 10", whole(&c.RetryMaxAttempts, 1, 10)},
 		{"retry-base-delay", retries, "`TIME` that the wait before the second attempt is at most; doubles with each", duration(&c.RetryBaseDelay, time.Millisecond, time.Minute)},
@@ -50,6 +51,7 @@ func (c *Config) settings() []setting {
 		{"default-deadline", limits, "`TIME` for a call that comes without a deadline", duration(&c.DefaultDeadline, time.Second, time.Hour)},
 		{"max-request-bytes", limits, "`SIZE` of a gRPC request at most", bytes(&c.MaxRequestBytes, 1<<10, 64<<20)},
 		{"max-response-bytes", limits, "`SIZE` of a response body at most, decompressed", bytes(&c.MaxResponseBytes, 1<<10, 1<<30)},
+		{"max-in-flight-bytes", limits, "`SIZE` of all response bodies and messages at one time; more wait, until their deadline at most", bytes(&c.MaxInFlightBytes, 1<<20, 1<<40)},
 		{"max-concurrent-streams", limits, "`NUMBER` of calls at a time on one client connection", whole(&c.MaxConcurrentStreams, 1, 100_000)},
 		{"shutdown-grace", limits, "`TIME` for running calls to finish at shutdown", duration(&c.ShutdownGrace, 0, 10*time.Minute)},
 
@@ -57,7 +59,7 @@ func (c *Config) settings() []setting {
 		{"sandbox-seed", sandboxed, "`NUMBER` that picks the fleet", seed(&c.SandboxSeed)},
 		{"sandbox-fault", sandboxed, faultUsage, faults(&c.SandboxFaults)},
 
-		{"log-level", logging, logLevelUsage, level(&c.LogLevel)},
+		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel)},
 		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat)},
 
 		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},

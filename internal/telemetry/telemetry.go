@@ -9,10 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strconv"
-	"sync"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -26,6 +23,9 @@ import (
 // comes after is counted under the method and field "other".
 const MaxDriftSeries = 1000
 
+// namespace is what the names of the gateway's own metrics begin with.
+const namespace = "samsara_gateway"
+
 // maxScrapes bounds how many scrapes are answered at a time.
 const maxScrapes = 4
 
@@ -35,25 +35,28 @@ type Build struct{ Version, GoVersion, Revision, APIDocument string }
 // Metrics are the gateway's metrics. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
-	server   *grpcprom.ServerMetrics
-	attempts *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	drift    *prometheus.CounterVec
-
-	mu     sync.Mutex
-	series map[driftKey]struct{} // guarded by mu
+	calls    *calls
+	attempts *series[attemptKey, attempts]
+	drift    *series[driftKey, prometheus.Counter]
 }
 
 var _ upstream.Observer = (*Metrics)(nil)
 
+type attemptKey struct{ method, template, class string }
+
+// attempts are the series of the attempts of an operation that ended alike.
+type attempts struct {
+	total   prometheus.Counter
+	seconds prometheus.Observer
+}
+
 type driftKey struct {
-	method, field string
-	kind          transcode.Kind
+	method, message, member string
+	kind                    transcode.Kind
 }
 
 // New returns metrics that count from zero. The error means that two metrics clash.
 func New(build Build) (*Metrics, error) {
-	const namespace = "samsara_gateway"
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 95}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "Always 1; its labels say what runs.",
@@ -63,28 +66,39 @@ func New(build Build) (*Metrics, error) {
 		},
 	})
 	info.Set(1)
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "upstream_attempts_total",
+		Help: "HTTP attempts by method, path template and status class; class none: no response came.",
+	}, []string{"method", "template", "class"})
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: "upstream_attempt_duration_seconds",
+		Help:    "Time of HTTP attempts from connecting to the last byte.",
+		Buckets: seconds,
+	}, []string{"method", "template"})
+	drift := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Name: "response_drift_total",
+		Help: "Values that differ from what the API document declares.",
+	}, []string{"grpc_method", "field", "kind"})
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		server:   grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(seconds))),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "upstream_attempts_total",
-			Help: "HTTP attempts by method, path template and status class; class none: no response came.",
-		}, []string{"method", "template", "class"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "upstream_attempt_duration_seconds",
-			Help:    "Time of HTTP attempts from connecting to the last byte.",
-			Buckets: seconds,
-		}, []string{"method", "template"}),
-		drift: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "response_drift_total",
-			Help: "Values that differ from what the API document declares.",
-		}, []string{"grpc_method", "field", "kind"}),
-		series: make(map[driftKey]struct{}),
+		calls:    newCalls(seconds),
+		attempts: &series[attemptKey, attempts]{make: func(k attemptKey) attempts {
+			return attempts{total.WithLabelValues(k.method, k.template, k.class), duration.WithLabelValues(k.method, k.template)}
+		}},
+		drift: &series[driftKey, prometheus.Counter]{
+			make: func(k driftKey) prometheus.Counter {
+				return drift.WithLabelValues(k.method, k.message+"."+k.member, kindName(k.kind))
+			},
+			most: MaxDriftSeries,
+			rest: func(k driftKey) prometheus.Counter {
+				return drift.WithLabelValues("other", "other", kindName(k.kind))
+			},
+		},
 	}
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		info, m.server, m.attempts, m.duration, m.drift,
+		info, m.calls.started, m.calls.handled, m.calls.seconds, total, duration, drift,
 	} {
 		if err := m.registry.Register(c); err != nil {
 			return nil, err
@@ -94,41 +108,32 @@ func New(build Build) (*Metrics, error) {
 }
 
 // UnaryInterceptor counts and times unary calls.
-func (m *Metrics) UnaryInterceptor() grpc.UnaryServerInterceptor {
-	return m.server.UnaryServerInterceptor()
-}
+func (m *Metrics) UnaryInterceptor() grpc.UnaryServerInterceptor { return m.calls.unary }
 
 // StreamInterceptor counts and times streams.
-func (m *Metrics) StreamInterceptor() grpc.StreamServerInterceptor {
-	return m.server.StreamServerInterceptor()
-}
+func (m *Metrics) StreamInterceptor() grpc.StreamServerInterceptor { return m.calls.stream }
 
 // ObserveAttempt counts and times an HTTP attempt.
 func (m *Metrics) ObserveAttempt(_ context.Context, a upstream.Attempt) {
-	m.attempts.WithLabelValues(a.Method, a.Template, statusClass(a.Status)).Inc()
-	m.duration.WithLabelValues(a.Method, a.Template).Observe(a.Duration.Seconds())
+	series := m.attempts.of(attemptKey{a.Method, a.Template, statusClass(a.Status)})
+	series.total.Inc()
+	series.seconds.Observe(a.Duration.Seconds())
+}
+
+// WatchMemory adds the gauge of the memory that inFlight returns, which is called concurrently.
+// It must be called once at most; the error says that it was not.
+func (m *Metrics) WatchMemory(inFlight func() int64) error {
+	return m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "in_flight_bytes",
+		Help: "Memory of response bodies and messages that are under way.",
+	}, func() float64 { return float64(inFlight()) }))
 }
 
 // Drift counts the findings of one response to a gRPC method.
 func (m *Metrics) Drift(method string, findings []transcode.Finding) {
 	for _, f := range findings {
-		key := m.bounded(driftKey{method, f.Message + "." + f.Member, f.Kind})
-		m.drift.WithLabelValues(key.method, key.field, kindName(key.kind)).Add(float64(f.Count))
+		m.drift.of(driftKey{method, f.Message, f.Member, f.Kind}).Add(float64(f.Count))
 	}
-}
-
-// bounded returns key while there is room for it, and afterwards one that stands for the rest.
-func (m *Metrics) bounded(key driftKey) driftKey {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.series[key]; ok {
-		return key
-	}
-	if len(m.series) >= MaxDriftSeries {
-		return driftKey{"other", "other", key.kind}
-	}
-	m.series[key] = struct{}{}
-	return key
 }
 
 // Handler serves the metrics in the formats of Prometheus. What goes wrong in it is logged.
@@ -140,10 +145,20 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 }
 
 func statusClass(status int) string {
-	if status < 100 || status > 599 {
+	switch status / 100 {
+	case 1:
+		return "1xx"
+	case 2:
+		return "2xx"
+	case 3:
+		return "3xx"
+	case 4:
+		return "4xx"
+	case 5:
+		return "5xx"
+	default:
 		return "none"
 	}
-	return strconv.Itoa(status/100) + "xx"
 }
 
 func kindName(k transcode.Kind) string {

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -10,6 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/internal/transcode"
@@ -114,5 +118,82 @@ func TestTheBuildIsNamed(t *testing.T) {
 	want := []string{`samsara_gateway_build_info{api_document="2025-10-23",goversion="go1",revision="abc",version="v1"} 1`}
 	if diff := cmp.Diff(want, scrape(t, newMetrics(t), "samsara_gateway_build_info")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCallsAreCountedByMethodKindAndCode(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	unary := &grpc.UnaryServerInfo{FullMethod: "/samsara.vehicles.v1.VehiclesService/GetVehicle"}
+	for _, want := range []error{nil, nil, status.Error(codes.NotFound, "no")} {
+		resp, err := m.UnaryInterceptor()(t.Context(), nil, unary, func(context.Context, any) (any, error) { return "resp", want })
+		if resp != "resp" || !errors.Is(err, want) {
+			t.Errorf("interceptor returned %v, %v, want what the handler did", resp, err)
+		}
+	}
+	for _, info := range []grpc.StreamServerInfo{
+		{FullMethod: "/s/Follow", IsServerStream: true},
+		{FullMethod: "/s/Collect", IsClientStream: true},
+		{FullMethod: "/s/Chat", IsServerStream: true, IsClientStream: true},
+	} {
+		err := m.StreamInterceptor()(nil, nil, &info, func(any, grpc.ServerStream) error { return status.Error(codes.Canceled, "gone") })
+		if status.Code(err) != codes.Canceled {
+			t.Errorf("interceptor returned %v, want what the handler did", err)
+		}
+	}
+	for prefix, want := range map[string][]string{
+		"grpc_server_started_total": {
+			`grpc_server_started_total{grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
+			`grpc_server_started_total{grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
+			`grpc_server_started_total{grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
+			`grpc_server_started_total{grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
+		},
+		"grpc_server_handled_total": {
+			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
+			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
+			`grpc_server_handled_total{grpc_code="Canceled",grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
+			`grpc_server_handled_total{grpc_code="NotFound",grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
+			`grpc_server_handled_total{grpc_code="OK",grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 2`,
+		},
+		"grpc_server_handling_seconds_count": {
+			`grpc_server_handling_seconds_count{grpc_method="Chat",grpc_service="s",grpc_type="bidi_stream"} 1`,
+			`grpc_server_handling_seconds_count{grpc_method="Collect",grpc_service="s",grpc_type="client_stream"} 1`,
+			`grpc_server_handling_seconds_count{grpc_method="Follow",grpc_service="s",grpc_type="server_stream"} 1`,
+			`grpc_server_handling_seconds_count{grpc_method="GetVehicle",grpc_service="samsara.vehicles.v1.VehiclesService",grpc_type="unary"} 3`,
+		},
+	} {
+		if diff := cmp.Diff(want, scrape(t, m, prefix)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", prefix, diff)
+		}
+	}
+}
+
+func TestCountingAllocatesNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of the whole process
+	m := newMetrics(t)
+	findings := []transcode.Finding{{Message: "Vehicle", Member: "colour", Kind: transcode.Unknown, Count: 1}}
+	allocs := testing.AllocsPerRun(100, func() {
+		m.ObserveAttempt(context.Background(), upstream.Attempt{Method: "GET", Template: "/a", Status: 200, Duration: time.Second})
+		m.Drift("/s/M", findings)
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations, want 0", allocs)
+	}
+}
+
+func TestMemoryInFlightIsAGauge(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	inFlight := int64(3 << 20)
+	if err := m.WatchMemory(func() int64 { return inFlight }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"3.145728e+06", "0"} {
+		if diff := cmp.Diff([]string{"samsara_gateway_in_flight_bytes " + want}, scrape(t, m, "samsara_gateway_in_flight_bytes")); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		inFlight = 0
+	}
+	if err := m.WatchMemory(func() int64 { return 0 }); err == nil {
+		t.Error("a second gauge was added")
 	}
 }

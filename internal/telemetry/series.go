@@ -1,0 +1,40 @@
+package telemetry
+
+import "sync"
+
+// series finds one of a metric's series by a key of its own, since a search by labels costs
+// more than counting does. It is safe for concurrent use and forgets nothing: where the keys are
+// not bounded, most must be set.
+type series[K comparable, V any] struct {
+	make func(K) V
+	// most is how many keys have series of their own, 0 if all; rest returns what counts others.
+	most int
+	rest func(K) V
+
+	mu   sync.RWMutex
+	made map[K]V // guarded by mu
+}
+
+// of returns what make made of key, which it does once.
+func (s *series[K, V]) of(key K) V {
+	s.mu.RLock()
+	v, ok := s.made[key]
+	s.mu.RUnlock()
+	if ok {
+		return v
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok = s.made[key]; ok {
+		return v
+	}
+	if s.most > 0 && len(s.made) >= s.most {
+		return s.rest(key)
+	}
+	if s.made == nil {
+		s.made = make(map[K]V)
+	}
+	v = s.make(key)
+	s.made[key] = v
+	return v
+}

@@ -25,7 +25,7 @@ var errTooLarge = errors.New("body exceeds its limit")
 // concurrent use.
 type memory struct {
 	ledger ledger
-	// pools hold buffers by class. One of a class has at least the class's capacity.
+	// pools hold buffers by class.
 	pools [1 + classSteps*10]sync.Pool
 }
 
@@ -94,12 +94,11 @@ func (b *buffer) release() {
 	b.recycle()
 }
 
+// recycle keeps the buffer for another loan, unless it grew by append to a size between two
+// classes: it would hold more than is counted for it.
 func (b *buffer) recycle() {
 	at, capacity := class(cap(b.bytes))
-	if capacity > cap(b.bytes) { // it grew by append, to something in between
-		at--
-	}
-	if at < 0 || cap(b.bytes) > maxPooledBytes {
+	if capacity != cap(b.bytes) || capacity > maxPooledBytes {
 		return
 	}
 	b.bytes = b.bytes[:0]

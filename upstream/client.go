@@ -4,8 +4,9 @@
 // It guarantees that every error is an *Error whose code follows from the HTTP status alone,
 // never from a text; that an attempt whose outcome is unknown is repeated only where the
 // request says that it may be; that no wait outlives the caller's deadline; that every wait and
-// every size is bounded; that connections are used again; and that the API token goes to the
-// configured host only and stands in no error, log or observation.
+// every size is bounded, and the memory of all responses together; that connections and buffers
+// are used again; and that the API token goes to the configured host only and stands in no
+// error, log or observation.
 //
 // It refuses responses above a size, redirects to other hosts, and 2XX bodies that are not JSON
 // of the expected kind.

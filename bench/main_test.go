@@ -11,9 +11,6 @@ import (
 // TestEverythingIsMeasured runs the harness as `make bench QUICK=1` does, only shorter.
 func TestEverythingIsMeasured(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 15 s")
-	}
 	folder := t.TempDir()
 	gateway, bench, micro := filepath.Join(folder, "gateway"), filepath.Join(folder, "bench"), filepath.Join(folder, "micro")
 	execute(t, "go", "-C", "..", "build", "-o", gateway, "./cmd/gateway")

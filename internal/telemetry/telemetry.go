@@ -87,11 +87,11 @@ func New(build Build) (*Metrics, error) {
 		}},
 		drift: &series[driftKey, prometheus.Counter]{
 			make: func(k driftKey) prometheus.Counter {
-				return drift.WithLabelValues(k.method, k.message+"."+k.member, kindName(k.kind))
+				return drift.WithLabelValues(k.method, k.message+"."+k.member, k.kind.String())
 			},
 			most: MaxDriftSeries,
 			rest: func(k driftKey) prometheus.Counter {
-				return drift.WithLabelValues("other", "other", kindName(k.kind))
+				return drift.WithLabelValues("other", "other", k.kind.String())
 			},
 		},
 	}
@@ -158,24 +158,5 @@ func statusClass(status int) string {
 		return "5xx"
 	default:
 		return "none"
-	}
-}
-
-func kindName(k transcode.Kind) string {
-	switch k {
-	case transcode.Unknown:
-		return "unknown"
-	case transcode.Coerced:
-		return "coerced"
-	case transcode.Mismatch:
-		return "mismatch"
-	case transcode.Duplicate:
-		return "duplicate"
-	case transcode.InvalidText:
-		return "invalid_text"
-	case transcode.TooDeep:
-		return "too_deep"
-	default:
-		return "other"
 	}
 }

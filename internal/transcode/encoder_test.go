@@ -576,9 +576,11 @@ func FuzzEncode(f *testing.F) {
 		}
 		f.Add(wire)
 	}
+	// An entry of a map whose key comes again, as a fixed64.
+	f.Add([]byte("r\x1a*\x18\n\x16\n\x010\x99000000000\t00000000"))
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		m := dynamicpb.NewMessage(md)
-		if proto.Unmarshal(wire, m) != nil {
+		if !readable(wire, m) {
 			return
 		}
 		got, err := encoder.Append(nil, m, nil)
@@ -602,6 +604,13 @@ func FuzzEncode(f *testing.F) {
 			t.Fatalf("%s differs from the message (-want +got):\n%s", got, diff)
 		}
 	})
+}
+
+// readable reports whether m could be read from wire. protobuf panics over a dynamic message
+// with a map key of another wire type; the generated messages that the gateway reads skip it.
+func readable(wire []byte, m proto.Message) (ok bool) {
+	defer func() { ok = recover() == nil && ok }()
+	return proto.Unmarshal(wire, m) == nil
 }
 
 // jsonOfMessage is what encoding/json should read, with numbers as text, or the reason why

@@ -27,6 +27,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// StreamShape is how pages are read.
+type StreamShape int32
+
+const (
+	// Not a shape; refused at start-up.
+	StreamShape_STREAM_SHAPE_UNSPECIFIED StreamShape = 0
+	// Until there is no next page.
+	StreamShape_STREAM_SHAPE_PAGES StreamShape = 1
+	// For ever: after the last page comes what has changed since.
+	StreamShape_STREAM_SHAPE_FOLLOW StreamShape = 2
+)
+
+// Enum value maps for StreamShape.
+var (
+	StreamShape_name = map[int32]string{
+		0: "STREAM_SHAPE_UNSPECIFIED",
+		1: "STREAM_SHAPE_PAGES",
+		2: "STREAM_SHAPE_FOLLOW",
+	}
+	StreamShape_value = map[string]int32{
+		"STREAM_SHAPE_UNSPECIFIED": 0,
+		"STREAM_SHAPE_PAGES":       1,
+		"STREAM_SHAPE_FOLLOW":      2,
+	}
+)
+
+func (x StreamShape) Enum() *StreamShape {
+	p := new(StreamShape)
+	*p = x
+	return p
+}
+
+func (x StreamShape) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StreamShape) Descriptor() protoreflect.EnumDescriptor {
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[0].Descriptor()
+}
+
+func (StreamShape) Type() protoreflect.EnumType {
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[0]
+}
+
+func (x StreamShape) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StreamShape.Descriptor instead.
+func (StreamShape) EnumDescriptor() ([]byte, []int) {
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{0}
+}
+
 // HttpMethod is the HTTP method of an operation.
 type HttpMethod int32
 
@@ -76,11 +129,11 @@ func (x HttpMethod) String() string {
 }
 
 func (HttpMethod) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[0].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[1].Descriptor()
 }
 
 func (HttpMethod) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[0]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[1]
 }
 
 func (x HttpMethod) Number() protoreflect.EnumNumber {
@@ -89,7 +142,7 @@ func (x HttpMethod) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HttpMethod.Descriptor instead.
 func (HttpMethod) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{0}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{1}
 }
 
 // Body says whether an operation sends a JSON body.
@@ -129,11 +182,11 @@ func (x Body) String() string {
 }
 
 func (Body) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[1].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[2].Descriptor()
 }
 
 func (Body) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[1]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[2]
 }
 
 func (x Body) Number() protoreflect.EnumNumber {
@@ -142,7 +195,7 @@ func (x Body) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Body.Descriptor instead.
 func (Body) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{1}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{2}
 }
 
 // Pagination is how an operation pages.
@@ -186,11 +239,11 @@ func (x Pagination) String() string {
 }
 
 func (Pagination) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[2].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[3].Descriptor()
 }
 
 func (Pagination) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[2]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[3]
 }
 
 func (x Pagination) Number() protoreflect.EnumNumber {
@@ -199,7 +252,7 @@ func (x Pagination) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Pagination.Descriptor instead.
 func (Pagination) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{2}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{3}
 }
 
 // Stage is how mature an operation is.
@@ -247,11 +300,11 @@ func (x Stage) String() string {
 }
 
 func (Stage) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[3].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[4].Descriptor()
 }
 
 func (Stage) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[3]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[4]
 }
 
 func (x Stage) Number() protoreflect.EnumNumber {
@@ -260,7 +313,7 @@ func (x Stage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Stage.Descriptor instead.
 func (Stage) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{3}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{4}
 }
 
 // Location is where a field of a request message goes.
@@ -308,11 +361,11 @@ func (x Location) String() string {
 }
 
 func (Location) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[4].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[5].Descriptor()
 }
 
 func (Location) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[4]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[5]
 }
 
 func (x Location) Number() protoreflect.EnumNumber {
@@ -321,7 +374,7 @@ func (x Location) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Location.Descriptor instead.
 func (Location) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{4}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{5}
 }
 
 // ArrayStyle is how a repeated query parameter is written.
@@ -361,11 +414,11 @@ func (x ArrayStyle) String() string {
 }
 
 func (ArrayStyle) Descriptor() protoreflect.EnumDescriptor {
-	return file_samsara_gateway_v1_annotations_proto_enumTypes[5].Descriptor()
+	return file_samsara_gateway_v1_annotations_proto_enumTypes[6].Descriptor()
 }
 
 func (ArrayStyle) Type() protoreflect.EnumType {
-	return &file_samsara_gateway_v1_annotations_proto_enumTypes[5]
+	return &file_samsara_gateway_v1_annotations_proto_enumTypes[6]
 }
 
 func (x ArrayStyle) Number() protoreflect.EnumNumber {
@@ -374,7 +427,7 @@ func (x ArrayStyle) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ArrayStyle.Descriptor instead.
 func (ArrayStyle) EnumDescriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{5}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{6}
 }
 
 // Operation is one operation of the REST API.
@@ -405,6 +458,9 @@ type Operation struct {
 	Stage Stage `protobuf:"varint,10,opt,name=stage,proto3,enum=samsara.gateway.v1.Stage" json:"stage,omitempty"`
 	// The HTTP status of success.
 	SuccessStatus int32 `protobuf:"varint,11,opt,name=success_status,json=successStatus,proto3" json:"success_status,omitempty"`
+	// Where the records of a page are in the response: a repeated field's path in proto names,
+	// such as "data" or "data.vehicle_reports". Set where the operation pages.
+	Items         string `protobuf:"bytes,12,opt,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +572,81 @@ func (x *Operation) GetSuccessStatus() int32 {
 	return 0
 }
 
+func (x *Operation) GetItems() string {
+	if x != nil {
+		return x.Items
+	}
+	return ""
+}
+
+// Stream is the reading of many pages by one call. The request has the unary method's request
+// as `request` and StreamOptions or FollowOptions as `options`; the response has the unary
+// method's response as `page`, the `cursor` to go on from, and where a feed is followed a
+// KeepAlive as `keep_alive`.
+type Stream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the unary method, of the same service.
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// How the pages are read.
+	Shape StreamShape `protobuf:"varint,2,opt,name=shape,proto3,enum=samsara.gateway.v1.StreamShape" json:"shape,omitempty"`
+	// The request's `end_time` must be set: the document contradicts itself on where the stream
+	// would end without it.
+	EndRequired   bool `protobuf:"varint,3,opt,name=end_required,json=endRequired,proto3" json:"end_required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stream) Reset() {
+	*x = Stream{}
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stream) ProtoMessage() {}
+
+func (x *Stream) ProtoReflect() protoreflect.Message {
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stream.ProtoReflect.Descriptor instead.
+func (*Stream) Descriptor() ([]byte, []int) {
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Stream) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Stream) GetShape() StreamShape {
+	if x != nil {
+		return x.Shape
+	}
+	return StreamShape_STREAM_SHAPE_UNSPECIFIED
+}
+
+func (x *Stream) GetEndRequired() bool {
+	if x != nil {
+		return x.EndRequired
+	}
+	return false
+}
+
 // RateLimit is a number of requests in a window of time.
 type RateLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -529,7 +660,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[1]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +672,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[1]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +685,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{1}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -607,7 +738,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[2]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +750,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[2]
+	mi := &file_samsara_gateway_v1_annotations_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +763,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{2}
+	return file_samsara_gateway_v1_annotations_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Field) GetIn() Location {
@@ -722,6 +853,14 @@ var file_samsara_gateway_v1_annotations_proto_extTypes = []protoimpl.ExtensionIn
 		Filename:      "samsara/gateway/v1/annotations.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*Stream)(nil),
+		Field:         50412,
+		Name:          "samsara.gateway.v1.stream",
+		Tag:           "bytes,50412,opt,name=stream",
+		Filename:      "samsara/gateway/v1/annotations.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
 		ExtensionType: (*Field)(nil),
 		Field:         50411,
@@ -746,6 +885,10 @@ var (
 	//
 	// optional samsara.gateway.v1.Operation operation = 50411;
 	E_Operation = &file_samsara_gateway_v1_annotations_proto_extTypes[0]
+	// Binds a server-streaming method to the pages of a unary one.
+	//
+	// optional samsara.gateway.v1.Stream stream = 50412;
+	E_Stream = &file_samsara_gateway_v1_annotations_proto_extTypes[1]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -753,7 +896,7 @@ var (
 	// Says where a field goes, and what is known of its values.
 	//
 	// optional samsara.gateway.v1.Field field = 50411;
-	E_Field = &file_samsara_gateway_v1_annotations_proto_extTypes[1]
+	E_Field = &file_samsara_gateway_v1_annotations_proto_extTypes[2]
 )
 
 // Extension fields to descriptorpb.MessageOptions.
@@ -762,14 +905,14 @@ var (
 	// stable when the document changes; the gateway does not read them.
 	//
 	// repeated string schema = 50411;
-	E_Schema = &file_samsara_gateway_v1_annotations_proto_extTypes[2]
+	E_Schema = &file_samsara_gateway_v1_annotations_proto_extTypes[3]
 )
 
 var File_samsara_gateway_v1_annotations_proto protoreflect.FileDescriptor
 
 const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\n" +
-	"$samsara/gateway/v1/annotations.proto\x12\x12samsara.gateway.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb5\x03\n" +
+	"$samsara/gateway/v1/annotations.proto\x12\x12samsara.gateway.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xcb\x03\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\x06method\x18\x02 \x01(\x0e2\x1e.samsara.gateway.v1.HttpMethodR\x06method\x12\x12\n" +
@@ -787,7 +930,12 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"rate_limit\x18\t \x01(\v2\x1d.samsara.gateway.v1.RateLimitR\trateLimit\x12/\n" +
 	"\x05stage\x18\n" +
 	" \x01(\x0e2\x19.samsara.gateway.v1.StageR\x05stage\x12%\n" +
-	"\x0esuccess_status\x18\v \x01(\x05R\rsuccessStatus\"Z\n" +
+	"\x0esuccess_status\x18\v \x01(\x05R\rsuccessStatus\x12\x14\n" +
+	"\x05items\x18\f \x01(\tR\x05items\"z\n" +
+	"\x06Stream\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x125\n" +
+	"\x05shape\x18\x02 \x01(\x0e2\x1f.samsara.gateway.v1.StreamShapeR\x05shape\x12!\n" +
+	"\fend_required\x18\x03 \x01(\bR\vendRequired\"Z\n" +
 	"\tRateLimit\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x05R\brequests\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\"\xf4\x02\n" +
@@ -808,7 +956,11 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
-	"\b_maximum*\x98\x01\n" +
+	"\b_maximum*\\\n" +
+	"\vStreamShape\x12\x1c\n" +
+	"\x18STREAM_SHAPE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12STREAM_SHAPE_PAGES\x10\x01\x12\x17\n" +
+	"\x13STREAM_SHAPE_FOLLOW\x10\x02*\x98\x01\n" +
 	"\n" +
 	"HttpMethod\x12\x1b\n" +
 	"\x17HTTP_METHOD_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -845,7 +997,8 @@ const file_samsara_gateway_v1_annotations_proto_rawDesc = "" +
 	"\x17ARRAY_STYLE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ARRAY_STYLE_COMMA\x10\x01\x12\x16\n" +
 	"\x12ARRAY_STYLE_REPEAT\x10\x02:]\n" +
-	"\toperation\x12\x1e.google.protobuf.MethodOptions\x18\xeb\x89\x03 \x01(\v2\x1d.samsara.gateway.v1.OperationR\toperation:P\n" +
+	"\toperation\x12\x1e.google.protobuf.MethodOptions\x18\xeb\x89\x03 \x01(\v2\x1d.samsara.gateway.v1.OperationR\toperation:T\n" +
+	"\x06stream\x12\x1e.google.protobuf.MethodOptions\x18\xec\x89\x03 \x01(\v2\x1a.samsara.gateway.v1.StreamR\x06stream:P\n" +
 	"\x05field\x12\x1d.google.protobuf.FieldOptions\x18\xeb\x89\x03 \x01(\v2\x19.samsara.gateway.v1.FieldR\x05field:9\n" +
 	"\x06schema\x12\x1f.google.protobuf.MessageOptions\x18\xeb\x89\x03 \x03(\tR\x06schemaB=P\x01Z9samsara.internal/gateway/gen/samsara/gateway/v1;gatewayv1b\x06proto3"
 
@@ -861,42 +1014,47 @@ func file_samsara_gateway_v1_annotations_proto_rawDescGZIP() []byte {
 	return file_samsara_gateway_v1_annotations_proto_rawDescData
 }
 
-var file_samsara_gateway_v1_annotations_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_samsara_gateway_v1_annotations_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_samsara_gateway_v1_annotations_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_samsara_gateway_v1_annotations_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_samsara_gateway_v1_annotations_proto_goTypes = []any{
-	(HttpMethod)(0),                     // 0: samsara.gateway.v1.HttpMethod
-	(Body)(0),                           // 1: samsara.gateway.v1.Body
-	(Pagination)(0),                     // 2: samsara.gateway.v1.Pagination
-	(Stage)(0),                          // 3: samsara.gateway.v1.Stage
-	(Location)(0),                       // 4: samsara.gateway.v1.Location
-	(ArrayStyle)(0),                     // 5: samsara.gateway.v1.ArrayStyle
-	(*Operation)(nil),                   // 6: samsara.gateway.v1.Operation
-	(*RateLimit)(nil),                   // 7: samsara.gateway.v1.RateLimit
-	(*Field)(nil),                       // 8: samsara.gateway.v1.Field
-	(*durationpb.Duration)(nil),         // 9: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil),  // 10: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),   // 11: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 12: google.protobuf.MessageOptions
+	(StreamShape)(0),                    // 0: samsara.gateway.v1.StreamShape
+	(HttpMethod)(0),                     // 1: samsara.gateway.v1.HttpMethod
+	(Body)(0),                           // 2: samsara.gateway.v1.Body
+	(Pagination)(0),                     // 3: samsara.gateway.v1.Pagination
+	(Stage)(0),                          // 4: samsara.gateway.v1.Stage
+	(Location)(0),                       // 5: samsara.gateway.v1.Location
+	(ArrayStyle)(0),                     // 6: samsara.gateway.v1.ArrayStyle
+	(*Operation)(nil),                   // 7: samsara.gateway.v1.Operation
+	(*Stream)(nil),                      // 8: samsara.gateway.v1.Stream
+	(*RateLimit)(nil),                   // 9: samsara.gateway.v1.RateLimit
+	(*Field)(nil),                       // 10: samsara.gateway.v1.Field
+	(*durationpb.Duration)(nil),         // 11: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil),  // 12: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),   // 13: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 14: google.protobuf.MessageOptions
 }
 var file_samsara_gateway_v1_annotations_proto_depIdxs = []int32{
-	0,  // 0: samsara.gateway.v1.Operation.method:type_name -> samsara.gateway.v1.HttpMethod
-	1,  // 1: samsara.gateway.v1.Operation.body:type_name -> samsara.gateway.v1.Body
-	2,  // 2: samsara.gateway.v1.Operation.pagination:type_name -> samsara.gateway.v1.Pagination
-	7,  // 3: samsara.gateway.v1.Operation.rate_limit:type_name -> samsara.gateway.v1.RateLimit
-	3,  // 4: samsara.gateway.v1.Operation.stage:type_name -> samsara.gateway.v1.Stage
-	9,  // 5: samsara.gateway.v1.RateLimit.window:type_name -> google.protobuf.Duration
-	4,  // 6: samsara.gateway.v1.Field.in:type_name -> samsara.gateway.v1.Location
-	5,  // 7: samsara.gateway.v1.Field.array_style:type_name -> samsara.gateway.v1.ArrayStyle
-	10, // 8: samsara.gateway.v1.operation:extendee -> google.protobuf.MethodOptions
-	11, // 9: samsara.gateway.v1.field:extendee -> google.protobuf.FieldOptions
-	12, // 10: samsara.gateway.v1.schema:extendee -> google.protobuf.MessageOptions
-	6,  // 11: samsara.gateway.v1.operation:type_name -> samsara.gateway.v1.Operation
-	8,  // 12: samsara.gateway.v1.field:type_name -> samsara.gateway.v1.Field
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	11, // [11:13] is the sub-list for extension type_name
-	8,  // [8:11] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	1,  // 0: samsara.gateway.v1.Operation.method:type_name -> samsara.gateway.v1.HttpMethod
+	2,  // 1: samsara.gateway.v1.Operation.body:type_name -> samsara.gateway.v1.Body
+	3,  // 2: samsara.gateway.v1.Operation.pagination:type_name -> samsara.gateway.v1.Pagination
+	9,  // 3: samsara.gateway.v1.Operation.rate_limit:type_name -> samsara.gateway.v1.RateLimit
+	4,  // 4: samsara.gateway.v1.Operation.stage:type_name -> samsara.gateway.v1.Stage
+	0,  // 5: samsara.gateway.v1.Stream.shape:type_name -> samsara.gateway.v1.StreamShape
+	11, // 6: samsara.gateway.v1.RateLimit.window:type_name -> google.protobuf.Duration
+	5,  // 7: samsara.gateway.v1.Field.in:type_name -> samsara.gateway.v1.Location
+	6,  // 8: samsara.gateway.v1.Field.array_style:type_name -> samsara.gateway.v1.ArrayStyle
+	12, // 9: samsara.gateway.v1.operation:extendee -> google.protobuf.MethodOptions
+	12, // 10: samsara.gateway.v1.stream:extendee -> google.protobuf.MethodOptions
+	13, // 11: samsara.gateway.v1.field:extendee -> google.protobuf.FieldOptions
+	14, // 12: samsara.gateway.v1.schema:extendee -> google.protobuf.MessageOptions
+	7,  // 13: samsara.gateway.v1.operation:type_name -> samsara.gateway.v1.Operation
+	8,  // 14: samsara.gateway.v1.stream:type_name -> samsara.gateway.v1.Stream
+	10, // 15: samsara.gateway.v1.field:type_name -> samsara.gateway.v1.Field
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	13, // [13:16] is the sub-list for extension type_name
+	9,  // [9:13] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_samsara_gateway_v1_annotations_proto_init() }
@@ -904,15 +1062,15 @@ func file_samsara_gateway_v1_annotations_proto_init() {
 	if File_samsara_gateway_v1_annotations_proto != nil {
 		return
 	}
-	file_samsara_gateway_v1_annotations_proto_msgTypes[2].OneofWrappers = []any{}
+	file_samsara_gateway_v1_annotations_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_samsara_gateway_v1_annotations_proto_rawDesc), len(file_samsara_gateway_v1_annotations_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   3,
-			NumExtensions: 3,
+			NumEnums:      7,
+			NumMessages:   4,
+			NumExtensions: 4,
 			NumServices:   0,
 		},
 		GoTypes:           file_samsara_gateway_v1_annotations_proto_goTypes,

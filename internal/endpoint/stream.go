@@ -27,6 +27,9 @@ const (
 // MaxCursorBytes bounds a cursor, before it is escaped.
 const MaxCursorBytes = 16 << 10
 
+// statusNotFound is the HTTP status of what does not exist.
+const statusNotFound = 404
+
 // Stream is a method that reads the pages of an operation one after another, made by Load. It
 // is immutable and safe for concurrent use.
 type Stream struct {
@@ -215,4 +218,11 @@ func (w *Walk) Request(cursor string) Request {
 		line = append(line, pages.cursorKey()...)
 		return Request{Path: w.Path, Query: string(appendEscaped(line, cursor, keptInQuery))}
 	}
+}
+
+// PastEnd reports whether an answer with an HTTP status means that the page at cursor is behind
+// the last one: a numbered page that is not the first and was not found.
+func (w *Walk) PastEnd(cursor string, status int) bool {
+	number, err := strconv.ParseUint(cursor, 10, 32)
+	return w.stream.Pages.numbered() && err == nil && number > 1 && status == statusNotFound
 }

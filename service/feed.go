@@ -309,7 +309,7 @@ func (f *feeds) run(ctx context.Context, r *feedReader) {
 		}
 		failed := outlasted(err)
 		if failed != nil {
-			r.observer.FailureOutlasted(failed.Code)
+			r.observer.FailureOutlasted(failed.Code.String())
 		}
 		f.answer(r, p, failed, err)
 	}
@@ -437,6 +437,7 @@ func outlasted(err error) *upstream.Error {
 		late := *failed
 		late.Code, late.Reason = codes.Unavailable, upstream.ReasonTimeout
 		return &late
+	default:
 	}
 	return nil
 }
@@ -545,7 +546,7 @@ func (f *feeds) trim(r *feedReader) {
 	behind := false
 	for len(r.kept) > 0 {
 		oldest, last := r.kept[0], len(r.kept) == 1
-		had := oldest.waiting == 0 && !(last && lingers)
+		had := oldest.waiting == 0 && (!last || !lingers)
 		over := !last && (len(r.kept) > maxKeptPages || r.keptBytes > maxKeptBytes)
 		if !had && !over {
 			break

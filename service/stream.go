@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	"samsara.internal/gateway/internal/endpoint"
@@ -22,8 +21,9 @@ type StreamObserver interface {
 	PageSent(follow bool, items int64)
 	// FeedReaders tells of one reader of a feed more or less.
 	FeedReaders(delta int)
-	// FailureOutlasted tells of a failure that did not end the streams that follow a feed.
-	FailureOutlasted(code codes.Code)
+	// FailureOutlasted tells of a failure that did not end the streams that follow a feed, by
+	// the name of its gRPC code.
+	FailureOutlasted(code string)
 }
 
 // unobserved is a StreamObserver for nobody.
@@ -32,7 +32,7 @@ type unobserved struct{}
 func (unobserved) OpenStreams(bool, int)       {}
 func (unobserved) PageSent(bool, int64)        {}
 func (unobserved) FeedReaders(int)             {}
-func (unobserved) FailureOutlasted(codes.Code) {}
+func (unobserved) FailureOutlasted(string) {}
 
 // streaming returns the method that reads the pages of an operation.
 func (h *handler) streaming(s *endpoint.Stream) grpc.StreamDesc {
@@ -218,20 +218,26 @@ func (a *ahead) read(ctx context.Context) error {
 		pages, items = pages-1, items-wanted.items
 		done := pages == 0 || items == 0
 		last := done || !p.More
-		if p.Items == 0 && !(done && p.More) {
+		if p.Items == 0 && (!done || !p.More) {
 			free()
-		} else {
-			select {
-			case a.out <- wanted:
-			case <-ctx.Done():
-				free()
-				return context.Cause(ctx)
-			}
+		} else if !a.put(ctx, wanted) {
+			return context.Cause(ctx)
 		}
 		if last {
 			return nil
 		}
 		cursor = next
+	}
+}
+
+// put puts a page out, and reports false where ctx ends first.
+func (a *ahead) put(ctx context.Context, p part) bool {
+	select {
+	case a.out <- p:
+		return true
+	case <-ctx.Done():
+		p.free()
+		return false
 	}
 }
 

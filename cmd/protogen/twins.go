@@ -47,8 +47,8 @@ type claim struct {
 }
 
 // addTwins adds the twins that operations lack where they belong; those that moved away get
-// none where they were. What could have no other name gets its name first: StreamTrips is the
-// twin of ListTrips, if there is one, and not of GetTripsStream.
+// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of GetTripsStream.
 func addTwins(bindings []binding) []error {
 	var claims []claim
 	for _, b := range bindings {
@@ -72,15 +72,15 @@ func addTwins(bindings []binding) []error {
 	return problems
 }
 
-// twinNames lists names for a twin, the best first. They do without the verb of the unary method,
-// and if possible without what says that it is a stream, or in what is followed, a feed.
+// twinNames lists names for a twin, the best first: without the verb of the unary method and what
+// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
 func twinNames(shape gatewayv1.StreamShape, unary string) []string {
-	subject := regexp.MustCompile(`^(?:Get(?:All)?|List|Fetch)([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
 	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
 	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
 		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
 	}
-	return slices.Compact([]string{verb + plain, verb + subject})
+	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
 }
 
 // settle adds the twin under the first name that is free.

@@ -33,7 +33,7 @@ func merge(t *tree, operations []operation) error {
 		message.update(m.sources[message])
 	}
 	for _, b := range bindings {
-		problems = append(problems, b.findItems())
+		problems = append(problems, b.finish())
 	}
 	deprecateUnused(t)
 	return errors.Join(problems...)

@@ -63,12 +63,6 @@ func addTwins(bindings []binding) []error {
 	for _, c := range claims {
 		problems = append(problems, c.settle())
 	}
-	for _, b := range bindings {
-		for _, t := range b.method.twins {
-			paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
-			t.stream.EndRequired = paged && b.operation.feed.contradictory()
-		}
-	}
 	return problems
 }
 
@@ -155,8 +149,13 @@ func (m *method) attach(t *twin) {
 	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
 }
 
-// findItems finds where the records of a page are, if the operation pages.
-func (b binding) findItems() error {
+// finish says what streams need to know of the operation: where a page's records are, and
+// whether an end must be set to have one.
+func (b binding) finish() error {
+	for _, t := range b.method.twins {
+		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		t.stream.EndRequired = paged && b.operation.feed.contradictory()
+	}
 	if len(b.operation.shapes()) == 0 {
 		return nil
 	}

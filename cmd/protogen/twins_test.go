@@ -78,6 +78,19 @@ func TestTwinsThatCannotBeWrittenAreRefused(t *testing.T) {
 	}
 }
 
+func TestATwinDoesNotTakeTheNameOfAMessage(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "samsara/things/v1/things.proto"), `syntax = "proto3"; package samsara.things.v1; message StreamThingsResponse {}`)
+	if _, err := generate(t.Context(), "testdata/evolution-1.json", root); err != nil {
+		t.Fatal(err)
+	}
+	made := readFiles(t, root)["samsara/things/v1/things.proto"]
+	if want := "rpc StreamListThings("; !strings.Contains(made, want) {
+		t.Errorf("no %q in:\n%s", want, made)
+	}
+}
+
 func TestTwinsThatProtogenWouldNotWriteAreForeign(t *testing.T) {
 	t.Parallel()
 	const twin = "  rpc StreamThings(StreamThingsRequest) returns (stream StreamThingsResponse) {\n"

@@ -50,7 +50,7 @@ func (m *method) twinComment(t *twin) []string {
 			add("`request.%s` is required: without it, the document says both that the pages end now and that they never do.", end)
 		}
 	} else {
-		add("Follows %s: every page, then for ever what is new, asked for at least 5 s apart.", m.name)
+		add("Every page of %s, then for ever what is new, asked for no more often than every 5 seconds.", m.name)
 		switch {
 		case m.feed.begins != "" && start != "":
 			add("Without `request.%s` it begins %s.", start, m.feed.begins)

@@ -33,7 +33,7 @@ func merge(t *tree, operations []operation) error {
 		message.update(m.sources[message])
 	}
 	for _, b := range bindings {
-		problems = append(problems, b.findItems())
+		problems = append(problems, b.finish())
 	}
 	deprecateUnused(t)
 	return errors.Join(problems...)
@@ -95,11 +95,11 @@ func (m *method) bind(o operation) {
 	m.operation, m.feed = o.placed(here), o.feed
 	m.deprecated = o.deprecated || here != o.place
 	shapes := o.shapes()
+	if len(m.twins) > 0 && len(shapes) == 0 {
+		m.operation.Pagination, m.operation.Feed, m.operation.Items = before.GetPagination(), before.GetFeed(), before.GetItems()
+	}
 	for _, t := range m.twins {
 		t.deprecated = m.deprecated || !slices.Contains(shapes, t.stream.GetShape())
-		if len(shapes) == 0 {
-			m.operation.Pagination, m.operation.Items, m.operation.Feed = before.GetPagination(), before.GetItems(), before.GetFeed()
-		}
 	}
 }
 

@@ -47,8 +47,8 @@ type claim struct {
 }
 
 // addTwins adds the twins that operations lack where they belong; those that moved away get
-// none where they were. What could have no other name gets its name first: StreamTrips is the
-// twin of ListTrips, if there is one, and not of GetTripsStream.
+// none where they were. What has the fewest names to choose from gets its name first: StreamTrips
+// is the twin of ListTrips, if there is one, and not of GetTripsStream.
 func addTwins(bindings []binding) []error {
 	var claims []claim
 	for _, b := range bindings {
@@ -63,24 +63,18 @@ func addTwins(bindings []binding) []error {
 	for _, c := range claims {
 		problems = append(problems, c.settle())
 	}
-	for _, b := range bindings {
-		for _, t := range b.method.twins {
-			paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
-			t.stream.EndRequired = paged && b.operation.feed.contradictory()
-		}
-	}
 	return problems
 }
 
-// twinNames lists names for a twin, the best first. They do without the verb of the unary method,
-// and if possible without what says that it is a stream, or in what is followed, a feed.
+// twinNames lists names for a twin, the best first: without the verb of the unary method and what
+// says that it is a stream, or where it is followed, a feed; without the verb; with all of it.
 func twinNames(shape gatewayv1.StreamShape, unary string) []string {
-	subject := regexp.MustCompile(`^(?:Get(?:All)?|List|Fetch)([A-Z].*)$`).ReplaceAllString(unary, "$1")
+	subject := regexp.MustCompile(`^(?:Get|List|Fetch)(?:All)?([A-Z].*)$`).ReplaceAllString(unary, "$1")
 	verb, plain := "Stream", strings.TrimSuffix(subject, "Stream")
 	if shape == gatewayv1.StreamShape_STREAM_SHAPE_FOLLOW {
 		verb, plain = "Follow", strings.TrimSuffix(plain, "Feed")
 	}
-	return slices.Compact([]string{verb + plain, verb + subject})
+	return slices.Compact([]string{verb + plain, verb + subject, verb + unary})
 }
 
 // settle adds the twin under the first name that is free.
@@ -155,8 +149,13 @@ func (m *method) attach(t *twin) {
 	slices.SortFunc(m.twins, func(a, b *twin) int { return cmp.Compare(a.stream.GetShape(), b.stream.GetShape()) })
 }
 
-// findItems finds where the records of a page are, if the operation pages.
-func (b binding) findItems() error {
+// finish says what streams need to know of the operation: where a page's records are, and
+// whether an end must be set to have one.
+func (b binding) finish() error {
+	for _, t := range b.method.twins {
+		paged := t.stream.GetShape() == gatewayv1.StreamShape_STREAM_SHAPE_PAGES
+		t.stream.EndRequired = paged && b.operation.feed.contradictory()
+	}
 	if len(b.operation.shapes()) == 0 {
 		return nil
 	}

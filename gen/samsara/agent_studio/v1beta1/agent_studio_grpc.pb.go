@@ -46,8 +46,8 @@ type AgentStudioServiceClient interface {
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVoiceSessions(ctx context.Context, in *StreamVoiceSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVoiceSessionsResponse], error)
-	// Follows GetVoiceSessionsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
@@ -139,8 +139,8 @@ type AgentStudioServiceServer interface {
 	// Every page of GetVoiceSessionsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVoiceSessions(*StreamVoiceSessionsRequest, grpc.ServerStreamingServer[StreamVoiceSessionsResponse]) error
-	// Follows GetVoiceSessionsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVoiceSessionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.

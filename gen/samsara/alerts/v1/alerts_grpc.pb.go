@@ -63,7 +63,8 @@ type AlertsServiceClient interface {
 	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamIncidents(ctx context.Context, in *StreamIncidentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIncidentsResponse], error)
-	// Follows GetIncidents: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
@@ -217,7 +218,8 @@ type AlertsServiceServer interface {
 	// Every page of GetIncidents, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamIncidents(*StreamIncidentsRequest, grpc.ServerStreamingServer[StreamIncidentsResponse]) error
-	// Follows GetIncidents: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetIncidents, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.

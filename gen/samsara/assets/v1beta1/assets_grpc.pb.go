@@ -60,7 +60,8 @@ type AssetsServiceClient interface {
 	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamAssetsInputs(ctx context.Context, in *StreamAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAssetsInputsResponse], error)
-	// Follows GetAssetsInputs: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowAssetsInputs(ctx context.Context, in *FollowAssetsInputsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowAssetsInputsResponse], error)
@@ -344,7 +345,8 @@ type AssetsServiceServer interface {
 	// Every page of GetAssetsInputs, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamAssetsInputs(*StreamAssetsInputsRequest, grpc.ServerStreamingServer[StreamAssetsInputsResponse]) error
-	// Follows GetAssetsInputs: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetAssetsInputs, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowAssetsInputs(*FollowAssetsInputsRequest, grpc.ServerStreamingServer[FollowAssetsInputsResponse]) error

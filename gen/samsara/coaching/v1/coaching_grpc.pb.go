@@ -53,8 +53,8 @@ type CoachingServiceClient interface {
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamCoachingSessions(ctx context.Context, in *StreamCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCoachingSessionsResponse], error)
-	// Follows GetCoachingSessions: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowCoachingSessions(ctx context.Context, in *FollowCoachingSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowCoachingSessionsResponse], error)
@@ -179,8 +179,8 @@ type CoachingServiceServer interface {
 	// Every page of GetCoachingSessions, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamCoachingSessions(*StreamCoachingSessionsRequest, grpc.ServerStreamingServer[StreamCoachingSessionsResponse]) error
-	// Follows GetCoachingSessions: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetCoachingSessions, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowCoachingSessions(*FollowCoachingSessionsRequest, grpc.ServerStreamingServer[FollowCoachingSessionsResponse]) error

@@ -40,7 +40,8 @@ type DetectionsServiceClient interface {
 	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamDetections(ctx context.Context, in *StreamDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDetectionsResponse], error)
-	// Follows GetDetections: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDetections(ctx context.Context, in *FollowDetectionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDetectionsResponse], error)
@@ -116,7 +117,8 @@ type DetectionsServiceServer interface {
 	// Every page of GetDetections, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamDetections(*StreamDetectionsRequest, grpc.ServerStreamingServer[StreamDetectionsResponse]) error
-	// Follows GetDetections: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDetections, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDetections(*FollowDetectionsRequest, grpc.ServerStreamingServer[FollowDetectionsResponse]) error

@@ -63,8 +63,8 @@ type EquipmentServiceClient interface {
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEquipmentLocationsFeed(ctx context.Context, in *StreamEquipmentLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentLocationsFeedResponse], error)
-	// Follows GetEquipmentLocationsFeed: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowEquipmentLocations(ctx context.Context, in *FollowEquipmentLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentLocationsResponse], error)
@@ -88,8 +88,8 @@ type EquipmentServiceClient interface {
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEquipmentStatsFeed(ctx context.Context, in *StreamEquipmentStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEquipmentStatsFeedResponse], error)
-	// Follows GetEquipmentStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowEquipmentStats(ctx context.Context, in *FollowEquipmentStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowEquipmentStatsResponse], error)
@@ -387,8 +387,8 @@ type EquipmentServiceServer interface {
 	// Every page of GetEquipmentLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEquipmentLocationsFeed(*StreamEquipmentLocationsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentLocationsFeedResponse]) error
-	// Follows GetEquipmentLocationsFeed: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetEquipmentLocationsFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowEquipmentLocations(*FollowEquipmentLocationsRequest, grpc.ServerStreamingServer[FollowEquipmentLocationsResponse]) error
@@ -412,8 +412,8 @@ type EquipmentServiceServer interface {
 	// Every page of GetEquipmentStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEquipmentStatsFeed(*StreamEquipmentStatsFeedRequest, grpc.ServerStreamingServer[StreamEquipmentStatsFeedResponse]) error
-	// Follows GetEquipmentStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetEquipmentStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowEquipmentStats(*FollowEquipmentStatsRequest, grpc.ServerStreamingServer[FollowEquipmentStatsResponse]) error

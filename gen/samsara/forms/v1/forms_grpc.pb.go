@@ -68,8 +68,8 @@ type FormsServiceClient interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamFormSubmissions(ctx context.Context, in *StreamFormSubmissionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamFormSubmissionsResponse], error)
-	// Follows GetFormSubmissionsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
@@ -254,8 +254,8 @@ type FormsServiceServer interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamFormSubmissions(*StreamFormSubmissionsRequest, grpc.ServerStreamingServer[StreamFormSubmissionsResponse]) error
-	// Follows GetFormSubmissionsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetFormSubmissionsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,

@@ -81,8 +81,8 @@ type IndustrialServiceClient interface {
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamDataInputDataFeed(ctx context.Context, in *StreamDataInputDataFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDataInputDataFeedResponse], error)
-	// Follows GetDataInputDataFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowDataInputData(ctx context.Context, in *FollowDataInputDataRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDataInputDataResponse], error)
@@ -349,8 +349,8 @@ type IndustrialServiceServer interface {
 	// Every page of GetDataInputDataFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamDataInputDataFeed(*StreamDataInputDataFeedRequest, grpc.ServerStreamingServer[StreamDataInputDataFeedResponse]) error
-	// Follows GetDataInputDataFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetDataInputDataFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowDataInputData(*FollowDataInputDataRequest, grpc.ServerStreamingServer[FollowDataInputDataResponse]) error

@@ -56,7 +56,8 @@ type IssuesServiceClient interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamIssues(ctx context.Context, in *StreamIssuesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamIssuesResponse], error)
-	// Follows GetIssuesStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
@@ -177,7 +178,8 @@ type IssuesServiceServer interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamIssues(*StreamIssuesRequest, grpc.ServerStreamingServer[StreamIssuesResponse]) error
-	// Follows GetIssuesStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetIssuesStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,

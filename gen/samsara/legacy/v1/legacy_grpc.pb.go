@@ -125,8 +125,8 @@ type LegacyServiceClient interface {
 	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSafetyActivityEventFeed(ctx context.Context, in *StreamSafetyActivityEventFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyActivityEventFeedResponse], error)
-	// Follows GetSafetyActivityEventFeed: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowSafetyActivityEvent(ctx context.Context, in *FollowSafetyActivityEventRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyActivityEventResponse], error)
@@ -964,8 +964,8 @@ type LegacyServiceServer interface {
 	// Every page of GetSafetyActivityEventFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSafetyActivityEventFeed(*StreamSafetyActivityEventFeedRequest, grpc.ServerStreamingServer[StreamSafetyActivityEventFeedResponse]) error
-	// Follows GetSafetyActivityEventFeed: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetSafetyActivityEventFeed, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowSafetyActivityEvent(*FollowSafetyActivityEventRequest, grpc.ServerStreamingServer[FollowSafetyActivityEventResponse]) error

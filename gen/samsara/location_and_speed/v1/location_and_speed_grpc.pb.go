@@ -39,8 +39,8 @@ type LocationAndSpeedServiceClient interface {
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamLocationAndSpeed(ctx context.Context, in *StreamLocationAndSpeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamLocationAndSpeedResponse], error)
-	// Follows GetLocationAndSpeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
@@ -116,8 +116,8 @@ type LocationAndSpeedServiceServer interface {
 	// Every page of GetLocationAndSpeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamLocationAndSpeed(*StreamLocationAndSpeedRequest, grpc.ServerStreamingServer[StreamLocationAndSpeedResponse]) error
-	// Follows GetLocationAndSpeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetLocationAndSpeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Without `request.start_time` it begins now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.

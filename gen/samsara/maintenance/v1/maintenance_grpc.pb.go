@@ -56,7 +56,8 @@ type MaintenanceServiceClient interface {
 	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamDefects(ctx context.Context, in *StreamDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDefectsResponse], error)
-	// Follows GetDefectsStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDefects(ctx context.Context, in *FollowDefectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDefectsResponse], error)
@@ -71,7 +72,8 @@ type MaintenanceServiceClient interface {
 	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamDvirs(ctx context.Context, in *StreamDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamDvirsResponse], error)
-	// Follows GetDvirs: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDvirs(ctx context.Context, in *FollowDvirsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowDvirsResponse], error)
@@ -293,7 +295,8 @@ type MaintenanceServiceServer interface {
 	// Every page of GetDefectsStream, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamDefects(*StreamDefectsRequest, grpc.ServerStreamingServer[StreamDefectsResponse]) error
-	// Follows GetDefectsStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDefectsStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDefects(*FollowDefectsRequest, grpc.ServerStreamingServer[FollowDefectsResponse]) error
@@ -308,7 +311,8 @@ type MaintenanceServiceServer interface {
 	// Every page of GetDvirs, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamDvirs(*StreamDvirsRequest, grpc.ServerStreamingServer[StreamDvirsResponse]) error
-	// Follows GetDvirs: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetDvirs, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowDvirs(*FollowDvirsRequest, grpc.ServerStreamingServer[FollowDvirsResponse]) error

@@ -199,7 +199,8 @@ type MaintenanceServiceClient interface {
 	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamTimeEntries(ctx context.Context, in *StreamTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTimeEntriesResponse], error)
-	// Follows ListTimeEntries: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowTimeEntries(ctx context.Context, in *FollowTimeEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTimeEntriesResponse], error)
@@ -952,7 +953,8 @@ type MaintenanceServiceServer interface {
 	// Every page of ListTimeEntries, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamTimeEntries(*StreamTimeEntriesRequest, grpc.ServerStreamingServer[StreamTimeEntriesResponse]) error
-	// Follows ListTimeEntries: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of ListTimeEntries, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowTimeEntries(*FollowTimeEntriesRequest, grpc.ServerStreamingServer[FollowTimeEntriesResponse]) error

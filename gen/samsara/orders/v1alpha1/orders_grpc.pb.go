@@ -68,7 +68,8 @@ type OrdersServiceClient interface {
 	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamOrders(ctx context.Context, in *StreamOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamOrdersResponse], error)
-	// Follows GetOrdersStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowOrders(ctx context.Context, in *FollowOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowOrdersResponse], error)
@@ -226,7 +227,8 @@ type OrdersServiceServer interface {
 	// Every page of GetOrdersStream, one message a page. To go on after the end, set `request.after`
 	// to the last cursor.
 	StreamOrders(*StreamOrdersRequest, grpc.ServerStreamingServer[StreamOrdersResponse]) error
-	// Follows GetOrdersStream: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetOrdersStream, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowOrders(*FollowOrdersRequest, grpc.ServerStreamingServer[FollowOrdersResponse]) error

@@ -73,8 +73,8 @@ type QualificationRecordsServiceClient interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamQualificationRecords(ctx context.Context, in *StreamQualificationRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamQualificationRecordsResponse], error)
-	// Follows GetQualificationRecordsStream: every page, then for ever what is new, asked for at
-	// least 5 s apart.
+	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
@@ -244,8 +244,8 @@ type QualificationRecordsServiceServer interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamQualificationRecords(*StreamQualificationRecordsRequest, grpc.ServerStreamingServer[StreamQualificationRecordsResponse]) error
-	// Follows GetQualificationRecordsStream: every page, then for ever what is new, asked for at
-	// least 5 s apart.
+	// Every page of GetQualificationRecordsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,

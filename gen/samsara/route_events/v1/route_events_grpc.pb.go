@@ -39,8 +39,8 @@ type RouteEventsServiceClient interface {
 	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamRouteEvents(ctx context.Context, in *StreamRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRouteEventsResponse], error)
-	// Follows GetRouteEventsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Without `request.start_time` it begins 24 hours ago.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowRouteEvents(ctx context.Context, in *FollowRouteEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRouteEventsResponse], error)
@@ -115,8 +115,8 @@ type RouteEventsServiceServer interface {
 	// Every page of GetRouteEventsStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamRouteEvents(*StreamRouteEventsRequest, grpc.ServerStreamingServer[StreamRouteEventsResponse]) error
-	// Follows GetRouteEventsStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetRouteEventsStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Without `request.start_time` it begins 24 hours ago.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowRouteEvents(*FollowRouteEventsRequest, grpc.ServerStreamingServer[FollowRouteEventsResponse]) error

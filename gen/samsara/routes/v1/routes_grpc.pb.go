@@ -58,7 +58,8 @@ type RoutesServiceClient interface {
 	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamRoutesFeed(ctx context.Context, in *StreamRoutesFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamRoutesFeedResponse], error)
-	// Follows GetRoutesFeed: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowRoutes(ctx context.Context, in *FollowRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowRoutesResponse], error)
 	// GET /fleet/routes/{id}
@@ -260,7 +261,8 @@ type RoutesServiceServer interface {
 	// Every page of GetRoutesFeed, one message a page. To go on after the end, set `request.after` to
 	// the last cursor.
 	StreamRoutesFeed(*StreamRoutesFeedRequest, grpc.ServerStreamingServer[StreamRoutesFeedResponse]) error
-	// Follows GetRoutesFeed: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetRoutesFeed, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowRoutes(*FollowRoutesRequest, grpc.ServerStreamingServer[FollowRoutesResponse]) error
 	// GET /fleet/routes/{id}

@@ -48,8 +48,8 @@ type SafetyServiceClient interface {
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSafetyEventsV2Stream(ctx context.Context, in *StreamSafetyEventsV2StreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSafetyEventsV2StreamResponse], error)
-	// Follows GetSafetyEventsV2Stream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowSafetyEventsV2(ctx context.Context, in *FollowSafetyEventsV2Request, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSafetyEventsV2Response], error)
@@ -160,8 +160,8 @@ type SafetyServiceServer interface {
 	// Every page of GetSafetyEventsV2Stream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSafetyEventsV2Stream(*StreamSafetyEventsV2StreamRequest, grpc.ServerStreamingServer[StreamSafetyEventsV2StreamResponse]) error
-	// Follows GetSafetyEventsV2Stream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetSafetyEventsV2Stream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowSafetyEventsV2(*FollowSafetyEventsV2Request, grpc.ServerStreamingServer[FollowSafetyEventsV2Response]) error

@@ -39,8 +39,8 @@ type SpeedingIntervalsServiceClient interface {
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSpeedingIntervals(ctx context.Context, in *StreamSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamSpeedingIntervalsResponse], error)
-	// Follows GetSpeedingIntervals: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowSpeedingIntervals(ctx context.Context, in *FollowSpeedingIntervalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowSpeedingIntervalsResponse], error)
@@ -115,8 +115,8 @@ type SpeedingIntervalsServiceServer interface {
 	// Every page of GetSpeedingIntervals, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamSpeedingIntervals(*StreamSpeedingIntervalsRequest, grpc.ServerStreamingServer[StreamSpeedingIntervalsResponse]) error
-	// Follows GetSpeedingIntervals: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetSpeedingIntervals, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowSpeedingIntervals(*FollowSpeedingIntervalsRequest, grpc.ServerStreamingServer[FollowSpeedingIntervalsResponse]) error

@@ -67,8 +67,8 @@ type TrailersServiceClient interface {
 	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamTrailerStatsFeed(ctx context.Context, in *StreamTrailerStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrailerStatsFeedResponse], error)
-	// Follows GetTrailerStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowTrailerStats(ctx context.Context, in *FollowTrailerStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTrailerStatsResponse], error)
@@ -307,8 +307,8 @@ type TrailersServiceServer interface {
 	// Every page of GetTrailerStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamTrailerStatsFeed(*StreamTrailerStatsFeedRequest, grpc.ServerStreamingServer[StreamTrailerStatsFeedResponse]) error
-	// Follows GetTrailerStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetTrailerStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowTrailerStats(*FollowTrailerStatsRequest, grpc.ServerStreamingServer[FollowTrailerStatsResponse]) error

@@ -56,8 +56,8 @@ type TrainingAssignmentsServiceClient interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamTrainingAssignments(ctx context.Context, in *StreamTrainingAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTrainingAssignmentsResponse], error)
-	// Follows GetTrainingAssignmentsStream: every page, then for ever what is new, asked for at least
-	// 5 s apart.
+	// Every page of GetTrainingAssignmentsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
@@ -178,8 +178,8 @@ type TrainingAssignmentsServiceServer interface {
 	// `request.end_time` is required: without it, the document says both that the pages end now and
 	// that they never do.
 	StreamTrainingAssignments(*StreamTrainingAssignmentsRequest, grpc.ServerStreamingServer[StreamTrainingAssignmentsResponse]) error
-	// Follows GetTrainingAssignmentsStream: every page, then for ever what is new, asked for at least
-	// 5 s apart.
+	// Every page of GetTrainingAssignmentsStream, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says both that without an end time the feed goes on and that
 	// it ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,

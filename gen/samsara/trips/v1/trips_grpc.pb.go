@@ -39,7 +39,8 @@ type TripsServiceClient interface {
 	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamTrips(ctx context.Context, in *StreamTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamTripsResponse], error)
-	// Follows GetTrips: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowTrips(ctx context.Context, in *FollowTripsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowTripsResponse], error)
@@ -114,7 +115,8 @@ type TripsServiceServer interface {
 	// Every page of GetTrips, one message a page. To go on after the end, set `request.after` to the
 	// last cursor.
 	StreamTrips(*StreamTripsRequest, grpc.ServerStreamingServer[StreamTripsResponse]) error
-	// Follows GetTrips: every page, then for ever what is new, asked for at least 5 s apart.
+	// Every page of GetTrips, then for ever what is new, asked for no more often than every 5
+	// seconds.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
 	FollowTrips(*FollowTripsRequest, grpc.ServerStreamingServer[FollowTripsResponse]) error

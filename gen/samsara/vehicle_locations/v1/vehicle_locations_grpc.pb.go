@@ -48,8 +48,8 @@ type VehicleLocationsServiceClient interface {
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleLocationsFeed(ctx context.Context, in *StreamVehicleLocationsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleLocationsFeedResponse], error)
-	// Follows GetVehicleLocationsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowVehicleLocations(ctx context.Context, in *FollowVehicleLocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleLocationsResponse], error)
@@ -193,8 +193,8 @@ type VehicleLocationsServiceServer interface {
 	// Every page of GetVehicleLocationsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleLocationsFeed(*StreamVehicleLocationsFeedRequest, grpc.ServerStreamingServer[StreamVehicleLocationsFeedResponse]) error
-	// Follows GetVehicleLocationsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVehicleLocationsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowVehicleLocations(*FollowVehicleLocationsRequest, grpc.ServerStreamingServer[FollowVehicleLocationsResponse]) error

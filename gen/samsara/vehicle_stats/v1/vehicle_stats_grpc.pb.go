@@ -48,8 +48,8 @@ type VehicleStatsServiceClient interface {
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleStatsFeed(ctx context.Context, in *StreamVehicleStatsFeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamVehicleStatsFeedResponse], error)
-	// Follows GetVehicleStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowVehicleStats(ctx context.Context, in *FollowVehicleStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowVehicleStatsResponse], error)
@@ -193,8 +193,8 @@ type VehicleStatsServiceServer interface {
 	// Every page of GetVehicleStatsFeed, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamVehicleStatsFeed(*StreamVehicleStatsFeedRequest, grpc.ServerStreamingServer[StreamVehicleStatsFeedResponse]) error
-	// Follows GetVehicleStatsFeed: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetVehicleStatsFeed, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// It begins with the most recent values.
 	// `request.after` must not be set: it goes on from `options.from_cursor`.
 	FollowVehicleStats(*FollowVehicleStatsRequest, grpc.ServerStreamingServer[FollowVehicleStatsResponse]) error

@@ -46,8 +46,8 @@ type VehiclesServiceClient interface {
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEngineImmobilizerStates(ctx context.Context, in *StreamEngineImmobilizerStatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamEngineImmobilizerStatesResponse], error)
-	// Follows GetEngineImmobilizerStates: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
@@ -139,8 +139,8 @@ type VehiclesServiceServer interface {
 	// Every page of GetEngineImmobilizerStates, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamEngineImmobilizerStates(*StreamEngineImmobilizerStatesRequest, grpc.ServerStreamingServer[StreamEngineImmobilizerStatesResponse]) error
-	// Follows GetEngineImmobilizerStates: every page, then for ever what is new, asked for at least 5
-	// s apart.
+	// Every page of GetEngineImmobilizerStates, then for ever what is new, asked for no more often
+	// than every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.

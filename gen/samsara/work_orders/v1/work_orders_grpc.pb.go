@@ -77,8 +77,8 @@ type WorkOrdersServiceClient interface {
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamWorkOrdersStream(ctx context.Context, in *StreamWorkOrdersStreamRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamWorkOrdersStreamResponse], error)
-	// Follows GetWorkOrdersStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.
@@ -282,8 +282,8 @@ type WorkOrdersServiceServer interface {
 	// Every page of GetWorkOrdersStream, one message a page. To go on after the end, set
 	// `request.after` to the last cursor.
 	StreamWorkOrdersStream(*StreamWorkOrdersStreamRequest, grpc.ServerStreamingServer[StreamWorkOrdersStreamResponse]) error
-	// Follows GetWorkOrdersStream: every page, then for ever what is new, asked for at least 5 s
-	// apart.
+	// Every page of GetWorkOrdersStream, then for ever what is new, asked for no more often than
+	// every 5 seconds.
 	// Keeps polling, though the document says that without an end time the feed ends now.
 	// `request.after` and `request.end_time` must not be set: it goes on from `options.from_cursor`,
 	// and has no end.

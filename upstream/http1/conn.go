@@ -1,0 +1,277 @@
+package http1
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// readBufferBytes holds a header and a small body, which then take one system call.
+	readBufferBytes = 4 << 10
+	// atOnceBytes is how long a request may be to be written before its response is read. Less
+	// than any socket buffers, it does not wait for the server to read it.
+	atOnceBytes = 16 << 10
+	// lastWords is how long a response may take once its request has failed to be written.
+	lastWords = time.Second
+	// maxInformational is how many 1XX responses may precede a response.
+	maxInformational = 5
+)
+
+var (
+	errHeaderTooLarge = errors.New("response header exceeds its limit")
+	errInformational  = fmt.Errorf("more than %d informational responses", maxInformational)
+)
+
+// conn is a connection. It has one owner at a time: the pool, or an exchange.
+type conn struct {
+	transport *Transport
+	raw       net.Conn // below TLS
+	stream    net.Conn
+	reader    *bufio.Reader // of conn itself, which bounds headers
+	head      []byte        // kept to be used again
+
+	idleSince time.Time
+	reused    bool
+	wrote     int   // bytes of the request
+	read      int64 // bytes of the response
+	readable  int64 // bytes that may be read until a header is too large
+}
+
+// Read implements io.Reader.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.readable <= 0 {
+		return 0, fmt.Errorf("%w of %d bytes", errHeaderTooLarge, c.transport.cfg.MaxResponseHeaderBytes)
+	}
+	n, err := c.stream.Read(p[:min(int64(len(p)), c.readable)])
+	c.read += int64(n)
+	c.readable -= int64(n)
+	return n, err
+}
+
+// hangUp closes a connection that nobody uses, as the peer expects it.
+func (c *conn) hangUp() { _ = c.stream.Close() }
+
+// roundTrip makes one exchange. The connection becomes idle again, or is closed, by the end of
+// the response's body, or by the error.
+func (c *conn) roundTrip(ctx context.Context, req *http.Request) (*http.Response, error) {
+	c.wrote, c.read = 0, 0
+	ex := &exchange{conn: c, ctx: ctx}
+	// Deadlines of the context end the exchange in the same way as cancellation.
+	ex.stop = context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	resp, err := ex.run(req)
+	if err != nil {
+		ex.finish(false)
+		return nil, ended(ctx, err)
+	}
+	return resp, nil
+}
+
+// stale reports whether the exchange that failed should be made again, because the server had
+// closed the connection before it saw the request.
+func (c *conn) stale(ctx context.Context, req *http.Request) bool {
+	return c.reused && ctx.Err() == nil && (c.wrote == 0 || c.read == 0 && replayable(req))
+}
+
+// exchange is one request and its response; it is also the response's body.
+type exchange struct {
+	conn *conn
+	ctx  context.Context //nolint:containedctx // a body has no other way to learn why it broke
+	stop func() bool
+	// written is closed when the request's body has been sent by a goroutine of its own; nil
+	// where there is none.
+	written chan struct{}
+	keep    bool // the connection may be used again
+
+	body io.Reader // nil once the exchange is over
+	err  error     // what Read returns then
+}
+
+func (ex *exchange) run(req *http.Request) (*http.Response, error) {
+	if err := ex.send(req); err != nil {
+		return nil, err
+	}
+	resp, err := ex.receive(req)
+	if err != nil {
+		return nil, err
+	}
+	ex.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	if resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		// The body after an upgrade is the connection, which need not ever end.
+		resp.Body = http.NoBody
+		ex.finish(true)
+		return resp, nil
+	}
+	ex.body, resp.Body = resp.Body, ex
+	return resp, nil
+}
+
+// send writes the request, the body of a large one in the background.
+func (ex *exchange) send(req *http.Request) error {
+	c := ex.conn
+	c.head = appendHead(c.head[:0], req)
+	if req.Body == nil {
+		return c.write(c.head)
+	}
+	if int64(len(c.head))+req.ContentLength <= atOnceBytes {
+		var err error
+		if c.head, err = appendBody(c.head, req); err != nil {
+			return err
+		}
+		return c.write(c.head)
+	}
+	if err := c.write(c.head); err != nil {
+		closeBody(req)
+		return err
+	}
+	ex.written = make(chan struct{})
+	go func() {
+		defer close(ex.written)
+		defer closeBody(req)
+		if _, err := io.CopyN(c.stream, req.Body, req.ContentLength); err != nil {
+			// What the server has said of a request that it did not read to its end can still
+			// be read, but nothing more will come.
+			_ = c.raw.SetReadDeadline(time.Now().Add(lastWords))
+		}
+	}()
+	return nil
+}
+
+func (c *conn) write(p []byte) error {
+	n, err := c.stream.Write(p)
+	c.wrote += n
+	return err
+}
+
+// receive reads the header of the response.
+func (ex *exchange) receive(req *http.Request) (*http.Response, error) {
+	c := ex.conn
+	c.readable = c.transport.cfg.MaxResponseHeaderBytes
+	// ReadResponse does not tell the end of the connection from that of a header.
+	if _, err := c.reader.Peek(1); err != nil {
+		return nil, fmt.Errorf("no response: %w", err)
+	}
+	for range maxInformational + 1 {
+		resp, err := http.ReadResponse(c.reader, req) //nolint:bodyclose // the exchange's end closes it
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			c.readable = math.MaxInt64
+			return resp, nil
+		}
+	}
+	return nil, errInformational
+}
+
+// Read implements io.Reader for the response's body.
+func (ex *exchange) Read(p []byte) (int, error) {
+	if ex.body == nil {
+		return 0, ex.err
+	}
+	n, err := ex.body.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	whole := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+	if !whole {
+		err = ended(ex.ctx, err)
+	}
+	ex.err = err
+	ex.finish(whole)
+	return n, err
+}
+
+var errBodyClosed = errors.New("response body is closed")
+
+// Close implements io.Closer. Where the body has not been read to its end the connection is
+// closed with it.
+func (ex *exchange) Close() error {
+	if ex.body != nil {
+		ex.err = errBodyClosed
+		ex.finish(false)
+	}
+	return nil
+}
+
+// finish ends the exchange. Whole is whether the response was read to its end.
+func (ex *exchange) finish(whole bool) {
+	c := ex.conn
+	ex.body = nil
+	// Where the context has ended the deadline is set, or about to be.
+	undisturbed := ex.stop()
+	if ex.written != nil {
+		select {
+		case <-ex.written:
+		default:
+			whole = false
+		}
+	}
+	if whole && undisturbed && ex.keep && c.reader.Buffered() == 0 {
+		c.transport.idle.put(c)
+		return
+	}
+	// TLS would wait for the peer to take its farewell.
+	_ = c.raw.Close()
+	if ex.written != nil {
+		<-ex.written
+	}
+}
+
+// appendHead appends the request up to its body. It is one that check lets pass.
+func appendHead(b []byte, req *http.Request) []byte {
+	b = append(b, req.Method...)
+	b = append(b, ' ')
+	b = append(b, req.URL.RequestURI()...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, req.URL.Host...)
+	b = append(b, "\r\n"...)
+	for name, values := range req.Header {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection":
+			continue // what frames the request is said here
+		}
+		for _, value := range values {
+			b = append(b, name...)
+			b = append(b, ": "...)
+			b = append(b, value...)
+			b = append(b, "\r\n"...)
+		}
+	}
+	if req.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	switch req.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		b = appendLength(b, req.ContentLength)
+	default:
+		if req.Body != nil {
+			b = appendLength(b, req.ContentLength)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendLength(b []byte, n int64) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "\r\n"...)
+}
+
+// appendBody appends the request's body, and closes it.
+func appendBody(b []byte, req *http.Request) ([]byte, error) {
+	defer closeBody(req)
+	start := len(b)
+	b = append(b, make([]byte, req.ContentLength)...)
+	if _, err := io.ReadFull(req.Body, b[start:]); err != nil {
+		return b, fmt.Errorf("read request body: %w", err)
+	}
+	return b, nil
+}

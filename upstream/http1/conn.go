@@ -9,7 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"strconv"
+	"slices"
 	"time"
 )
 
@@ -36,7 +36,6 @@ type conn struct {
 	raw       net.Conn // below TLS
 	stream    net.Conn
 	reader    *bufio.Reader // of conn itself, which bounds headers
-	head      []byte        // kept to be used again
 
 	idleSince time.Time
 	reused    bool
@@ -61,12 +60,12 @@ func (c *conn) hangUp() { _ = c.stream.Close() }
 
 // roundTrip makes one exchange. The connection becomes idle again, or is closed, by the end of
 // the response's body, or by the error.
-func (c *conn) roundTrip(ctx context.Context, req *http.Request) (*http.Response, error) {
+func (c *conn) roundTrip(ctx context.Context, req *http.Request, head *[]byte) (*http.Response, error) {
 	c.wrote, c.read = 0, 0
 	ex := &exchange{conn: c, ctx: ctx}
 	// Deadlines of the context end the exchange in the same way as cancellation.
 	ex.stop = context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
-	resp, err := ex.run(req)
+	resp, err := ex.run(req, head)
 	if err != nil {
 		ex.finish(false)
 		return nil, ended(ctx, err)
@@ -94,8 +93,8 @@ type exchange struct {
 	err  error     // what Read returns then
 }
 
-func (ex *exchange) run(req *http.Request) (*http.Response, error) {
-	if err := ex.send(req); err != nil {
+func (ex *exchange) run(req *http.Request, head *[]byte) (*http.Response, error) {
+	if err := ex.send(req, head); err != nil {
 		return nil, err
 	}
 	resp, err := ex.receive(req)
@@ -113,21 +112,23 @@ func (ex *exchange) run(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// send writes the request, the body of a large one in the background.
-func (ex *exchange) send(req *http.Request) error {
+// send writes the request, the body of a large one in the background. A small one is one write.
+func (ex *exchange) send(req *http.Request, head *[]byte) error {
 	c := ex.conn
-	c.head = appendHead(c.head[:0], req)
 	if req.Body == nil {
-		return c.write(c.head)
+		return c.write(*head)
 	}
-	if int64(len(c.head))+req.ContentLength <= atOnceBytes {
-		var err error
-		if c.head, err = appendBody(c.head, req); err != nil {
-			return err
+	if int64(len(*head))+req.ContentLength <= atOnceBytes {
+		defer closeBody(req)
+		start := len(*head)
+		whole := slices.Grow(*head, int(req.ContentLength))[:start+int(req.ContentLength)]
+		*head = whole[:start]
+		if _, err := io.ReadFull(req.Body, whole[start:]); err != nil {
+			return fmt.Errorf("read request body: %w", err)
 		}
-		return c.write(c.head)
+		return c.write(whole)
 	}
-	if err := c.write(c.head); err != nil {
+	if err := c.write(*head); err != nil {
 		closeBody(req)
 		return err
 	}
@@ -223,55 +224,4 @@ func (ex *exchange) finish(whole bool) {
 	if ex.written != nil {
 		<-ex.written
 	}
-}
-
-// appendHead appends the request up to its body. It is one that check lets pass.
-func appendHead(b []byte, req *http.Request) []byte {
-	b = append(b, req.Method...)
-	b = append(b, ' ')
-	b = append(b, req.URL.RequestURI()...)
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, req.URL.Host...)
-	b = append(b, "\r\n"...)
-	for name, values := range req.Header {
-		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Connection":
-			continue // what frames the request is said here
-		}
-		for _, value := range values {
-			b = append(b, name...)
-			b = append(b, ": "...)
-			b = append(b, value...)
-			b = append(b, "\r\n"...)
-		}
-	}
-	if req.Close {
-		b = append(b, "Connection: close\r\n"...)
-	}
-	switch req.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch:
-		b = appendLength(b, req.ContentLength)
-	default:
-		if req.Body != nil {
-			b = appendLength(b, req.ContentLength)
-		}
-	}
-	return append(b, "\r\n"...)
-}
-
-func appendLength(b []byte, n int64) []byte {
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, n, 10)
-	return append(b, "\r\n"...)
-}
-
-// appendBody appends the request's body, and closes it.
-func appendBody(b []byte, req *http.Request) ([]byte, error) {
-	defer closeBody(req)
-	start := len(b)
-	b = append(b, make([]byte, req.ContentLength)...)
-	if _, err := io.ReadFull(req.Body, b[start:]); err != nil {
-		return b, fmt.Errorf("read request body: %w", err)
-	}
-	return b, nil
 }

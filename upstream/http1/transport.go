@@ -24,11 +24,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // Config configures a Transport. Every field is required but TLS.
@@ -55,6 +52,7 @@ type Transport struct {
 	cfg     Config
 	address string
 	idle    pool
+	heads   sync.Pool // of *[]byte
 }
 
 // New returns a transport without connections.
@@ -93,17 +91,19 @@ func (e *NotSentError) Unwrap() error { return e.Err }
 // request is to survive a connection that the server has closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	if err := t.check(req); err != nil {
+	head, err := t.head(req)
+	if err != nil {
 		closeBody(req)
 		return nil, &NotSentError{err}
 	}
+	defer t.heads.Put(head)
 	for {
 		c, err := t.connection(ctx, replayable(req))
 		if err != nil {
 			closeBody(req)
 			return nil, &NotSentError{ended(ctx, err)}
 		}
-		resp, err := c.roundTrip(ctx, req)
+		resp, err := c.roundTrip(ctx, req, head)
 		if err == nil {
 			return resp, nil
 		}
@@ -119,30 +119,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		req = again
 	}
-}
-
-// check says what keeps a request from being sent. Values of headers are secret.
-func (t *Transport) check(req *http.Request) error {
-	server := t.cfg.Server
-	switch uri := req.URL.RequestURI(); {
-	case req.URL.Scheme != server.Scheme || req.URL.Host != server.Host:
-		return fmt.Errorf("server must be %s://%s, is %s://%s", server.Scheme, server.Host, req.URL.Scheme, req.URL.Host)
-	case !httpguts.ValidHeaderFieldName(req.Method):
-		return fmt.Errorf("method must be a token, is %q", req.Method)
-	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		return fmt.Errorf("URI must be escaped, is %q", uri)
-	case req.Body != nil && req.ContentLength <= 0:
-		return fmt.Errorf("length of a body must be positive, is %d", req.ContentLength)
-	}
-	for name, values := range req.Header {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("header must have valid names, has %q", name)
-		}
-		if slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) }) {
-			return fmt.Errorf("header must have valid values, that of %s is not", name)
-		}
-	}
-	return nil
 }
 
 // connection returns an idle connection, or a new one. Where the request must not be sent twice

@@ -193,6 +193,9 @@ func closeBody(req *http.Request) {
 
 // ended returns why an exchange ended: its context, if that has, else err.
 func ended(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done() // dialers watch the same deadline, and may notice it first
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
